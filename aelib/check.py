@@ -1,0 +1,97 @@
+"""Instant answers to the exercises: `check.f(your_function)` says "correct", or what is off and why.
+
+No check raises: a learner's half-written function gets a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def _judge(f: Callable, cases: list[tuple], expected: Callable, hints: dict[str, Callable]) -> None:
+    """Compare f with `expected` on every case; a wrong answer equal to a known mistake gets its hint."""
+    for case in cases:
+        want = expected(*case)
+        try:
+            got = f(*case)
+        except Exception as e:
+            return print(f"not yet: your function raised {type(e).__name__}: {e}")
+        if got is None or got is ...:
+            return print("not yet: your function returns nothing so far")
+        if not isinstance(got, Tensor):
+            return print(f"not yet: a tensor is expected; yours is a {type(got).__name__}")
+        if got.shape != want.shape:
+            return print(f"not yet: the shape is {tuple(got.shape)}, expected {tuple(want.shape)}")
+        if not torch.allclose(got.float(), want, rtol=1e-4, atol=1e-5):
+            for hint, mistake in hints.items():
+                if torch.allclose(got.float(), mistake(*case), rtol=1e-4, atol=1e-5):
+                    return print(f"not yet: {hint}")
+            return print("not yet: the shape is right, the numbers are not")
+    return print("correct")
+
+
+def squared_error(f: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise of notebook 00: (x_hat, x), both (B, C, H, W) → (B,), the sum of squared differences."""
+    g = torch.Generator().manual_seed(0)
+    cases = [tuple(torch.rand(5, c, 4, 6, generator=g) for _ in range(2)) for c in (1, 3)]
+    _judge(
+        f,
+        cases,
+        lambda a, b: (a - b).square().flatten(1).sum(1),
+        {
+            "you took the mean over the pixels; here, sum over an example, mean over the batch": (
+                lambda a, b: (a - b).square().flatten(1).mean(1)
+            ),
+            "you took absolute differences; square them": lambda a, b: (a - b).abs().flatten(1).sum(1),
+            "square each difference, then sum; not the other way round": (
+                lambda a, b: (a - b).flatten(1).sum(1).square()
+            ),
+        },
+    )
+
+
+def direction(f: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise of notebook 01: (codes (N, K), has (N,) of 0 and 1) → (K,), present minus absent."""
+    g = torch.Generator().manual_seed(0)
+    cases = [(torch.randn(20, k, generator=g), (torch.arange(20) % 3 == 0).float()) for k in (2, 5)]
+
+    def mean(z: Tensor, has: Tensor, value: int) -> Tensor:
+        return z[has == value].mean(0)
+
+    _judge(
+        f,
+        cases,
+        lambda z, y: mean(z, y, 1) - mean(z, y, 0),
+        {
+            "the sign is turned round: this vector takes the attribute away": (
+                lambda z, y: mean(z, y, 0) - mean(z, y, 1)
+            ),
+            "do not take absolute values: a code may have to fall where the attribute is added": (
+                lambda z, y: (mean(z, y, 1) - mean(z, y, 0)).abs()
+            ),
+            "subtract the mean code of the images without the attribute": lambda z, y: mean(z, y, 1),
+            "subtract the images *without* it, not all images": lambda z, y: mean(z, y, 1) - z.mean(0),
+        },
+    )
+
+
+def pca_reconstruction(f: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    """Exercise of notebook 01: (x (B, D), mean (D,), V (K, D), rows orthonormal) → (B, D)."""
+    g = torch.Generator().manual_seed(0)
+    v = torch.linalg.qr(torch.randn(6, 2, generator=g))[0].T
+    cases = [(torch.randn(4, 6, generator=g), torch.randn(6, generator=g), v)]
+    _judge(
+        f,
+        cases,
+        lambda x, mean, v: mean + (x - mean) @ v.T @ v,
+        {
+            "add the mean again at the end": lambda x, mean, v: (x - mean) @ v.T @ v,
+            "subtract the mean before you project": lambda x, mean, v: x @ v.T @ v,
+            "subtract the mean before you project, not only add it after": lambda x, mean, v: (
+                mean + x @ v.T @ v
+            ),
+        },
+    )

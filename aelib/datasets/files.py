@@ -1,0 +1,212 @@
+"""Where data is found, how it is downloaded, and the cache of decoded pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+from platformdirs import user_cache_dir
+from tqdm.auto import tqdm
+
+CACHE_VERSION = 1  # part of every key: raise it when decoding changes
+TIMEOUT_SECONDS = 8  # an unreachable host fails after this, not after minutes
+
+
+class DataError(RuntimeError):
+    """Data that is missing, corrupt, half-downloaded or misnamed; the message says what to do."""
+
+
+def cache_dir() -> Path:
+    """The folder of downloads and decoded pixels: `AELIB_CACHE`, or the user's cache folder.
+
+    Raises:
+        DataError: the folder cannot be made or written to.
+    """
+    path = Path(os.environ.get("AELIB_CACHE") or user_cache_dir("aelib"))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as e:
+        raise DataError(
+            f"the cache folder {path} cannot be written to ({e.strerror}). "
+            "Set AELIB_CACHE to a folder that can."
+        ) from e
+
+
+def find(relative: str) -> Path | None:
+    """A file or folder below `AELIB_DATA`, else below the cache; None if it is in neither.
+
+    Raises:
+        DataError: `AELIB_DATA` is set to something that is no folder.
+    """
+    given = os.environ.get("AELIB_DATA")
+    if given and not Path(given).is_dir():
+        raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")
+    roots = [Path(given)] if given else []
+    for root in [*roots, cache_dir()]:
+        if (root / relative).exists():
+            return root / relative
+    return None
+
+
+def download(
+    relative: str, urls: Sequence[str], known_hash: str | None, *, otherwise: str, what: str = ""
+) -> Path:
+    """Download one file into the cache, with progress, from the first of the mirrors that answers.
+
+    The file appears under its name only when it is complete and its checksum is right.
+
+    Args:
+        relative: where it goes below the cache.
+        urls: mirrors, tried in turn.
+        known_hash: "md5:…" or "sha256:…"; None where its authors publish none.
+        otherwise: the embedded dataset that the error names.
+        what: what is missed without it, for the error.
+
+    Raises:
+        DataError: no mirror answered within seconds, none sent the right bytes, or `AELIB_OFFLINE` is set.
+    """
+    import pooch
+    import requests
+
+    target = cache_dir() / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fetch = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
+    pooch.get_logger().setLevel("ERROR")
+    reasons: list[str] = []
+    if os.environ.get("AELIB_OFFLINE"):
+        urls, reasons = (), ["AELIB_OFFLINE is set, so nothing is downloaded"]
+    with FileLock(f"{target}.lock"):
+        for url in urls:
+            try:
+                return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=fetch))
+            except (requests.RequestException, OSError, ValueError) as e:
+                reasons.append(f"{url}: {_reason(e)}")
+    raise DataError(
+        f"{what or target.name} could not be downloaded.\n  "
+        + "\n  ".join(reasons)
+        + f"\nNo network? datasets.load({otherwise!r}) needs none. If you have the data, set AELIB_DATA "
+        f"to the folder that holds {relative}."
+    )
+
+
+def _reason(e: Exception) -> str:
+    """One line a learner can act on, out of the chains that requests raises."""
+    text = str(e)
+    if "hash of downloaded file" in text:
+        return "the file that came is not the right one (its checksum differs: half a download, or replaced)"
+    if "resolve" in text or "Connection" in type(e).__name__:
+        return "the host cannot be reached"
+    if "timed out" in text or "Timeout" in type(e).__name__:
+        return f"no answer within {TIMEOUT_SECONDS} s"
+    return text.splitlines()[0]
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar file into a folder that appears only when it is complete.
+
+    Raises:
+        DataError: the archive is damaged, or a member would land outside the folder.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as e:
+            raise DataError(f"{archive} cannot be unpacked ({e}). Delete it and load again.") from e
+        inside = Path(scratch) / folder.name
+        os.replace(inside if inside.is_dir() else scratch, folder)
+
+
+def cached_pixels(
+    key: dict, fill: Callable[[np.ndarray], None], shape: tuple[int, int, int, int]
+) -> np.ndarray:
+    """Decoded pixels from the cache, memory-mapped; made first if they are not there.
+
+    Args:
+        key: all that the pixels depend on; its hash names the file.
+        fill: fills the array (N, C, H, W) of uint8 that it is given.
+        shape: (N, C, H, W).
+    """
+
+    def write(part: Path) -> None:
+        pixels = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        fill(pixels)
+        pixels.flush()
+
+    return np.load(_once(_place(key, ".npy"), write), mmap_mode="c")
+
+
+def cached_arrays(key: dict, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Named arrays (labels, names, attributes) from the cache; made first if they are not there."""
+
+    def write(part: Path) -> None:
+        with open(part, "wb") as file:
+            np.savez(file, allow_pickle=False, **make())
+
+    with np.load(_once(_place(key, ".npz"), write)) as arrays:
+        return dict(arrays)
+
+
+def _place(key: dict, suffix: str) -> Path:
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, key], sort_keys=True).encode()).hexdigest()
+    return cache_dir() / "decoded" / f"{key['name']}-{digest[:16]}{suffix}"
+
+
+def _once(path: Path, write: Callable[[Path], None]) -> Path:
+    """A file, written if it is not there: beside its place, then moved into it, so that no reader sees
+    half of it. A lock lets two processes do the work once."""
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                part = path.with_name(f"{path.name}.{os.getpid()}.part")
+                try:
+                    write(part)
+                    os.replace(part, path)
+                finally:
+                    part.unlink(missing_ok=True)
+    return path
+
+
+def decode(files: Sequence[Path], out: np.ndarray, crop: int | None, what: str) -> None:
+    """Decode photos into `out` (N, C, H, W), in threads (the decoder lets go of Python's lock).
+
+    Args:
+        crop: side of the central square to keep, in pixels; None keeps the largest square.
+        what: said by the progress bar.
+
+    Raises:
+        DataError: a photo cannot be decoded; the message names it.
+    """
+    channels, height, width = out.shape[1:]
+
+    def one(job: tuple[int, Path]) -> None:
+        i, file = job
+        try:
+            with Image.open(file) as opened:
+                photo = opened.convert("L" if channels == 1 else "RGB")
+                side = crop or min(photo.size)
+                left, top = (photo.width - side) // 2, (photo.height - side) // 2
+                square = photo.crop((left, top, left + side, top + side))
+                small = np.asarray(square.resize((width, height), Image.Resampling.BICUBIC))
+        except Exception as e:
+            raise DataError(
+                f"{file} cannot be decoded ({e}). It is damaged or half-copied: copy or unpack it again."
+            ) from e
+        out[i] = small[None] if channels == 1 else small.transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs: Iterable[None] = pool.map(one, enumerate(files), chunksize=1)
+        for _ in tqdm(jobs, what, total=len(files), unit=" photos", leave=False, mininterval=0.5):
+            pass

@@ -1,0 +1,216 @@
+"""What a model is trained on: a batch, a set of images, a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..errors import unknown
+
+RESIDENT_BYTES = 4 * 2**30  # a larger set stays in main memory (or on disk) and is sent batch by batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees.
+
+    Args:
+        x: (B, C, H, W), float in [0, 1]: what the encoder sees.
+        target: what the reconstruction is compared with; x itself by default.
+        c: condition (B, K), given to encoder, decoder and prior.
+        y: labels (B,) or attributes (B, A), never given to the model.
+    """
+
+    x: Tensor
+    target: Tensor = None  # type: ignore[assignment]  # __post_init__ sets it
+    c: Tensor | None = None
+    y: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is None:
+            object.__setattr__(self, "target", self.x)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+Transform = Callable[[Batch], Batch]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A set of N images of one size, as uint8, with what is known about each.
+
+    Args:
+        store: (M, C, H, W) uint8, in memory or memory-mapped, perhaps shared with other sets.
+        labels: (N,) integers, one class (or one person) an image.
+        classes: what the labels mean: `classes[labels[i]]` is a name.
+        attributes: a table of N rows and A columns, 1 = present, 0 = absent, NaN = not known.
+        rows: (N,) which images of the store these are, in order; None: all. Nothing is copied.
+        transforms: applied to every batch, in order; see `map`.
+
+    Raises:
+        ValueError: a table whose length is not N, or a store that is not (M, C, H, W) uint8.
+
+    >>> data = Images(np.zeros((10, 1, 8, 8), np.uint8))
+    >>> [len(b) for b in data.batches(4)]
+    [3, 3, 4]
+    """
+
+    store: np.ndarray
+    labels: np.ndarray | None = None
+    classes: Sequence[str] = ()
+    attributes: pd.DataFrame | None = None
+    rows: np.ndarray | None = None
+    transforms: tuple[Transform, ...] = ()
+    _resident: dict[torch.device, tuple[Tensor, Tensor | None, Tensor | None]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.store.ndim != 4 or self.store.dtype != np.uint8:
+            raise ValueError(
+                f"pixels are (N, C, H, W) of uint8; got shape {self.store.shape} of {self.store.dtype}"
+            )
+        for name in ("labels", "attributes"):
+            value = getattr(self, name)
+            if value is not None and len(value) != len(self):
+                raise ValueError(f"{len(self)} images, but {len(value)} {name}: need one per image")
+
+    def __len__(self) -> int:
+        return len(self.store) if self.rows is None else len(self.rows)
+
+    def __repr__(self) -> str:
+        known = [f"{len(self.classes)} classes"] if len(self.classes) else []
+        known += [f"{self.attributes.shape[1]} attributes"] if self.attributes is not None else []
+        return f"Images({', '.join([f'{len(self):,} × {self.shape}', *known])})"
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(N, C, H, W) uint8, read into memory."""
+        return self.store if self.rows is None else self.store[self.rows]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return cast(tuple[int, int, int], tuple(self.store.shape[1:]))
+
+    @property
+    def names(self) -> np.ndarray | None:
+        """(N,) the class (or the person) of each image, by name."""
+        return None if self.labels is None else np.asarray(self.classes)[self.labels]
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Images:
+        """The images of these rows: a slice, a list of numbers or a boolean mask."""
+        if isinstance(rows, (int, np.integer)):
+            raise TypeError(f"one row is not a set of images: write data[{rows}:{rows + 1}]")
+        mine = np.arange(len(self.store)) if self.rows is None else self.rows
+        rows = rows if isinstance(rows, slice) else np.asarray(rows)
+        return replace(
+            self,
+            rows=mine[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            attributes=None if self.attributes is None else self.attributes.iloc[rows],
+            _resident={},
+        )
+
+    def map(self, f: Transform) -> Images:
+        """The same images with f applied to every batch, anew every time one is drawn.
+
+        Noise, occlusion, flips and conditions are such functions: they return a changed `Batch`. Their
+        randomness is torch's, on the device of the batch.
+        """
+        return replace(self, transforms=(*self.transforms, f))
+
+    def attribute(self, name: str) -> np.ndarray:
+        """(N,) values of one attribute: 1 present, 0 absent, NaN not known.
+
+        Raises:
+            KeyError: there is no such attribute; the message names the nearest.
+        """
+        if self.attributes is None:
+            raise KeyError("these images have no attributes")
+        if name not in self.attributes:
+            raise KeyError(unknown("attribute", name, self.attributes.columns))
+        return self.attributes[name].to_numpy()
+
+    def batches(
+        self, size: int, seed: int | None = None, device: torch.device | str = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield every image once, in ⌈N / size⌉ batches whose lengths differ by at most one.
+
+        (No small remainder: a last batch of one image would break batch statistics and weigh one image
+        as much as a hundred.)
+
+        Args:
+            size: the most images in a batch.
+            seed: the order is a permutation drawn from it; None keeps the order.
+            device: where the batch is wanted. The pixels travel there once, as uint8, if they fit.
+        """
+        if size < 1:
+            raise ValueError(f"a batch has at least one image; got size={size}")
+        device = torch.device(device)
+        pixels, rows, y = self._on(device)
+        n, total = max(1, -(-len(self) // size)), len(self)
+        order = None
+        if seed is not None:
+            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).to(pixels.device)
+        for k in range(n):
+            piece = slice(k * total // n, (k + 1) * total // n)
+            these = piece if order is None else order[piece]
+            x = pixels[these if rows is None else rows[these]].to(device, non_blocking=True)
+            batch = Batch(x.to(torch.float32).div_(255), y=None if y is None else y[these].to(device))
+            for f in self.transforms:
+                batch = f(batch)
+            yield batch
+
+    def batch(self, device: torch.device | str = "cpu") -> Batch:
+        """All images as one batch: for a handful, as in `data[:8].batch()`."""
+        return next(self.batches(max(len(self), 1), device=device))
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Pixels, the rows of them that are meant, and y, as tensors: on the device if they fit there."""
+        if device not in self._resident:
+            y: Any = self.labels if self.attributes is None else self.attributes.to_numpy(np.float32)
+            y = None if y is None else torch.tensor(y)
+            if device.type != "cpu" and len(self) * self.store[0].nbytes <= RESIDENT_BYTES:
+                pixels, rows = torch.from_numpy(self.pixels).to(device), None
+                y = None if y is None else y.to(device)
+            else:  # torch sees the store's memory (or its file) as it is
+                pixels = torch.from_numpy(self.store)
+                rows = None if self.rows is None else torch.from_numpy(self.rows)
+            self._resident[device] = (pixels, rows, y)
+        return self._resident[device]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three sets of images that share none: to fit, to choose, and to report."""
+
+    train: Images
+    valid: Images
+    test: Images
+    name: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.train.shape
+
+    def map(self, f: Transform) -> Split:
+        """The split with f applied to every batch of all three parts (see `Images.map`)."""
+        return Split(self.train.map(f), self.valid.map(f), self.test.map(f), self.name)
+
+    def head(self, n: int) -> Split:
+        """The first n training images, and of the other two at most n / 4: for a quick try."""
+        return Split(self.train[:n], self.valid[: -(-n // 4)], self.test[: -(-n // 4)], self.name)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.train):,} train, {len(self.valid):,} valid, {len(self.test):,} test"
+        return f"Split({self.name}: {counts}, each {'×'.join(map(str, self.shape))})"

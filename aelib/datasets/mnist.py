@@ -1,0 +1,73 @@
+"""MNIST and Fashion-MNIST: 70,000 grey images of 28×28 in ten classes."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .files import DataError, download, find
+from .images import Images, Split
+
+VALID = 5000  # the last images of the official training part
+CLASSES = {
+    "MNIST": tuple("0123456789"),
+    "FashionMNIST": (
+        "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ),
+}  # fmt: skip
+
+
+def mnist() -> Split:
+    """Handwritten digits (LeCun, Cortes, Burges, 1998), with the official test part of 10,000.
+
+    The validation part is the last 5,000 of the official training part.
+    """
+    return _load("MNIST")
+
+
+def fashion_mnist() -> Split:
+    """Photos of clothes in MNIST's format (Xiao, Rasul, Vollgraf, 2017, https://arxiv.org/abs/1708.07747)."""
+    return _load("FashionMNIST")
+
+
+def _load(name: str) -> Split:
+    def part(prefix: str) -> Images:
+        pixels = read_idx(_file(name, f"{prefix}-images-idx3-ubyte.gz"), 3)
+        labels = read_idx(_file(name, f"{prefix}-labels-idx1-ubyte.gz"), 1).astype(np.int64)
+        return Images(pixels[:, None], labels, CLASSES[name])
+
+    fit, test = part("train"), part("t10k")
+    return Split(fit[:-VALID], fit[-VALID:], test, name)
+
+
+def _file(name: str, file: str) -> Path:
+    relative = f"{name}/raw/{file}"
+    if found := find(relative) or find(relative.removesuffix(".gz")):
+        return found
+    from torchvision import datasets  # knows mirrors and checksums; slow to import, so only here
+
+    official = getattr(datasets, name)
+    md5 = dict(official.resources)[file]
+    return download(relative, [m + file for m in official.mirrors], f"md5:{md5}", otherwise="digits")
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """The array of uint8 in an IDX file, gzipped or not.
+
+    Raises:
+        DataError: the file is damaged, cut short, or something else.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        magic, *shape = struct.unpack(f">{1 + ndim}i", data[: 4 * (1 + ndim)])
+        if magic != 0x0800 + ndim:
+            raise ValueError(f"starts with {magic:#x}, not {0x0800 + ndim:#x}")
+        return np.frombuffer(data, np.uint8, offset=4 * (1 + ndim)).reshape(shape).copy()
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as e:
+        raise DataError(f"{path} is damaged or cut short ({e}). Delete it and load again.") from e

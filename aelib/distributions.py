@@ -1,0 +1,190 @@
+"""Heads, which turn a network's output into a distribution, and the standard prior.
+
+A head is the last layer of an encoder or a decoder. It has `factor`, the number of parameters per
+variable that the network before it must deliver along dimension 1, and its `forward(h)` returns a
+`torch.distributions.Distribution` whose `log_prob` is one number per example, (B,), in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli as _Bernoulli
+from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Laplace as _Laplace
+
+LOG_SCALE = (-7.0, 7.0)  # predicted scales stay in [e⁻⁷, e⁷], so that no step can overflow
+
+
+def _exact(h: Tensor) -> Tensor:
+    """Densities are computed in float32 at least, whatever the network's precision."""
+    return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
+
+
+def per_example(d: Distribution) -> Independent:
+    """The distribution of a whole example: everything but dimension 0 is one event."""
+    return Independent(d, len(d.batch_shape) - 1, validate_args=False)
+
+
+class Delta(Distribution):
+    """All the mass at one value: what a plain autoencoder's encoder returns. Event: all but dimension 0."""
+
+    arg_constraints = {"value": constraints.real}  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+        super().__init__(value.shape[:1], value.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(B, …) the value."""
+        return self.value
+
+    @property
+    def variance(self) -> Tensor:
+        """(B, …) zeros."""
+        return torch.zeros_like(self.value)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """The value, repeated `sample_shape` times."""
+        return self.value.expand(*sample_shape, *self.value.shape)
+
+
+class OptimalNormal(Distribution):
+    """Normal whose scale is, for each example, the one under which its target is likeliest.
+
+    σ² = mean over the example of (x − mean)², so log p = −D/2 · (log 2πσ² + 1). The scale is chosen
+    after seeing x, so this bounds a density from above: good to train with, not to compare in nats.
+
+    Source: Rybkin, Daniilidis, Levine, 2021, https://arxiv.org/abs/2006.13202 (there one σ a batch).
+    """
+
+    arg_constraints = {"mean": constraints.real}  # noqa: RUF012
+
+    def __init__(self, mean: Tensor) -> None:
+        self._mean = mean
+        super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(B, …) the mean."""
+        return self._mean
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(B,) nats."""
+        error = (value - self._mean).square().flatten(1)
+        variance = error.mean(1).clamp_min(math.exp(2 * LOG_SCALE[0]))
+        return -0.5 * error.shape[1] * (math.log(2 * math.pi) + variance.log() + 1)
+
+
+class Deterministic(nn.Module):
+    """Head of a plain autoencoder: a point, no density."""
+
+    factor = 1
+
+    def forward(self, h: Tensor) -> Delta:
+        """(B, …) → the point itself."""
+        return Delta(_exact(h))
+
+
+class Bernoulli(nn.Module):
+    """Head for pixels in [0, 1]: h is the logit, the mean is its sigmoid.
+
+    −log p(x) = −Σ x log m + (1 − x) log(1 − m), the binary cross-entropy. Grey pixels are allowed; it
+    is then no normalised density, but its minimum is still at m = x.
+    """
+
+    factor = 1
+
+    def forward(self, h: Tensor) -> Independent:
+        """(B, …) logits → distribution over (B, …)."""
+        return per_example(_Bernoulli(logits=_exact(h), validate_args=False))
+
+
+class _LocationScale(nn.Module):
+    family: type[Normal] | type[_Laplace]
+
+    def __init__(self, scale: float | None = None, learn: bool = False) -> None:
+        super().__init__()
+        if scale is not None and not scale > 0:
+            raise ValueError(f"a scale is positive; got {scale}")
+        if learn and scale is None:
+            raise ValueError("learn=True needs a scale to start from, as in Gaussian(0.1, learn=True)")
+        self.factor = 2 if scale is None else 1
+        self.scale = scale
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale or 1))) if learn else None
+
+    def forward(self, h: Tensor) -> Independent:
+        """(B, factor · K, …) → distribution over (B, K, …)."""
+        mean = _exact(h)
+        scale: Tensor | float = self.scale or 1.0
+        if self.factor == 2:
+            mean, log_scale = mean.chunk(2, dim=1)
+            scale = log_scale.clamp(*LOG_SCALE).exp()
+        elif self.log_scale is not None:
+            scale = self.log_scale.exp()
+        return per_example(self.family(mean, scale, validate_args=False))
+
+    def extra_repr(self) -> str:
+        """The scale."""
+        return "predicted" if self.scale is None else f"{self.scale}, learn={self.log_scale is not None}"
+
+
+class Gaussian(_LocationScale):
+    """Head with a normal distribution for each variable.
+
+    −log p(x) = Σ (x − m)² / 2σ² + log σ + ½ log 2π. With a fixed scale this is the squared error, scaled
+    and shifted: training with MSE *is* a Gaussian.
+
+    Args:
+        scale: σ; None predicts the mean and log σ of every variable (factor 2).
+        learn: σ is one parameter, trained, that starts at `scale`.
+
+    >>> Gaussian()(torch.zeros(5, 6)).event_shape
+    torch.Size([3])
+    """
+
+    family = Normal
+
+
+class Laplace(_LocationScale):
+    """Head with a Laplace distribution for each variable: −log p(x) = Σ |x − m| / b + log 2b.
+
+    With a fixed scale this is the absolute error (L1), scaled and shifted. Arguments as `Gaussian`.
+    """
+
+    family = _Laplace
+
+
+class OptimalGaussian(nn.Module):
+    """Head with a normal distribution whose one σ an example is the best possible; see `OptimalNormal`."""
+
+    factor = 1
+
+    def forward(self, h: Tensor) -> OptimalNormal:
+        """(B, …) means → distribution over (B, …)."""
+        return OptimalNormal(_exact(h))
+
+
+class StandardNormal(nn.Module):
+    """The prior N(0, 1) over a code of this shape; `forward(c)` returns it whatever the condition.
+
+    Args:
+        shape: of one code: `StandardNormal(16)`, or `StandardNormal(8, 4, 4)` for a code with places.
+    """
+
+    loc: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        # not saved with the weights: a fully convolutional model's must not depend on the image's size
+        self.register_buffer("loc", torch.zeros(shape), persistent=False)
+
+    def forward(self, c: Tensor | None = None) -> Independent:
+        """Any c → distribution with batch shape () and the code's event shape."""
+        d = Normal(self.loc, torch.ones_like(self.loc), validate_args=False)
+        return Independent(d, self.loc.ndim, validate_args=False)

@@ -1,0 +1,28 @@
+"""Messages for what people type wrong or have not installed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """The message for a name that is not known: the nearest one first, then all there are.
+
+    >>> unknown("dataset", "mnits", ["lfw", "mnist"])
+    "there is no dataset 'mnits'. Did you mean 'mnist'? Known: lfw, mnist"
+    """
+    lower = {str(k).lower(): str(k) for k in known}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
+    hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
+    return f"there is no {kind} {name!r}.{hint} Known: {', '.join(lower.values())}"
+
+
+def optional(module: str, package: str) -> ModuleType:
+    """Import a library that only some need; if it is missing, the error names the install command."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as e:
+        raise ModuleNotFoundError(f"{module} is not installed: pip install '{package}'") from e

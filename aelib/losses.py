@@ -1,0 +1,115 @@
+"""Objectives: functions of (model, batch) that return named terms, one number per example, in nats.
+
+One rule of reduction holds everywhere: sum over an example, mean over the batch (`train` takes the
+mean). With it β = 1 is the evidence lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from .datasets import Batch
+from .distributions import Delta
+from .models import Autoencoder
+
+Terms = dict[str, Tensor]
+Objective = Callable[..., Terms]
+Error = Callable[[Distribution, Tensor], Tensor]
+
+
+def nll(p: Distribution, target: Tensor) -> Tensor:
+    """(B,) the negative log-likelihood −log p(target), in nats."""
+    return -p.log_prob(target)
+
+
+def squared_error(p: Distribution, target: Tensor) -> Tensor:
+    """(B,) Σ (mean − target)² over the pixels of each image."""
+    return (p.mean - target).square().flatten(1).sum(1)
+
+
+def reconstruction(model: Autoencoder, batch: Batch, error: Error = nll) -> Terms:
+    """A plain autoencoder's objective: the error of the reconstruction.
+
+    Args:
+        error: (p, target) → (B,).
+
+    Returns:
+        {"loss"}, (B,).
+    """
+    return {"loss": error(model(batch.x, batch.c).p, batch.target)}
+
+
+def elbo(
+    model: Autoencoder, batch: Batch, beta: float = 1.0, error: Error = nll, free_bits: float = 0.0
+) -> Terms:
+    """The negative evidence lower bound: −log p(x) ≤ E_q[−log p(x|z)] + KL(q(z|x) ‖ p(z)).
+
+    Args:
+        beta: weight of the KL term; 1 is the bound.
+        error: (p, target) → (B,).
+        free_bits: nats each dimension of the code may carry at no cost: in the loss, the KL of a
+            dimension counts as at least this much. The term "kl" stays the true one.
+
+    Returns:
+        {"loss", "nll", "kl"}, each (B,), where loss = nll + beta · kl.
+
+    Raises:
+        TypeError: the posterior is a point, whose KL is infinite, or there is no prior.
+
+    Source: Kingma, Welling, 2014, https://arxiv.org/abs/1312.6114; β: Higgins et al., 2017; free bits:
+    Kingma et al., 2016, https://arxiv.org/abs/1606.04934.
+    """
+    q, z, p = model(batch.x, batch.c)
+    if model.prior is None or isinstance(q, Delta):
+        raise TypeError(
+            "the ELBO needs a posterior with a density and a prior. For a plain autoencoder use the "
+            'objective `reconstruction`; for a VAE build the model with posterior="gaussian"'
+        )
+    prior = model.prior(batch.c)
+    error_, kl = error(p, batch.target), kl_term(q, prior, z)
+    paid = kl
+    if free_bits:
+        paid = kl_per_dimension(q, prior).clamp_min(free_bits).flatten(1).sum(1)
+    return {"loss": error_ + beta * paid, "nll": error_, "kl": kl}
+
+
+def kl_term(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """(B,) KL(q ‖ p) in nats: in closed form where torch has one, else log q(z) − log p(z) at a sample."""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return q.log_prob(z) - p.log_prob(z)
+
+
+def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor:
+    """(B, K) or (B, K, h, w): KL(q ‖ p) in nats of each dimension of the code, where both factorise.
+
+    Raises:
+        TypeError: one of them does not factorise, so no dimension has a KL of its own.
+    """
+    if not (isinstance(q, Independent) and isinstance(p, Independent)):
+        raise TypeError(f"KL per dimension needs factorised distributions; got {q} and {p}")
+    return kl_divergence(q.base_dist, p.base_dist)
+
+
+def prediction(net: nn.Module, batch: Batch) -> Terms:
+    """A classifier's objective: −log p(y|x), where `net(x)` is a distribution over y.
+
+    A classifier is a network with a head, so `train` trains it too. Attributes that are not known
+    (NaN) count nothing.
+
+    Returns:
+        {"loss"}, (B,).
+    """
+    if batch.y is None:
+        raise ValueError("a classifier needs labels or attributes: these images have none")
+    y = batch.y.float().reshape(len(batch), -1)
+    p = net(batch.x)
+    each = p.base_dist.log_prob(torch.nan_to_num(y)) if isinstance(p, Independent) else None
+    if each is None:
+        return {"loss": -p.log_prob(batch.y)}
+    return {"loss": -torch.where(y.isnan(), 0.0, each).sum(1)}

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from aelib import distributions as D
+
+torch.manual_seed(0)
+H, X = torch.randn(5, 6, 3, 4, dtype=torch.double), torch.rand(5, 6, 3, 4, dtype=torch.double)
+
+
+def total(values):
+    return torch.as_tensor(np.asarray(values)).flatten(1).sum(1)
+
+
+@pytest.mark.parametrize(
+    "head, expected",
+    [
+        (D.Gaussian(0.3), scipy.stats.norm.logpdf(X, H, 0.3)),
+        (D.Gaussian(0.7, learn=True), scipy.stats.norm.logpdf(X, H, 0.7)),
+        (D.Laplace(0.3), scipy.stats.laplace.logpdf(X, H, 0.3)),
+        (D.Bernoulli(), X * H.sigmoid().log() + (1 - X) * (1 - H.sigmoid()).log()),
+    ],
+    ids=["fixed", "learnt", "laplace", "bernoulli"],
+)
+def test_log_prob_is_the_closed_form_summed_over_each_example(head, expected):
+    p = head.double()(H)
+    assert p.log_prob(X).shape == (5,) and p.mean.shape == H.shape
+    torch.testing.assert_close(p.log_prob(X), total(expected), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "head, family", [(D.Gaussian(), scipy.stats.norm), (D.Laplace(), scipy.stats.laplace)]
+)
+def test_predicted_scales(head, family):
+    mean, log_scale = H.chunk(2, 1)
+    expected = total(family.logpdf(X[:, :3], mean, log_scale.exp()))
+    torch.testing.assert_close(head(H).log_prob(X[:, :3]), expected)
+    assert torch.isfinite(head(1e6 * H).log_prob(X[:, :3])).all()
+
+
+def test_the_optimal_gaussian_is_the_best_of_all_scales():
+    p = D.OptimalGaussian()(H)
+    fixed = torch.stack([D.Gaussian(float(s)).double()(H).log_prob(X) for s in np.geomspace(0.05, 20, 3000)])
+    assert (p.log_prob(X) >= fixed.max(0).values - 1e-9).all()
+    torch.testing.assert_close(p.log_prob(X), fixed.max(0).values, rtol=1e-4, atol=1e-3)
+    assert torch.isfinite(D.OptimalGaussian()(X).log_prob(X)).all(), "a perfect reconstruction overflows"
+
+
+def test_a_point_returns_itself():
+    p = D.Deterministic()(H)
+    for value in (p.mean, p.rsample(), p.sample((2,))[1]):
+        assert torch.equal(value, H)
+    assert p.event_shape == H.shape[1:] and p.variance.sum() == 0
+
+
+def test_half_precision_is_computed_in_float32():
+    for head in (D.Bernoulli(), D.Gaussian(1.0), D.OptimalGaussian(), D.Laplace(1.0)):
+        assert head(H.bfloat16()).log_prob(X.float()).dtype == torch.float32
+
+
+def test_the_prior_is_standard_normal_and_not_saved():
+    prior = D.StandardNormal(2, 3)
+    z = torch.randn(4, 2, 3)
+    expected = torch.as_tensor(scipy.stats.norm.logpdf(z)).flatten(1).sum(1).float()
+    torch.testing.assert_close(prior().log_prob(z), expected)
+    assert prior().sample((7,)).shape == (7, 2, 3) and not prior.state_dict()
+
+
+def test_bad_scales_are_refused():
+    with pytest.raises(ValueError, match="positive"):
+        D.Gaussian(-1.0)
+    with pytest.raises(ValueError, match=r"Gaussian\(0\.1, learn=True\)"):
+        D.Gaussian(learn=True)
