@@ -56,7 +56,7 @@ def squared_error(f: Callable[[Tensor, Tensor], Tensor]) -> None:
 def direction(f: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Exercise of notebook 01: (codes (N, K), has (N,) of 0 and 1) → (K,), present minus absent."""
     g = torch.Generator().manual_seed(0)
-    cases = [(torch.randn(20, k, generator=g), (torch.arange(20) % 3 == 0).float()) for k in (2, 5)]
+    cases = [(torch.randn(20, k, generator=g), (torch.arange(20) % 3 == 0).float()) for k in (6, 9)]
 
     def mean(z: Tensor, has: Tensor, value: int) -> Tensor:
         return z[has == value].mean(0)

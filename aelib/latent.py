@@ -60,7 +60,7 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
     Raises:
         ValueError: the attribute is present in all or in none.
     """
-    has = torch.as_tensor(present).float()
+    has = torch.tensor(np.asarray(present)).float()
     if len(has) != len(codes):
         raise ValueError(f"{len(codes)} codes, but {len(has)} values of the attribute: need one per code")
     if not (has == 1).any() or not (has == 0).any():

@@ -204,20 +204,26 @@ def fit(model: nn.Module, data: Images, objective: Objective, *args: Any, **keyw
     history = keywords.setdefault("history", History())
     steps = -(-len(data) // keywords.get("batch_size", 128))
     epochs = keywords.get("epochs", 1)
-    live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    live = sys.stderr.isatty() or _in_notebook()
     bar = tqdm(
-        total=steps * epochs, initial=steps * len(history), leave=False, disable=not live, mininterval=0.3,
-        bar_format="{percentage:3.0f}% {bar:30} {elapsed} (still {remaining}) {postfix}",
+        total=steps * epochs, initial=steps * len(history), leave=False, mininterval=0.3,
+        bar_format="{percentage:3.0f}% {bar:30} {elapsed} (still {remaining})  {desc}",
+        **({} if live else {"disable": True}),  # not given when live, so that TQDM_DISABLE can say so
     )  # fmt: skip
     said = time.perf_counter()
     with bar:
         for record in train(model, data, objective, *args, tick=lambda: bar.update(), **keywords):
             text = ", ".join(f"{k} {v:.5g}" for k, v in record.items() if k.endswith("/loss"))
-            bar.set_postfix_str(f"epoch {record['epoch']}/{epochs}: {text}", refresh=False)
+            bar.set_description_str(f"epoch {record['epoch']}/{epochs}: {text}", refresh=False)
             if not live and (time.perf_counter() - said > 10 or record["epoch"] == epochs):
                 said = time.perf_counter()
                 print(f"epoch {record['epoch']}/{epochs}: {text}", file=sys.stderr, flush=True)
     return history
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 def _mix(seed: int, epoch: int) -> int:

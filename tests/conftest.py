@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("AELIB_PROFILE", "quick")
 os.environ.setdefault("AELIB_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+os.environ.setdefault("TQDM_DISABLE", "1")  # a bar is no output to compare
 
 
 def pytest_collection_modifyitems(items):

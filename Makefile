@@ -1,0 +1,35 @@
+# make lab     open the course in JupyterLab
+# make test    check style and types, run every test and every notebook (quick profile)
+# make course  execute every notebook in place, in the profile of AELIB_PROFILE (full by default)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# one OpenMP thread waiting for another shall not burn the core that the other needs
+export GOMP_SPINCOUNT ?= 2000
+.PHONY: lab test course clean
+
+lab: $(VENV)/ready
+	@echo "opening the course; stop it with Ctrl-C"
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb --ServerApp.root_dir=. \
+	  $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
+	  $$($(BIN)/python -c "import webbrowser; webbrowser.get()" 2>/dev/null || echo --no-browser) $(LAB)
+
+test: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+course: $(VENV)/ready
+	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV): a few minutes, once"
+	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv (or your system's like)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

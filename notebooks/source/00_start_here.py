@@ -1,0 +1,155 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,source//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# **Is my machine ready, and what will I be able to do?**
+#
+# *You need* nothing but this page: no downloads, no graphics card. *It takes* about a minute.
+# *You will be able to* train an autoencoder, look at what it keeps and what it loses, and move a slider
+# that puts a smile on a face.
+#
+# Run each cell with **Shift + Enter**.
+
+# %% tags=["nbval-ignore-output"]
+from aelib import check, course, explorers, fit, latent, losses, metrics, models, plots, training
+
+faces = course.data("drawn-faces", otherwise="drawn-faces", quick=600)
+
+# %% [markdown]
+# These faces were drawn a second ago, from random numbers, so we know exactly which of them smile.
+# Each is 64 × 64 pixels in three colours.
+
+# %%
+plots.show(faces.test[:36], columns=12)
+
+# %% [markdown]
+# ## What is an autoencoder?
+#
+# Two networks. The *encoder* turns a face into a few numbers, the *code*. The *decoder* draws the face
+# again from the code alone. Nobody says what the numbers should mean: the only goal is that the drawing
+# resembles the face.
+
+# %%
+code_size = 32
+model = models.autoencoder(
+    faces.shape, code_size, net="conv", posterior="deterministic", likelihood="gaussian", hidden=(32, 64, 128)
+)
+pixels = faces.shape[0] * faces.shape[1] * faces.shape[2]
+print(f"{pixels:,} numbers in, {code_size} numbers in the middle: {pixels // code_size} times fewer")
+
+# %% [markdown]
+# ## Predict
+#
+# What will be lost first: the hat, the smile, or where the eyes look? Write your guess down before you
+# run the next cell.
+#
+# ## Run
+
+# %%
+history = fit(
+    model,
+    faces.train,
+    losses.reconstruction,
+    training.adam(model, 2e-3),
+    epochs=course.pick(full=10, quick=2),
+    batch_size=64,
+    valid=faces.valid,
+    schedule={"lr": training.cosine()},
+)
+
+# %% [markdown]
+# ## Look
+#
+# The loss falls on the faces it learns from (dashed) and on faces it has never seen (solid).
+
+# %%
+history.plot()
+
+# %% [markdown]
+# Faces it has never seen, of people it has never seen: photo above, drawn from 32 numbers below. Was your
+# guess right?
+
+# %% tags=["figure-start-here"]
+some = faces.test[:12].batch()
+plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)})
+
+# %% tags=["nbval-ignore-output"]
+scores = metrics.evaluate(model, faces.test)
+print({name: round(value, 4) for name, value in scores.items()})
+
+# %% [markdown]
+# ## Explain
+#
+# Each step makes the squared error a little smaller: the sum over the pixels of
+# (decoded − face)². A hat is a thousand wrong pixels, a gaze is four. So the hat is learnt first, and the
+# eyes last. That one sentence explains most pictures of this course.
+#
+# ## Explore
+#
+# The mean code of smiling faces, minus the mean code of the others, is a direction in the space of codes.
+# Add it to the code of *any* face, and decode.
+
+# %%
+names = ["Smiling", "Eyeglasses", "Wearing Hat", "Long Hair"]
+codes = latent.encode(model, faces.train)
+directions = {name: latent.direction(codes, faces.train.attribute(name)) for name in names}
+test_codes = latent.encode(model, faces.test)
+
+# %% [markdown]
+# Choose a face and an attribute; then slide the strength, or put the keyboard on it with Tab and use the
+# arrows.
+
+# %%
+explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directions)
+
+# %% [markdown]
+# The same without a slider: strengths from −1.5 to 1.5, a face a row.
+
+# %%
+strengths = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
+strip = explorers.attribute_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
+plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}" for s in strengths], width=7)
+
+# %% [markdown]
+# ## Your turn
+#
+# Write the loss by hand: for images `x_hat` and `x` of shape (B, C, H, W), one number for each image, the
+# *sum* of the squared differences. Replace the dots, run the cell, and it answers at once.
+
+
+# %%
+def squared_error(x_hat, x): ...
+
+
+check.squared_error(squared_error)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def squared_error(x_hat, x):
+#     return (x_hat - x).square().flatten(1).sum(1)
+# ```
+# </details>
+#
+# Then try: a code of 4 numbers instead of 32. Which attribute still has a direction that works?
+#
+# ## Take away
+#
+# * An autoencoder is an encoder, a decoder and a narrow place between them; the code is what passes.
+# * It keeps what many pixels depend on, and loses what few do.
+# * Directions in the space of codes can mean something, though nobody told the model what a smile is.
+#
+# Next: **01, the vanilla autoencoder.** What can a bottleneck keep of a *real* face?

@@ -1,0 +1,561 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,source//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · The vanilla autoencoder
+#
+# **What can a bottleneck keep of a face?**
+#
+# *You need* notebook 00, and the faces of LFW (13,233 photos; without them the page runs on drawn faces).
+# *It takes* about twenty-five minutes on two cores, most of it training: read on while it runs.
+# *You will be able to* build linear, multilayer and convolutional autoencoders, say how good they are
+# against the best linear one, sample new faces, and put a smile on somebody else's.
+
+# %% tags=["nbval-ignore-output"]
+import math
+
+import numpy as np
+import torch
+from scipy.linalg import subspace_angles
+from sklearn.decomposition import PCA
+from torch import nn
+
+from aelib import check, course, explorers, fit, latent, losses, metrics, models, nets, plots, train
+from aelib import distributions as D
+from aelib.datasets import flipped
+from aelib.training import adam, cosine
+
+faces = course.data("lfw", otherwise="drawn-faces", quick=600)
+
+# %%
+shape, size = faces.shape, faces.shape[1]
+plots.show(faces.train[:36], columns=12)
+
+# %% [markdown]
+# No person is in two of the three parts. What we measure on the test part is how well a *stranger* is
+# drawn.
+#
+# ## Predict
+#
+# A face has 64 × 64 × 3 = 12,288 numbers. Suppose you may keep 32. Which would you keep? How wrong will
+# the best possible drawing be, compared with showing the mean face to everybody? Write a number down: a
+# half, a fifth, a fiftieth?
+
+# %% [markdown]
+# ## 1 · The oldest autoencoder: principal components
+#
+# The best *linear* code of size K is known since 1901: the first K principal components. Whatever we train
+# must be judged against it. The error is the mean over pixels of (decoded − face)², in a range of
+# 0 to 1.
+
+
+# %%
+def flat(images):
+    return images.pixels.reshape(len(images), -1).astype(np.float32) / 255
+
+
+components = course.pick(full=400, quick=150)
+x_test = flat(faces.test)
+pca = PCA(components, svd_solver="randomized", random_state=0).fit(flat(faces.train))
+
+
+# %%
+def pca_reconstruction(x, k):
+    v = pca.components_[:k]
+    return pca.mean_ + (x - pca.mean_) @ v.T @ v
+
+
+pca_mse = {k: float(((pca_reconstruction(x_test, k) - x_test) ** 2).mean()) for k in (0, 8, 16, 32, 64, 128)}
+
+# %% tags=["nbval-ignore-output"]
+for k, error in pca_mse.items():
+    print(f"code {k:3d}: test MSE {error:.5f}, {error / pca_mse[0]:.0%} of the mean face's")
+
+# %% [markdown]
+# Was your number right? Look: the mean face (no code at all), then 8, 32 and 128 components.
+
+# %%
+eight = faces.test[:8]
+rows = {"photo": eight}
+for k in (0, 8, 32, 128):
+    rows[f"PCA, {k}"] = pca_reconstruction(flat(eight), k).reshape(-1, *shape)
+plots.show(rows)
+
+# %% [markdown]
+# ## 2 · A linear autoencoder, by hand
+#
+# One layer in, one layer out, no activation. Everything that training is stands in these lines: encode,
+# decode, measure, step.
+
+# %%
+torch.manual_seed(0)
+by_hand = nn.ModuleDict(
+    {"encode": nn.Linear(math.prod(shape), 128), "decode": nn.Linear(128, math.prod(shape))}
+)
+optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
+errors = []
+for batch in faces.train[:600].batches(60, seed=0):
+    x = batch.x.flatten(1)
+    z = by_hand["encode"](x)
+    x_hat = by_hand["decode"](z)
+    loss = (x_hat - x).square().sum(1).mean()  # sum over a face, mean over the batch
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    errors.append(loss.item())
+print("the loss fell:", errors[-1] < errors[0])
+
+# %% [markdown]
+# The library's pieces do the same. An `Autoencoder` is an encoder and a decoder, each a network with a
+# *head* that makes a distribution of its output; a plain code is a distribution of one point
+# (`Deterministic`). An *objective* takes the model and a batch, and returns one number for each face.
+
+# %%
+model = models.Autoencoder(
+    encoder=nn.Sequential(nn.Flatten(), by_hand["encode"], D.Deterministic()),
+    decoder=nn.Sequential(by_hand["decode"], nets.Reshape(*shape), D.Gaussian(1.0)),
+)
+library = losses.reconstruction(model, batch, error=losses.squared_error)["loss"].mean()
+hand = (by_hand["decode"](by_hand["encode"](x)) - x).square().sum(1).mean()
+print("the same loss:", torch.allclose(library, hand))
+
+# %% [markdown]
+# Now in earnest, with the factory. The likelihood "gaussian" has a fixed scale, so its −log p is half the
+# squared error and a constant: **training with MSE is training with a Gaussian**.
+
+# %%
+torch.manual_seed(0)
+linear = models.autoencoder(shape, 128, net="linear", posterior="deterministic", likelihood="gaussian")
+history = fit(
+    linear, faces.train, losses.reconstruction, adam(linear, 3e-3),
+    epochs=course.pick(full=20, quick=2), batch_size=64, valid=faces.valid, schedule={"lr": cosine()},
+)  # fmt: skip
+history.plot()
+
+# %% [markdown]
+# ### Linear = PCA, in numbers
+#
+# A linear autoencoder cannot beat PCA, and the best one spans the same space: every face the decoder can
+# draw is a mixture of principal components. The angles between the two 128-dimensional spaces say how
+# close it came. (Two random spaces of this kind are nearly at right angles.)
+
+# %% tags=["nbval-ignore-output"]
+linear_mse = metrics.evaluate(linear, faces.test)["mse"]
+weights = linear.decoder[0][0][1].weight.detach().cpu().numpy()
+angles = np.degrees(subspace_angles(weights, pca.components_[:128].T))
+print(f"test MSE: linear {linear_mse:.5f}, PCA {pca_mse[128]:.5f}, ratio {linear_mse / pca_mse[128]:.4f}")
+print(f"angles between the spaces: median {np.median(angles):.1f}°, largest {angles.max():.1f}°")
+shared = np.cos(np.radians(angles)) ** 2
+print(f"of the 128 dimensions, {shared.sum():.1f} are shared")
+
+# %% [markdown]
+# The largest angles belong to the last components: number 128 and number 129 carry nearly the same
+# variance, so it costs next to nothing to confuse them.
+#
+# ## 3 · More layers
+#
+# The textbook's multilayer autoencoder: Linear → BatchNorm → ReLU, twice, and a sigmoid at the end so that
+# pixels stay in [0, 1]. (Batch normalisation lets a face's code depend on the other faces of its batch
+# while it trains; here it makes training easier, elsewhere in this course we avoid it.)
+
+# %%
+torch.manual_seed(0)
+inner = {"norm": nn.BatchNorm1d, "activation": nn.ReLU}
+multilayer = models.Autoencoder(
+    encoder=nn.Sequential(nets.MLP(math.prod(shape), 512, 256, 32, **inner), D.Deterministic()),
+    decoder=nn.Sequential(
+        nets.MLP(32, 256, 512, math.prod(shape), **inner), nn.Sigmoid(), nets.Reshape(*shape), D.Gaussian(1.0)
+    ),
+)
+history = fit(
+    multilayer, faces.train.map(flipped), losses.reconstruction, adam(multilayer, 2e-3),
+    epochs=course.pick(full=20, quick=1), valid=faces.valid, schedule={"lr": cosine()},
+)  # fmt: skip
+
+# %% [markdown]
+# ## 4 · Convolutions, and a training you can watch
+#
+# `train` is a generator: it yields a record after every epoch, and the body of *your* loop is the place
+# for whatever you want to see. Here: the same six validation faces, as they sharpen.
+
+# %%
+torch.manual_seed(0)
+wide = course.pick(full=(64, 128, 256), quick=(16, 32, 64))
+conv = models.autoencoder(
+    shape, 32, net="conv", posterior="deterministic", likelihood="gaussian", hidden=wide
+)
+watched, seen, record = faces.valid[:8].batch().x, {}, []
+epochs = course.pick(full=40, quick=2)
+for r in train(
+    conv, faces.train.map(flipped), losses.reconstruction, adam(conv, 2e-3, weight_decay=0.05),
+    epochs=epochs, valid=faces.valid, schedule={"lr": cosine()},
+):  # fmt: skip
+    record.append(r)
+    if r["epoch"] in (1, 2, 5, 10, 20, epochs):
+        seen[f"epoch {r['epoch']}"] = conv.reconstruct(watched.to(conv.device)).cpu()
+
+# %% tags=["figure-sharpening"]
+plots.show({**seen, "photo": watched})
+
+# %%
+plots.curves(record)
+
+# %% [markdown]
+# After one epoch everybody has the *same face*: the mean, turned a little. That is not a bug. The mean is
+# the largest part of the picture, so it is learnt first. It *is* a bug if it stays; section 9 shows what
+# makes it stay.
+#
+# ## 5 · Standing on PCA
+#
+# A network that starts from nothing spends most of its time finding what PCA knows in seconds. So start
+# there: whiten the first 400 principal coordinates, keep the first K as the code, *add* what a network
+# learns to both, and let that network start at zero (`Residual`). The first step is PCA; it can only get
+# better.
+
+
+# %%
+def on_pca(k, width=1024, dropout=0.2):
+    torch.manual_seed(0)
+    there, back = nets.pca_layers(pca, components, shape)
+    inner = {"activation": nn.GELU, "dropout": dropout}
+    code = nets.Residual(nn.ZeroPad1d((0, k - components)), nets.MLP(components, width, width, k, **inner))
+    draw = nets.Residual(nn.ZeroPad1d((0, components - k)), nets.MLP(k, width, width, components, **inner))
+    return models.Autoencoder(
+        nn.Sequential(there, code, D.Deterministic()), nn.Sequential(draw, back, D.Gaussian(1.0))
+    )
+
+
+# %%
+def trained_on_pca(k):
+    model = on_pca(k)
+    fit(
+        model, faces.train.map(flipped), losses.reconstruction, adam(model, 1e-3, weight_decay=0.1),
+        epochs=course.pick(full=40, quick=1), batch_size=256, schedule={"lr": cosine()},
+    )  # fmt: skip
+    return model
+
+
+sizes = course.pick(full=(8, 16, 32, 64, 128), quick=(32, 128))
+ladder = {k: trained_on_pca(k) for k in sizes}
+
+# %% [markdown]
+# ## 6 · How large must the code be?
+
+# %%
+torch.manual_seed(0)
+conv128 = models.autoencoder(
+    shape, 128, net="conv", posterior="deterministic", likelihood="gaussian", hidden=wide
+)
+history = fit(
+    conv128, faces.train.map(flipped), losses.reconstruction, adam(conv128, 2e-3, weight_decay=0.05),
+    epochs=course.pick(full=30, quick=2), schedule={"lr": cosine()},
+)  # fmt: skip
+
+# %%
+ladder_mse = {k: metrics.evaluate(m, faces.test)["mse"] for k, m in ladder.items()}
+conv_mse = {32: metrics.evaluate(conv, faces.test)["mse"], 128: metrics.evaluate(conv128, faces.test)["mse"]}
+multilayer_mse = metrics.evaluate(multilayer, faces.test)["mse"]
+
+# %% tags=["figure-code-size"]
+figure, ((ax,),) = plots.axes(size=(6, 3.6))
+ks = [k for k in pca_mse if k]
+ax.plot(ks, [pca_mse[k] for k in ks], "o-", color="grey", label="PCA, the best linear code")
+ax.plot(list(ladder_mse), list(ladder_mse.values()), "o-", label="multilayer, on PCA")
+ax.plot(list(conv_mse), list(conv_mse.values()), "s", markersize=8, label="convolutional")
+ax.plot([32], [multilayer_mse], "^", markersize=8, label="multilayer, from nothing")
+ax.set(xscale="log", yscale="log", xlabel="size of the code", ylabel="test MSE", xticks=ks, xticklabels=ks)
+ax.legend()
+figure
+
+# %% tags=["nbval-ignore-output"]
+table = {"linear, 128": (linear_mse, 128), "multilayer, 32": (multilayer_mse, 32)}
+table |= {f"convolutional, {k}": (e, k) for k, e in conv_mse.items()}
+table |= {f"multilayer on PCA, {k}": (e, k) for k, e in ladder_mse.items()}
+for name, (error, k) in table.items():
+    print(f"{name:24s} test MSE {error:.5f}   against PCA's {pca_mse[k]:.5f}: {error / pca_mse[k] - 1:+.1%}")
+
+# %% [markdown]
+# Same size of code, strangers' faces: below the grey line is what curves buy over planes.
+
+# %% tags=["figure-reconstructions"]
+plots.show({
+    "photo": eight,
+    "PCA, 32": pca_reconstruction(flat(eight), 32).reshape(-1, *shape),
+    "conv, 32": latent.decode(conv, latent.encode(conv, eight)),
+    "on PCA, 32": latent.decode(ladder[32], latent.encode(ladder[32], eight)),
+    "conv, 128": latent.decode(conv128, latent.encode(conv128, eight)),
+})  # fmt: skip
+
+# %% [markdown]
+# ## 7 · Faces that never were
+#
+# The decoder draws a face for *any* code. So draw a code at random, from N(0, 1), and look.
+
+# %%
+codes = latent.encode(conv, faces.train)
+torch.manual_seed(0)
+at_random = latent.decode(conv, torch.randn(8, 32))
+
+# %% [markdown]
+# Then give the codes the distribution they have: each dimension its own mean and width (*diagonal*); one
+# Gaussian with all correlations (*full*); a *mixture* of twenty; a normalising *flow*.
+
+# %%
+options = {"flow": {"epochs": course.pick(full=20, quick=1)}}
+options["mixture"] = {"components": course.pick(full=20, quick=2)}
+priors = {kind: latent.fit_prior(codes, kind, **options.get(kind, {})) for kind in latent.PRIORS}
+samples = {"N(0, 1)": at_random}
+for kind, prior in priors.items():
+    torch.manual_seed(0)
+    conv.prior = prior.to(conv.device)
+    samples[kind] = conv.sample(8)
+plots.show(samples)
+
+# %% [markdown]
+# Which is best can be said in a number: the log-density each gives to the codes of *test* faces, in nats a
+# code. A nat more means e times likelier.
+
+# %% tags=["nbval-ignore-output"]
+test_codes = latent.encode(conv, faces.test)
+normal = torch.distributions.Normal(0.0, 1.0)
+print(f"{'N(0, 1)':9s} {normal.log_prob(test_codes).sum(1).mean().item():10.1f} nats")
+for kind, prior in priors.items():
+    print(f"{kind:9s} {prior.cpu()().log_prob(test_codes).mean().item():10.1f} nats")
+
+# %% [markdown]
+# The code of a plain autoencoder has no reason to look like N(0, 1): nothing in its loss says so. That
+# missing line of the loss is the subject of notebook 02.
+#
+# ## 8 · The smile
+#
+# v = mean code of smiling faces − mean code of the others. The sign matters: adding v must add the smile,
+# subtracting it must take it away.
+
+# %%
+editor = conv128
+codes, test_codes = latent.encode(editor, faces.train), latent.encode(editor, faces.test)
+wanted = [a for a in ("Smiling", "Eyeglasses", "Male", "Beard", "Mustache", "Bangs", "Senior", "Wearing Hat")]
+wanted = [a for a in wanted if a in faces.train.attributes]
+directions = {a: latent.direction(codes, faces.train.attribute(a)) for a in wanted}
+
+# %% [markdown]
+# ### Explore
+
+# %%
+explorers.attributes(editor, test_codes[:60], faces.test[:60].batch().x, directions)
+
+# %% tags=["figure-smile"]
+strengths = [-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0]
+strip = explorers.attribute_strip(editor, test_codes[[3, 11, 24]], directions["Smiling"], strengths)
+plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}" for s in strengths], width=7)
+
+# %% [markdown]
+# ### Judged, not guessed
+#
+# A picture of three faces proves nothing. So let a classifier judge, trained on the *photos* alone. It
+# is a network with a head as well: `Bernoulli` over attributes, and `prediction` as its objective.
+
+# %%
+judged = ["Smiling", "Eyeglasses"]
+torch.manual_seed(0)
+net = nets.ConvEncoder(shape, len(judged), wide, strides=(2, 2, 2) if size < 48 else (4, 2, 2))
+classifier = nn.Sequential(nets.Centre(), net, D.Bernoulli())
+history = fit(
+    classifier, faces.train.map(flipped).only(*judged), losses.prediction,
+    adam(classifier, 1e-3, weight_decay=0.1), epochs=course.pick(full=10, quick=3),
+    batch_size=64, schedule={"lr": cosine()},
+)  # fmt: skip
+classifier = classifier.cpu()
+
+
+# %%
+@torch.no_grad()
+def says(images, attribute):
+    """Which of the images the classifier calls so."""
+    return classifier(images).mean[:, judged.index(attribute)] > 0.5
+
+
+test_x, redrawn = faces.test.batch().x, latent.decode(editor, test_codes)
+
+# %% tags=["nbval-ignore-output"]
+for a in judged:
+    truth = torch.tensor(faces.test.attribute(a))
+    known = ~truth.isnan()
+    for name, images in (("photos", test_x), ("the same, decoded", redrawn)):
+        right = (says(images, a) == (truth > 0.5))[known].float().mean()
+        print(f"{a:10s} {name:18s} accuracy {right:.3f} (always saying no: {1 - truth[known].mean():.3f})")
+
+# %% [markdown]
+# How strong should the vector be? Strength is chosen on the *validation* faces: the smallest at which nine
+# of ten that were called not smiling are called smiling. Then it is judged once, on the test faces.
+#
+# A strong enough push makes anything smile, so identity is measured beside it, with whitened PCA features
+# (no autoencoder involved): of all the edited faces, how many are still nearest to *themselves* among all
+# the unedited ones?
+
+
+# %%
+def features(images):
+    z = (images.flatten(1).numpy() - pca.mean_) @ pca.components_[3:100].T
+    return z / np.sqrt(pca.explained_variance_[3:100])
+
+
+def edited(z, attribute, strength):
+    """Of the codes whose faces the classifier calls not so: the share it calls so afterwards, and the
+    share that kept its identity."""
+    before = latent.decode(editor, z)
+    without = ~says(before, attribute)
+    after = latent.decode(editor, z[without] + strength * directions[attribute])
+    kept = latent.identity_kept(features(before[without]), features(after))
+    return says(after, attribute).float().mean().item(), kept
+
+
+# %%
+valid_codes = latent.encode(editor, faces.valid)
+grid = np.arange(0, 4.01, course.pick(full=0.25, quick=1.0))
+swept = {a: np.array([edited(valid_codes, a, s) for s in grid]) for a in judged}
+recommended = {
+    a: float(next((s for s, (flips, _) in zip(grid, v, strict=True) if flips >= 0.9), grid[-1]))
+    for a, v in swept.items()
+}
+
+# %%
+figure, panels = plots.axes(1, 2, (4, 2.8), sharey=True)
+for ax, a in zip(panels[0], judged, strict=True):
+    ax.plot(grid, swept[a][:, 0], label=f"called {a}")
+    ax.plot(grid, swept[a][:, 1], label="identity kept")
+    ax.axvline(recommended[a], color="grey", linestyle=":", label="recommended")
+    ax.set(xlabel="strength", ylabel="share of validation faces", title=a, ylim=(-0.02, 1.02))
+panels[0][0].legend()
+figure
+
+# %% tags=["nbval-ignore-output"]
+for a in judged:
+    flips, kept = edited(test_codes, a, recommended[a])
+    n = int((~says(redrawn, a)).sum())
+    print(f"{a}: strength {recommended[a]:.2f}; of {n} test faces called not so, {flips:.1%} are afterwards;")
+    print(f"   {kept:.1%} are still nearest to themselves (by chance: {1 / n:.1%})")
+
+# %%
+not_smiling = (~says(redrawn, "Smiling")).nonzero().flatten()[:10]
+pushed = test_codes[not_smiling] + recommended["Smiling"] * directions["Smiling"]
+glasses = test_codes[not_smiling] + recommended["Eyeglasses"] * directions["Eyeglasses"]
+plots.show({
+    "photo": test_x[not_smiling], "decoded": redrawn[not_smiling],
+    "smiling": latent.decode(editor, pushed), "glasses": latent.decode(editor, glasses),
+})  # fmt: skip
+
+# %% [markdown]
+# ## 9 · Why does mine draw the same face for everyone?
+#
+# Four small changes, two epochs each. *Spread* is the standard deviation of the drawn pixels over the
+# faces, divided by that of the photos: near 0, everybody has the same face; PCA with 32 components has
+# about 0.9.
+
+
+# %%
+def variant(centred=True, output="linear", lr=2e-3, activation=nn.GELU):
+    torch.manual_seed(0)
+    encoder = nets.ConvEncoder(shape, 32, wide, activation=activation)
+    decoder = nets.ConvDecoder(32, shape, wide, activation=activation)
+    if centred:
+        encoder = nn.Sequential(nets.Centre(), encoder)
+    if centred and output == "linear":
+        nn.init.constant_(decoder[-1][-1].bias, 0.5)
+    if output == "sigmoid":
+        decoder.append(nn.Sigmoid())
+    model = models.Autoencoder(
+        nn.Sequential(encoder, D.Deterministic()), nn.Sequential(decoder, D.Gaussian(1.0))
+    )
+    optimizer = adam(model, lr)
+    fit(model, faces.train[:4000], losses.reconstruction, optimizer, epochs=course.pick(full=2, quick=1))
+    return model
+
+
+# %%
+cases = {
+    "as it should be": {}, "pixels not centred": {"centred": False}, "sigmoid output": {"output": "sigmoid"},
+    "ReLU": {"activation": nn.ReLU}, "learning rate × 20": {"lr": 4e-2},
+}  # fmt: skip
+broken = {name: variant(**options) for name, options in cases.items()}
+drawn = {name: latent.decode(m, latent.encode(m, faces.test)) for name, m in broken.items()}
+
+# %% tags=["nbval-ignore-output"]
+for name, images in drawn.items():
+    spread = (images.std(0).mean() / test_x.std(0).mean()).item()
+    print(f"{name:20s} spread {spread:.2f}   test MSE {metrics.mse(images, test_x).mean().item():.4f}")
+
+# %%
+plots.show({"photo": test_x[:10]} | {name: images[:10] for name, images in drawn.items()})
+
+# %% [markdown]
+# * **A learning rate too high** is the usual cause: after one wild step the hidden units are dead or
+#   saturated, nothing of the face gets through, and the best that is left is the mean.
+# * **Normalisation matters**: where pixels are not centred, the grey that all faces share is the largest
+#   thing every layer sees, and most of the training goes into it.
+# * **Output activation**: a sigmoid keeps pixels in range and slows the extremes; no activation with a
+#   Gaussian learns at least as fast. It is a matter of taste, not the cause of equal faces.
+# * **Architecture** comes last. Look at the spread first.
+#
+# ## Your turn
+#
+# The smile vector, from codes (N, K) and `has` (N,), which is 1 for smiling faces and 0 for the others.
+
+
+# %%
+def smile_vector(codes, has): ...
+
+
+check.direction(smile_vector)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def smile_vector(codes, has):
+#     return codes[has == 1].mean(0) - codes[has == 0].mean(0)
+# ```
+# </details>
+#
+# PCA's reconstruction, from x (B, D), the mean (D,) and the components V (K, D), whose rows are
+# orthonormal.
+
+
+# %%
+def reconstruct(x, mean, v): ...
+
+
+check.pca_reconstruction(reconstruct)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def reconstruct(x, mean, v):
+#     return mean + (x - mean) @ v.T @ v
+# ```
+# </details>
+#
+# Then try:
+#
+# * Take the absolute value of `directions["Smiling"]` in the widget's cell. What does the slider do now?
+# * Find an attribute that flips early but costs the identity most.
+#
+# ## Take away
+#
+# * The best linear autoencoder is PCA. Judge every other one against it, at the same size of code, on
+#   people it has never seen.
+# * Codes of a plain autoencoder have a distribution of their own: fit it before you sample.
+# * An attribute is a direction with a sign. Judge it by a classifier, with the identity beside it.
+#
+# Next: **02, the variational autoencoder.** What if the loss itself asked the codes to be N(0, 1)?

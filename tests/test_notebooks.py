@@ -1,0 +1,92 @@
+"""The pages as documents: in step with their text, executed, small, and compared wherever they can be."""
+
+import json
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+HERE = Path(__file__).parent.parent
+PAGES = sorted((HERE / "notebooks").glob("*.ipynb"))
+IGNORE = "nbval-ignore-output"
+
+
+def code_cells(page):
+    return [c for c in nbformat.read(page, as_version=4).cells if c.cell_type == "code"]
+
+
+def text_outputs(cell):
+    """What nbval would compare: printed text, and results that are not pictures or widgets."""
+    out = []
+    for o in cell.outputs:
+        if o.output_type == "stream":
+            out.append("".join(o.text))
+        elif (
+            "image/png" not in o.get("data", {}) and "application/vnd.jupyter.widget-view+json" not in o.data
+        ):
+            out.append(str(o.data))
+    return out
+
+
+def test_every_source_has_its_page_and_every_page_its_source():
+    assert [p.stem for p in PAGES] == sorted(p.stem for p in (HERE / "notebooks/source").glob("*.py"))
+    assert len(PAGES) >= 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_page_says_what_its_source_says(page):
+    source = jupytext.read(HERE / "notebooks/source" / f"{page.stem}.py")
+    cells = nbformat.read(page, as_version=4).cells
+    assert [(c.cell_type, c.source) for c in source.cells] == [(c.cell_type, c.source) for c in cells]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_every_cell_was_executed_in_order_without_error(page):
+    cells = [c for c in code_cells(page) if c.source.strip()]
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    assert not [o for c in cells for o in c.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_no_more_cells_are_marked_than_need_it(page):
+    """A marked cell has text, with a number or a name of the machine in it; at most a third are marked."""
+    cells = code_cells(page)
+    marked = [c for c in cells if IGNORE in c.metadata.get("tags", [])]
+    for cell in marked:
+        texts = text_outputs(cell)
+        assert texts, f"nothing to ignore in: {cell.source[:60]}"
+        assert re.search(r"\d", " ".join(texts)), f"no number in what is ignored: {cell.source[:60]}"
+    assert len(marked) <= len(cells) / 3
+    assert not any("NBVAL_IGNORE" in c.source for c in cells)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_page_is_small_and_its_cells_are_short(page):
+    assert page.stat().st_size <= 3e6
+    for cell in code_cells(page):
+        assert cell.source.count("\n") <= 18, cell.source[:60]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_stored_outputs_are_those_of_a_full_run(page):
+    text = json.dumps([o for c in code_cells(page) for o in c.outputs])
+    assert "profile full" in text and "is not here, so this page runs on" not in text
+    for leak in ("/home/", "/root/", "/work/", "Traceback"):
+        assert leak not in text
+
+
+def test_links_of_the_readme_and_the_pages_lead_somewhere():
+    for document in (HERE / "README.md", *sorted((HERE / "materials").glob("*.md"))):
+        for target in re.findall(r"(?:\]\(|src=\")([^)\"#]+)", document.read_text()):
+            if not target.startswith(("http", "mailto")):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_readmes_first_result_runs():
+    text = (HERE / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(blocks) >= 3
+    for code in blocks:
+        exec(compile(code, "README.md", "exec"), {})

@@ -1,0 +1,277 @@
+import copy
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+
+from aelib import datasets, losses, metrics, models, nets, training
+from aelib import distributions as D
+from aelib.datasets import Images, noisy
+from aelib.training import History, adam, cosine, fit, train, warm_up
+
+DIGITS = datasets.load("digits")
+SMALL = DIGITS.train[:200]
+
+
+def vae(seed=0):
+    torch.manual_seed(seed)
+    return models.autoencoder(SMALL.shape, 4, net="mlp", hidden=(32,))
+
+
+def run(model, optimizers=None, **keywords):
+    return fit(
+        model, SMALL, losses.elbo, optimizers or adam(model), **({"epochs": 3, "batch_size": 32} | keywords)
+    )
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_training_lowers_the_loss_and_records_every_term():
+    model = vae()
+    history = run(model, valid=DIGITS.valid, epochs=5)
+    assert list(history[0]) == [
+        "epoch", "train/loss", "train/nll", "train/kl", "valid/loss", "valid/nll", "valid/kl", "seconds"
+    ]  # fmt: skip
+    assert history[-1]["valid/loss"] < history[0]["valid/loss"] - 3
+    assert history.table().shape == (5, 7) and history.best() == min(history, key=lambda r: r["valid/loss"])
+    assert "valid/loss" in repr(history) and "<table" in history._repr_html_()
+    assert not model.training
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_resumed_equals_uninterrupted_bit_for_bit(stop):
+    schedule = {"beta": warm_up(0.5), "lr": cosine(0.1)}
+    keywords = {"epochs": 3, "batch_size": 32, "schedule": schedule, "valid": DIGITS.valid}
+    data = SMALL.map(noisy(0.1))
+    whole = vae()
+    history = fit(whole, data, losses.elbo, adam(whole), **keywords)
+
+    part = vae()
+    optimizer = adam(part)
+    for record in train(part, data, losses.elbo, optimizer, history=(first := History()), **keywords):
+        if record["epoch"] == stop:
+            break
+    saved = copy.deepcopy((part.state_dict(), optimizer.state_dict(), list(first)))
+
+    torch.manual_seed(99)  # another process: another random state
+    again = vae(seed=5)
+    again.load_state_dict(saved[0])
+    optimizer = adam(again)
+    optimizer.load_state_dict(saved[1])
+    resumed = fit(again, data, losses.elbo, optimizer, history=History(saved[2]), **keywords)
+    assert torch.equal(weights(whole), weights(again))
+    drop = [{k: v for k, v in r.items() if k != "seconds"} for r in history]
+    assert drop == [{k: v for k, v in r.items() if k != "seconds"} for r in resumed]
+
+
+def test_the_callers_randomness_is_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    run(vae_without_seeding())
+    assert torch.equal(torch.rand(2), expected)
+
+
+def vae_without_seeding():
+    state = torch.get_rng_state()
+    model = vae()
+    torch.set_rng_state(state)
+    return model
+
+
+def test_the_seed_decides_everything():
+    a, b, c = (vae() for _ in range(3))
+    run(a, seed=1), run(b, seed=1), run(c, seed=2)
+    assert torch.equal(weights(a), weights(b)) and not torch.equal(weights(a), weights(c))
+
+
+def test_two_optimizers_on_one_loss_equal_one():
+    one, two = vae(), vae()
+    run(one, torch.optim.Adam(one.parameters(), 1e-3))
+    parts = [torch.optim.Adam(m.parameters(), 1e-3) for m in (two.encoder, two.decoder)]
+    run(two, {"loss": parts})
+    assert torch.equal(weights(one), weights(two))
+
+
+def test_each_optimizer_gets_the_gradient_of_its_own_term():
+    """encoder descends a, decoder descends b, though both terms depend on both."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"e": nn.Linear(3, 2), "d": nn.Linear(2, 3)})
+    start = copy.deepcopy(model)
+    data = Images(np.random.default_rng(0).integers(0, 256, (8, 1, 1, 3), np.uint8))
+
+    def objective(m, batch):
+        h = m["d"](m["e"](batch.x.flatten(1)))
+        return {"a": h.square().sum(1), "b": (h - 1).abs().sum(1)}
+
+    sgd = {
+        "a": torch.optim.SGD(model["e"].parameters(), 0.1),
+        "b": torch.optim.SGD(model["d"].parameters(), 0.1),
+    }
+    terms = {k: v.mean() for k, v in objective(start, data.batch()).items()}
+    gradient_e = torch.autograd.grad(terms["a"], list(start["e"].parameters()), retain_graph=True)
+    gradient_d = torch.autograd.grad(terms["b"], list(start["d"].parameters()))
+    fit(model, data, objective, sgd, epochs=1, batch_size=8)
+    for name, gradients in (("e", gradient_e), ("d", gradient_d)):
+        for p, q, g in zip(model[name].parameters(), start[name].parameters(), gradients, strict=True):
+            torch.testing.assert_close(p, q - 0.1 * g)
+
+
+def test_an_optimizer_for_an_unknown_term_is_refused():
+    model = vae()
+    with pytest.raises(
+        ValueError, match=r"waits for the term 'lss', the objective has \['loss', 'nll', 'kl'\]"
+    ):
+        run(model, {"lss": adam(model)})
+
+
+def test_a_linear_autoencoder_finds_pcas_subspace():
+    x = SMALL.batch().x.flatten(1).numpy()
+    pca = PCA(5).fit(x)
+    expected = ((x - pca.inverse_transform(pca.transform(x))) ** 2).mean()
+    torch.manual_seed(0)
+    model = models.autoencoder(SMALL.shape, 5, net="linear", posterior="deterministic", likelihood="gaussian")
+    fit(
+        model, SMALL, losses.reconstruction, adam(model, 1e-2), epochs=400, batch_size=40,
+        schedule={"lr": cosine()},
+    )  # fmt: skip
+    assert metrics.evaluate(model, SMALL)["mse"] == pytest.approx(expected, rel=0.01)
+    angles = scipy.linalg.subspace_angles(model.decoder[0][0][1].weight.detach().numpy(), pca.components_.T)
+    assert math.degrees(angles.max()) < 3
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_step_and_term(bad):
+    model, steps = vae(), []
+
+    def objective(m, batch):
+        terms = losses.elbo(m, batch)
+        steps.append(1)
+        if len(steps) == 10:  # 7 steps an epoch: the third of the second epoch
+            terms["kl"] = terms["kl"] * bad
+        return terms
+
+    with pytest.raises(training.DivergedError, match=r"'kl' became (nan|inf) in epoch 2, step 3 of 7"):
+        fit(model, SMALL, objective, adam(model), epochs=3, batch_size=32)
+    assert weights(model).isfinite().all(), "the step that diverged was taken"
+
+
+def test_a_huge_learning_rate_ends_in_words():
+    model = models.autoencoder(SMALL.shape, 4, net="mlp", likelihood="gaussian", hidden=(32,))
+    with pytest.raises(training.DivergedError, match="learning rate ten times smaller"):
+        run(model, torch.optim.SGD(model.parameters(), 1e10))
+
+
+def test_terms_that_are_not_one_number_an_example_are_refused():
+    with pytest.raises(ValueError, match=r"'loss' is \(\)\. Sum over each example"):
+        fit(vae(), SMALL, lambda m, b: {"loss": losses.elbo(m, b)["loss"].mean()}, epochs=1)
+
+
+def test_schedules_change_training_only_and_have_the_values_they_promise():
+    seen = []
+
+    def objective(model, batch, beta=1.0):
+        seen.append((model.training, beta))
+        return losses.elbo(model, batch, beta=beta)
+
+    model = vae()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    rates = []
+    schedule = {"beta": warm_up(0.5), "lr": cosine(0)}
+    keywords = {"epochs": 4, "batch_size": 100, "valid": DIGITS.valid, "schedule": schedule}
+    for _ in train(model, SMALL, objective, optimizer, **keywords):
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert [b for training_, b in seen if training_] == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    assert {b for training_, b in seen if not training_} == {1.0}
+    assert rates == pytest.approx(
+        [1e-3 * (1 + math.cos(math.pi * t)) / 2 for t in (1 / 8, 3 / 8, 5 / 8, 7 / 8)]
+    )
+    assert cosine(0.2)(0.1) == 0.5 and cosine(0.2, end=0.1)(1.0) == pytest.approx(0.1) and warm_up(0)(0) == 1
+
+
+def test_validation_draws_the_same_noise_every_time():
+    model = vae().eval()
+    data = DIGITS.valid.map(noisy(0.2))
+    a, b = (training.assess(model, data, losses.elbo, device="cpu") for _ in range(2))
+    assert a == b
+    x = training.assess(model, DIGITS.valid, losses.elbo, batch_size=7, device="cpu")
+    assert x["kl"] == pytest.approx(
+        training.assess(model, DIGITS.valid, losses.elbo, device="cpu")["kl"], rel=1e-5
+    )
+
+
+def test_clipping_bounds_the_step():
+    model = vae()
+    before = weights(model)
+    run(model, torch.optim.SGD(model.parameters(), 1.0), epochs=1, batch_size=200, clip=0.01)
+    assert (weights(model) - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_bf16_is_used_and_the_targets_stay_exact():
+    seen = {}
+
+    def objective(model, batch):
+        seen["target"] = batch.target.dtype
+        seen["hidden"] = model.encoder[1](batch.x).dtype
+        return losses.elbo(model, batch)
+
+    model = vae()
+    history = fit(model, SMALL, objective, adam(model), epochs=1, precision="bf16-mixed", device="cpu")
+    assert seen == {"target": torch.float32, "hidden": torch.bfloat16}
+    assert math.isfinite(history[-1]["train/loss"]) and weights(model).dtype == torch.float32
+
+
+def test_break_stops_and_keeps_what_was_done():
+    history = History()
+    for record in train(vae(), SMALL, losses.elbo, epochs=50, history=history):
+        if record["epoch"] == 2:
+            break
+    assert len(history) == 2
+
+
+def test_frozen_parameters_stay():
+    model = vae()
+    model.encoder.requires_grad_(False)
+    before, after = weights(model.encoder), weights(model.decoder)
+    run(model)
+    assert torch.equal(weights(model.encoder), before) and not torch.equal(weights(model.decoder), after)
+
+
+@pytest.mark.parametrize(
+    "keywords, message", [({"epochs": 0}, "at least 1"), ({"epochs": 1, "device": "cdua"}, "cdua")]
+)
+def test_bad_arguments_are_named(keywords, message):
+    with pytest.raises(Exception, match=message):
+        run(vae(), **keywords)
+    with pytest.raises(ValueError, match="no images"):
+        fit(vae(), SMALL[:0], losses.elbo, epochs=1)
+
+
+def test_the_bar_in_a_log_file_is_lines():
+    code = (
+        "from aelib import *; from aelib import datasets; d = datasets.load('digits').train\n"
+        "m = autoencoder(d.shape, 2, net='mlp'); fit(m, d, elbo, epochs=2, device='cpu')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "\r" not in done.stderr and done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("epoch 2/2: train/loss")
+
+
+def test_a_classifier_is_trained_by_the_same_loop():
+    faces = datasets.load("drawn-faces", n=1200, size=32)
+    data, test = (part.only("Wearing Hat", "Long Hair") for part in (faces.train, faces.test))
+    torch.manual_seed(0)
+    net = nn.Sequential(nets.Centre(), nets.ConvEncoder(data.shape, 2, (16, 32)), D.Bernoulli())
+    fit(net, data, losses.prediction, adam(net, 3e-3), epochs=5, batch_size=64)
+    with torch.no_grad():
+        batch = test.batch()
+        right = ((net(batch.x).mean > 0.5) == (batch.y > 0.5)).float().mean(0)
+    assert (right > 0.9).all(), right
