@@ -104,11 +104,11 @@ def show(
     gap = 2
     picture = tile(per_row.transpose(0, 3, 1, 2), columns, gap)
     h, w = per_row.shape[1:3]
-    left = 0.115 * max(map(len, names), default=0) * 0.62 + 0.1
+    left = 0.085 * max(map(len, names), default=0) + 0.12  # inches: about the width of a letter of 9 points
     inches = (width - left) / picture.shape[1]
     top = 0.25 * (bool(titles) + bool(title)) + 0.03
     with mpl.rc_context(STYLE):
-        figure = Picture(figsize=(width, picture.shape[0] * inches + top), dpi=110, layout="none")
+        figure = Picture(figsize=(width, picture.shape[0] * inches + top), dpi=80, layout="none")
         bottom = 1 - top / figure.get_figheight()
         ax = figure.add_axes((left / width, 0.0, 1 - left / width, bottom))
         # pixels stay pixels: enlarged without smoothing, so that nobody mistakes the screen's blur
@@ -142,7 +142,7 @@ def curves(history: Sequence[Mapping[str, float]], log: bool = False) -> Picture
             points = [(r["epoch"], r[f"{part}/{term}"]) for r in history if f"{part}/{term}" in r]
             if points:
                 ax.plot(*zip(*points, strict=True), style, marker="." if len(points) < 40 else "", label=part)
-        ax.set(title=term, xlabel="epoch", ylabel="nats an image", yscale="log" if log else "linear")
+        ax.set(title=term, xlabel="epoch", ylabel="mean over images", yscale="log" if log else "linear")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
     return figure
@@ -177,4 +177,4 @@ def png(images: Pictures, columns: int = 1, zoom: int = 1) -> bytes:
 
 def save(figure: Figure, path: str) -> None:
     """Write a figure as PNG."""
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=figure.dpi)

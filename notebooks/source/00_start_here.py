@@ -23,6 +23,8 @@
 # Run each cell with **Shift + Enter**.
 
 # %% tags=["nbval-ignore-output"]
+from functools import partial
+
 from aelib import check, course, explorers, fit, latent, losses, metrics, models, plots, training
 
 faces = course.data("drawn-faces", otherwise="drawn-faces", quick=600)
@@ -56,12 +58,15 @@ print(f"{pixels:,} numbers in, {code_size} numbers in the middle: {pixels // cod
 # run the next cell.
 #
 # ## Run
+#
+# The objective is the squared error of the drawing, summed over the pixels of a face.
 
 # %%
+objective = partial(losses.reconstruction, error=losses.squared_error)
 history = fit(
     model,
     faces.train,
-    losses.reconstruction,
+    objective,
     training.adam(model, 2e-3),
     epochs=course.pick(full=10, quick=2),
     batch_size=64,
@@ -120,7 +125,7 @@ explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directio
 # %%
 strengths = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
 strip = explorers.attribute_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
-plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}" for s in strengths], width=7)
+plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}".replace("-", "−") for s in strengths], width=7)
 
 # %% [markdown]
 # ## Your turn

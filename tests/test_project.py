@@ -1,0 +1,91 @@
+"""The project as a whole: what it depends on, and which way its imports go."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+HERE = Path(__file__).parent.parent
+PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+ORDER = [
+    "errors", "datasets", "distributions", "nets", "models", "losses", "metrics", "training", "latent",
+    "plots", "explorers", "check", "course",
+]  # fmt: skip
+
+
+def test_every_dependency_has_bounds_and_a_pin_within_them():
+    pins = dict(
+        line.split("==") for line in (HERE / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    pins = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    extras = PROJECT["optional-dependencies"]
+    listed = [*PROJECT["dependencies"], *extras["lab"], *extras["dev"]]
+    for requirement in map(Requirement, listed):
+        if requirement.name == "aelib":
+            continue
+        operators = {s.operator for s in requirement.specifier}
+        assert operators == {">=", "<"}, f"{requirement} needs a lower and an upper bound"
+        assert requirement.specifier.contains(pins[requirement.name.lower()]), (
+            f"the pin is outside {requirement}"
+        )
+
+
+def test_conda_installs_the_package_with_its_pins():
+    environment = yaml.safe_load((HERE / "environment.yml").read_text())
+    assert environment["dependencies"][-1]["pip"] == ["-c constraints.txt", "-e .[dev]"]
+
+
+def modules():
+    for path in sorted((HERE / "aelib").rglob("*.py")):
+        name = path.relative_to(HERE / "aelib").parts[0].removesuffix(".py")
+        if name != "__init__":
+            yield name, path
+
+
+@pytest.mark.parametrize("name, path", modules(), ids=lambda v: v.stem if isinstance(v, Path) else "")
+def test_imports_go_one_way_and_pictures_stay_where_they_belong(name, path):
+    tree = ast.parse(path.read_text())
+    top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    for node in top:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            depth = len(path.relative_to(HERE / "aelib").parts)
+            if node.level == depth:  # from the package's top
+                for other in [node.module.split(".")[0]] if node.module else [a.name for a in node.names]:
+                    assert ORDER.index(other) < ORDER.index(name), f"{name} imports {other}"
+    names = {a.name.split(".")[0] for n in top if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module.split(".")[0] for n in top if isinstance(n, ast.ImportFrom) and not n.level}
+    assert "matplotlib" not in names or name in ("plots", "explorers")
+    assert "ipywidgets" not in names or name == "explorers"
+    assert not names & {"zuko", "sklearn", "skimage", "torchvision", "pooch"}, (
+        "slow: import it where it is used"
+    )
+
+
+def test_a_file_is_read_in_one_sitting():
+    for _, path in modules():
+        assert len(path.read_text().splitlines()) <= 350, path
+
+
+def test_importing_the_package_is_quick_and_quiet():
+    code = "import sys, aelib; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n" and done.stderr == ""
+
+
+def test_docstrings_examples_run():
+    import doctest
+    import importlib
+
+    tried = 0
+    for name, path in modules():
+        if path.stem not in ("drawn",):
+            parts = path.relative_to(HERE).with_suffix("").parts
+            result = doctest.testmod(importlib.import_module(".".join(p for p in parts if p != "__init__")))
+            assert result.failed == 0, name
+            tried += result.attempted
+    assert tried >= 10
