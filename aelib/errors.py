@@ -1,11 +1,9 @@
-"""Messages for what people type wrong or have not installed."""
+"""Messages for what people type wrong."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Iterable
-from types import ModuleType
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
@@ -18,11 +16,3 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
     return f"there is no {kind} {name!r}.{hint} Known: {', '.join(lower.values())}"
-
-
-def optional(module: str, package: str) -> ModuleType:
-    """Import a library that only some need; if it is missing, the error names the install command."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as e:
-        raise ModuleNotFoundError(f"{module} is not installed: pip install '{package}'") from e

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -33,11 +34,11 @@ class History(list[Record]):
         """A row an epoch."""
         return pd.DataFrame(self).set_index("epoch") if self else pd.DataFrame()
 
-    def plot(self) -> Any:
-        """Learning curves, a panel for each term; returns the figure."""
+    def plot(self, log: bool = False) -> Any:
+        """Learning curves, a panel for each term, on a logarithmic scale if asked; returns the figure."""
         from . import plots
 
-        return plots.curves(self)
+        return plots.curves(self, log)
 
     def best(self, key: str = "valid/loss") -> Record:
         """The record with the smallest value."""
@@ -101,7 +102,7 @@ def train(
     device: str = "auto",
     precision: Any = "32-true",
     fabric: Fabric | None = None,
-    tick: Callable[[], object] | None = None,
+    tick: Callable[[int, int], object] | None = None,
 ) -> Iterator[Record]:
     """Train, and yield one record after every epoch; `break` ends it.
 
@@ -125,7 +126,7 @@ def train(
         device: "auto" (CUDA, MPS, CPU in this order), "cuda", "mps", "cpu".
         precision: "32-true", or "bf16-mixed", or another of Lightning Fabric's.
         fabric: a Lightning Fabric of your own, in place of device and precision.
-        tick: called after every step.
+        tick: called after every step with the steps done and the steps there are.
 
     Raises:
         DivergedError: a term became NaN or infinite; names epoch, step and term.
@@ -141,6 +142,8 @@ def train(
     fabric = fabric or Fabric(accelerator=device, devices=1, precision=precision)
     fabric.to_device(model)
     by_term = _by_term(adam(model) if optimizers is None else optimizers)
+    for optimizer in (o for group in by_term.values() for o in group if fabric.device.type != "cpu"):
+        optimizer.load_state_dict(optimizer.state_dict())  # a state read from a file follows its parameters
     wrapped = fabric.setup(_Step(model, objective), *(o for group in by_term.values() for o in group))
     step, ready = wrapped[0], iter(wrapped[1:])
     by_term = {term: [next(ready) for _ in group] for term, group in by_term.items()}
@@ -163,7 +166,7 @@ def train(
                 log.add(i, terms, len(batch))
                 _descend(fabric, step, terms, by_term, clip)
                 if tick:
-                    tick()
+                    tick(epoch * steps + i + 1, epochs * steps)
             record = {f"train/{k}": v for k, v in log.means().items()}
             model.eval()
         if valid is not None:
@@ -202,17 +205,22 @@ def fit(model: nn.Module, data: Images, objective: Objective, *args: Any, **keyw
     In a terminal or a notebook the bar moves; in a log file there is a line every few seconds.
     """
     history = keywords.setdefault("history", History())
-    steps = -(-len(data) // keywords.get("batch_size", 128))
-    epochs = keywords.get("epochs", 1)
     live = sys.stderr.isatty() or _in_notebook()
+    hidden: dict[str, Any] = {} if live else {"disable": True}  # not said when live: TQDM_DISABLE may say it
     bar = tqdm(
-        total=steps * epochs, initial=steps * len(history), leave=False, mininterval=0.3,
+        leave=False,
+        mininterval=0.3,
         bar_format="{percentage:3.0f}% {bar:30} {elapsed} (still {remaining})  {desc}",
-        **({} if live else {"disable": True}),  # not given when live, so that TQDM_DISABLE can say so
-    )  # fmt: skip
-    said = time.perf_counter()
+        **hidden,
+    )
+    epochs, said = keywords.get("epochs"), time.perf_counter()
+
+    def tick(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
     with bar:
-        for record in train(model, data, objective, *args, tick=lambda: bar.update(), **keywords):
+        for record in train(model, data, objective, *args, tick=tick, **keywords):
             text = ", ".join(f"{k} {v:.5g}" for k, v in record.items() if k.endswith("/loss"))
             bar.set_description_str(f"epoch {record['epoch']}/{epochs}: {text}", refresh=False)
             if not live and (time.perf_counter() - said > 10 or record["epoch"] == epochs):
@@ -230,19 +238,12 @@ def _mix(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch * 7919 + 1) % 2**31
 
 
-class _seeded:
+@contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Inside, torch's randomness depends on (seed, epoch) alone; afterwards the caller's is as it was."""
-
-    def __init__(self, seed: int, epoch: int, device: torch.device) -> None:
-        self.seed = _mix(seed, epoch)
-        self.fork = torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-    def __enter__(self) -> None:
-        self.fork.__enter__()
-        torch.manual_seed(self.seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self.fork.__exit__(*error)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(_mix(seed, epoch))
+        yield
 
 
 def _by_term(optimizers: Optimizers) -> dict[str, list[Any]]:

@@ -47,7 +47,7 @@ def modules():
             yield name, path
 
 
-@pytest.mark.parametrize("name, path", modules(), ids=lambda v: v.stem if isinstance(v, Path) else "")
+@pytest.mark.parametrize("name, path", list(modules()), ids=lambda v: v.stem if isinstance(v, Path) else "")
 def test_imports_go_one_way_and_pictures_stay_where_they_belong(name, path):
     tree = ast.parse(path.read_text())
     top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]

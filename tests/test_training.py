@@ -237,6 +237,13 @@ def test_break_stops_and_keeps_what_was_done():
     assert len(history) == 2
 
 
+def test_every_step_is_told():
+    seen = []
+    for _ in train(vae(), SMALL, losses.elbo, epochs=2, batch_size=100, tick=lambda *a: seen.append(a)):
+        pass
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 def test_frozen_parameters_stay():
     model = vae()
     model.encoder.requires_grad_(False)

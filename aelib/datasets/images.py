@@ -208,10 +208,6 @@ class Split:
         """(C, H, W) of one image."""
         return self.train.shape
 
-    def map(self, f: Transform) -> Split:
-        """The split with f applied to every batch of all three parts (see `Images.map`)."""
-        return Split(self.train.map(f), self.valid.map(f), self.test.map(f), self.name)
-
     def head(self, n: int) -> Split:
         """The first n training images, and of the other two at most n / 4: for a quick try."""
         return Split(self.train[:n], self.valid[: -(-n // 4)], self.test[: -(-n // 4)], self.name)

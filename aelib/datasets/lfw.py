@@ -37,6 +37,9 @@ def lfw(
         channels: 3 colour, 1 grey.
         seed: decides who is in which part.
 
+    `AELIB_DATA` may hold the deep-funnelled photos; what is downloaded are the funnelled ones, which are
+    aligned a little less well, so numbers differ slightly between the two.
+
     Raises:
         DataError: photos are missing, damaged or cannot be downloaded; the message says what to do.
 

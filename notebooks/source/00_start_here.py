@@ -44,7 +44,7 @@ plots.show(faces.test[:36], columns=12)
 # resembles the face.
 
 # %%
-code_size = 32
+code_size = 64
 model = models.autoencoder(
     faces.shape, code_size, net="conv", posterior="deterministic", likelihood="gaussian", hidden=(32, 64, 128)
 )
@@ -68,7 +68,7 @@ history = fit(
     faces.train,
     objective,
     training.adam(model, 2e-3),
-    epochs=course.pick(full=10, quick=2),
+    epochs=course.pick(full=20, quick=2),
     batch_size=64,
     valid=faces.valid,
     schedule={"lr": training.cosine()},
@@ -80,10 +80,10 @@ history = fit(
 # The loss falls on the faces it learns from (dashed) and on faces it has never seen (solid).
 
 # %%
-history.plot()
+history.plot(log=True)
 
 # %% [markdown]
-# Faces it has never seen, of people it has never seen: photo above, drawn from 32 numbers below. Was your
+# Faces it has never seen, of people it has never seen: photo above, drawn from 64 numbers below. Was your
 # guess right?
 
 # %% tags=["figure-start-here"]
@@ -149,7 +149,7 @@ check.squared_error(squared_error)
 # ```
 # </details>
 #
-# Then try: a code of 4 numbers instead of 32. Which attribute still has a direction that works?
+# Then try: a code of 4 numbers instead of 64. Which attribute still has a direction that works?
 #
 # ## Take away
 #
