@@ -60,15 +60,25 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         """q(z|x, c) of images (B, C, H, W) in [0, 1]."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"encode takes a tensor of images, as data[:8].batch().x; got {type(x).__name__}")
         if x.ndim != 4:
             raise ValueError(f"images come as (B, C, H, W); got {tuple(x.shape)}. One image is x[None]")
         if not x.is_floating_point():
             raise TypeError(f"images are float in [0, 1]; got {x.dtype}. uint8 pixels are divided by 255")
-        return self.encoder(join(x, c))
+        try:
+            return self.encoder(join(x, c))
+        except RuntimeError as e:
+            e.add_note(_given("encoder", x, c))
+            raise
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """p(x|z, c) of codes (B, K) or (B, K, h, w)."""
-        return self.decoder(join(z, c))
+        try:
+            return self.decoder(join(z, c))
+        except RuntimeError as e:
+            e.add_note(_given("decoder", z, c))
+            raise
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Output:
         """Encode, draw one code an image, decode it."""
@@ -97,6 +107,15 @@ class Autoencoder(nn.Module):
             raise ValueError(f"{n} samples need {n} conditions; got {len(c)}")
         p = self.prior(c)
         return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c).mean
+
+
+def _given(part: str, x: Tensor, c: Tensor | None) -> str:
+    """What a learner needs beside torch's message about matrices that do not fit."""
+    condition = "no condition" if c is None else f"a condition of size {c.shape[1]}"
+    return (
+        f"The {part} was given shape {tuple(x.shape[1:])} an example on {x.device}, and {condition}. "
+        "Was the model built for another shape or other conditions, or is it on another device?"
+    )
 
 
 def join(x: Tensor, c: Tensor | None) -> Tensor:

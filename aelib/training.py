@@ -130,8 +130,11 @@ def train(
 
     Raises:
         DivergedError: a term became NaN or infinite; names epoch, step and term.
-        ValueError: no images, or a schedule for a keyword that the objective has not.
+        ValueError: no images, an optimizer of another model, or one for a term that the objective lacks.
     """
+    if not hasattr(data, "batches"):
+        hint = ": give it one part, as split.train" if hasattr(data, "train") else ""
+        raise TypeError(f"train takes images, not {type(data).__name__}{hint}")
     if len(data) == 0:
         raise ValueError("there are no images to train on")
     if epochs < 1:
@@ -142,6 +145,9 @@ def train(
     fabric = fabric or Fabric(accelerator=device, devices=1, precision=precision)
     fabric.to_device(model)
     by_term = _by_term(adam(model) if optimizers is None else optimizers)
+    held = {id(p) for group in by_term.values() for o in group for g in o.param_groups for p in g["params"]}
+    if not any(id(p) in held for p in model.parameters()):
+        raise ValueError("the optimizer holds no parameter of this model: was it made for another one?")
     for optimizer in (o for group in by_term.values() for o in group if fabric.device.type != "cpu"):
         optimizer.load_state_dict(optimizer.state_dict())  # a state read from a file follows its parameters
     wrapped = fabric.setup(_Step(model, objective), *(o for group in by_term.values() for o in group))

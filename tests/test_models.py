@@ -135,6 +135,22 @@ def test_what_is_typed_wrong_gets_a_clear_error(call, message):
         call()
 
 
+def test_shapes_that_do_not_fit_are_said_beside_torchs_message():
+    for net in ("mlp", "conv"):
+        model = models.autoencoder((1, 8, 8), 2, net=net, conditions=2)
+        with pytest.raises(RuntimeError) as e:
+            model(torch.rand(3, 1, 8, 8))
+        assert "encoder was given shape (1, 8, 8) an example on cpu, and no condition" in e.value.__notes__[0]
+        with pytest.raises(RuntimeError) as e:
+            model.decode(torch.rand(3, 5), torch.rand(3, 2))
+        assert (
+            "decoder was given shape (5,) an example on cpu, and a condition of size 2"
+            in e.value.__notes__[0]
+        )
+    with pytest.raises(TypeError, match=r"data\[:8\]\.batch\(\)\.x; got Images"):
+        model.reconstruct(datasets.load("digits").test)
+
+
 def test_names_of_the_package_are_where_they_say():
     import aelib
 

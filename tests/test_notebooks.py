@@ -90,3 +90,12 @@ def test_the_readmes_first_result_runs():
     assert len(blocks) >= 3
     for code in blocks:
         exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_readmes_numbers_are_printed_by_the_pages():
+    section = (HERE / "README.md").read_text().split("### What it reaches")[1].split("\n## ")[0]
+    numbers = re.findall(r"\d+\.\d{3,}|[−+]?\d+\.\d %", section)
+    printed = " ".join(t for page in PAGES for c in code_cells(page) for t in text_outputs(c))
+    assert len(numbers) >= 10
+    for number in numbers:
+        assert number.replace("−", "-").replace(" %", "%") in printed, f"no page prints {number}"

@@ -262,6 +262,13 @@ def test_bad_arguments_are_named(keywords, message):
         fit(vae(), SMALL[:0], losses.elbo, epochs=1)
 
 
+def test_a_whole_split_and_an_optimizer_of_another_model_are_refused():
+    with pytest.raises(TypeError, match=r"not Split: give it one part, as split\.train"):
+        fit(vae(), DIGITS, losses.elbo, epochs=1)
+    with pytest.raises(ValueError, match="made for another one"):
+        run(vae(), adam(vae()))
+
+
 def test_the_bar_in_a_log_file_is_lines():
     code = (
         "from aelib import *; from aelib import datasets; d = datasets.load('digits').train\n"

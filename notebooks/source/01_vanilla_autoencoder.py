@@ -17,7 +17,7 @@
 # **What can a bottleneck keep of a face?**
 #
 # *You need* notebook 00, and the faces of LFW (13,233 photos; without them the page runs on drawn faces).
-# *It takes* about twenty-five minutes on two cores, most of it training: read on while it runs.
+# *It takes* about twenty minutes on two cores, most of it training: read on while it runs.
 # *You will be able to* build linear, multilayer and convolutional autoencoders, say how good they are
 # against the best linear one, sample new faces, and put a smile on somebody else's.
 
@@ -25,16 +25,16 @@
 import math
 from functools import partial
 
+from aelib import check, course, explorers, fit, latent, losses, metrics, models, nets, plots, train
+from aelib import distributions as D
+from aelib.datasets import Batch, flipped
+from aelib.training import adam, cosine
+
 import numpy as np
 import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from torch import nn
-
-from aelib import check, course, explorers, fit, latent, losses, metrics, models, nets, plots, train
-from aelib import distributions as D
-from aelib.datasets import Batch, flipped
-from aelib.training import adam, cosine
 
 faces = course.data("lfw", otherwise="drawn-faces", quick=600)
 
@@ -580,8 +580,8 @@ plots.show({"photo": test_x[:8]} | {name: images[:8] for name, images in drawn.i
 
 # %% [markdown]
 # * **A learning rate too high** is the usual cause: wild first steps leave layers that answer every face
-#   alike. Nothing of the face gets through, and the best that is left to draw is one face for all. A spread
-#   near 0 is its sign; start again with a smaller rate.
+#   alike. Nothing of the face gets through, and one picture for all is what is left. A spread near 0 is its
+#   sign; start again with a smaller rate.
 # * **Normalisation matters**: where pixels are not centred, the grey that all faces share is the largest
 #   thing every layer sees, and most of the training goes into it.
 # * **Output activation**: with a sigmoid or without, the faces differ. It keeps pixels in range and is a
