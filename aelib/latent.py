@@ -71,13 +71,16 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
 def identity_kept(before: np.ndarray, after: np.ndarray) -> float:
     """Share of rows of `after` whose nearest row of `before` is their own, by cosine similarity.
 
-    With features of N faces before and after an edit it says how many are still themselves, among N.
+    With features of N faces before and after an edit it says how many are still themselves, among N. NaN
+    where there are none.
 
     Args:
         before: (N, D) features of the faces.
         after: (N, D) features of the same faces, edited.
     """
     a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (before, after))
+    if len(a) == 0:
+        return float("nan")
     a, b = nn.functional.normalize(a, dim=1), nn.functional.normalize(b, dim=1)
     return ((b @ a.T).argmax(1) == torch.arange(len(a))).float().mean().item()
 

@@ -72,7 +72,7 @@ def tile(images: Pictures, columns: int, gap: int = 2) -> np.ndarray:
     """One (H', W', 3) uint8 picture of a grid of images on white."""
     a = pixels(images)
     n, h, w, _ = a.shape
-    rows = -(-n // columns)
+    rows = max(1, -(-n // columns))
     out = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
     for i in range(n):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
@@ -98,11 +98,11 @@ def show(
     """
     if isinstance(images, Mapping):
         names, stacks = list(images), [pixels(v) for v in images.values()]
-        columns = columns or max(len(s) for s in stacks)
+        columns = columns or max(1, *(len(s) for s in stacks))
         each = np.concatenate([_padded(s[:columns], columns) for s in stacks])
     else:
         names, each = [], pixels(images)
-        columns = columns or min(12, len(each))
+        columns = columns or max(1, min(12, len(each)))
     dpi, gap = 80, 2
     picture = tile(each.transpose(0, 3, 1, 2), columns, gap)
     high, wide = picture.shape[:2]

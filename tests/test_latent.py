@@ -34,6 +34,7 @@ def test_identity_kept_counts_who_is_still_nearest_to_themselves():
     after = np.eye(4)[[0, 1, 3, 2]] + 0.1
     assert latent.identity_kept(before, before) == 1.0
     assert latent.identity_kept(before, after) == 0.5
+    assert np.isnan(latent.identity_kept(before[:0], after[:0]))
 
 
 @pytest.mark.parametrize("kind", list(latent.PRIORS))

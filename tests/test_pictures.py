@@ -33,6 +33,11 @@ def test_a_tile_holds_every_image_at_its_place():
     assert png(plots.png(a, 3, zoom=2)).shape == (132, 200, 3)
 
 
+def test_no_images_are_an_empty_picture_and_no_crash():
+    assert png(plots.show({"none": FACES.train[:0], "neither": FACES.train[:0]})._repr_png_()).size
+    assert (plots.tile(FACES.train[:0], 3) == 255).all()
+
+
 def test_figures_show_themselves_and_leave_nothing_open():
     import matplotlib.pyplot as plt
 

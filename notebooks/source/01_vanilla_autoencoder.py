@@ -304,7 +304,7 @@ conv128 = models.autoencoder(
 )
 history = fit(
     conv128, faces.train.map(flipped), objective, adam(conv128, 2e-3, weight_decay=0.05),
-    epochs=course.pick(full=30, quick=2), schedule={"lr": cosine()},
+    epochs=course.pick(full=30, quick=15), schedule={"lr": cosine()},
 )  # fmt: skip
 
 # %%
@@ -441,7 +441,7 @@ net = nets.ConvEncoder(shape, len(judged), wide, strides=(2, 2, 2) if size < 48 
 classifier = nn.Sequential(nets.Centre(), net, D.Bernoulli())
 history = fit(
     classifier, faces.train.map(flipped).only(*judged), losses.prediction,
-    adam(classifier, 1e-3, weight_decay=0.1), epochs=course.pick(full=10, quick=3),
+    adam(classifier, 1e-3, weight_decay=0.1), epochs=course.pick(full=10, quick=20),
     batch_size=64, schedule={"lr": cosine()},
 )  # fmt: skip
 classifier = classifier.cpu()
