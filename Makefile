@@ -10,7 +10,8 @@ export GOMP_SPINCOUNT ?= 2000
 
 lab: $(VENV)/ready
 	@echo "opening the course; stop it with Ctrl-C"
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb --ServerApp.root_dir=. \
+	$(BIN)/jupyter lab --ServerApp.root_dir=. \
+	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	  $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 	  $$($(BIN)/python -c "import webbrowser; webbrowser.get()" 2>/dev/null || echo --no-browser) $(LAB)
 
@@ -29,6 +30,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV): a few minutes, once"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv (or your system's like)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[dev]"
+	@# no question about news on the first page a learner sees
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > $(VENV)/share/jupyter/lab/settings/overrides.json
 	@touch $@
 
 clean:

@@ -404,16 +404,8 @@ for kind, prior in priors.items():
 editor = conv128
 codes, test_codes = latent.encode(editor, faces.train), latent.encode(editor, faces.test)
 wanted = [
-    "Smiling",
-    "Eyeglasses",
-    "Male",
-    "Mustache",
-    "Beard",
-    "Bangs",
-    "Senior",
-    "Wearing Hat",
-    "Blond Hair",
-]
+    "Smiling", "Eyeglasses", "Male", "Mustache", "Beard", "Bangs", "Senior", "Wearing Hat", "Blond Hair"
+]  # fmt: skip
 wanted = [a for a in wanted if a in faces.train.attributes]
 directions = {a: latent.direction(codes, faces.train.attribute(a)) for a in wanted}
 
