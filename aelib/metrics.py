@@ -45,9 +45,8 @@ def ssim(x_hat: Tensor, target: Tensor) -> Tensor:
 
 def pearson(x_hat: Tensor, target: Tensor) -> Tensor:
     """(B,) Pearson's correlation over the pixels of each image, from −1 to 1; NaN if one is constant."""
-    a, b = x_hat.flatten(1).double(), target.flatten(1).double()
-    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    return ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).float()
+    a, b = (v.flatten(1) - v.flatten(1).mean(1, keepdim=True) for v in (x_hat, target))
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
 @torch.no_grad()
@@ -70,6 +69,6 @@ def evaluate(
     for batch in data.batches(batch_size, device=model.device):
         x_hat = model.reconstruct(batch.x, batch.c)
         for name, f in metrics.items():
-            totals[name] += f(x_hat, batch.target).double().sum().item()
+            totals[name] += f(x_hat, batch.target).cpu().double().sum().item()
     model.train(was)
     return {name: total / len(data) for name, total in totals.items()}
