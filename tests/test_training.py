@@ -161,7 +161,31 @@ def test_a_loss_that_is_not_finite_names_step_and_term(bad):
 
     with pytest.raises(training.DivergedError, match=r"'kl' became (nan|inf) in epoch 2, step 3 of 7"):
         fit(model, SMALL, objective, adam(model), epochs=3, batch_size=32)
-    assert weights(model).isfinite().all(), "the step that diverged was taken"
+
+
+def test_a_step_that_diverged_is_not_taken_on_a_cpu():
+    model = vae()
+
+    def objective(m, batch):
+        terms = losses.elbo(m, batch)
+        return terms | {"loss": terms["loss"] * float("nan")}
+
+    before = weights(model)
+    with pytest.raises(training.DivergedError, match="'loss' became nan in epoch 1, step 1 of 7"):
+        fit(model, SMALL, objective, adam(model), epochs=1, batch_size=32, device="cpu")
+    assert torch.equal(weights(model), before)
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    seen = []
+
+    def objective(m, batch):
+        seen.append(batch.y)
+        return losses.elbo(m, batch)
+
+    fit(vae(), SMALL, objective, epochs=2, batch_size=100)
+    first, second = torch.cat(seen[:2]), torch.cat(seen[2:])
+    assert not torch.equal(first, second) and torch.equal(first.sort().values, second.sort().values)
 
 
 def test_a_huge_learning_rate_ends_in_words():
