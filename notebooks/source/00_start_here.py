@@ -98,8 +98,8 @@ print({name: round(value, 4) for name, value in scores.items()})
 # ## Explain
 #
 # Each step makes the squared error a little smaller: the sum over the pixels of
-# (decoded − face)². A hat is a thousand wrong pixels, a gaze is four. So the hat is learnt first, and the
-# eyes last. That one sentence explains most pictures of this course.
+# (decoded − face)². A hat is many wrong pixels, a gaze is a few. So the hat is learnt first, and the eyes
+# last. That one sentence explains most pictures of this course.
 #
 # ## Explore
 #
