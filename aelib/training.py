@@ -211,12 +211,14 @@ def fit(model: nn.Module, data: Images, objective: Objective, *args: Any, **keyw
     In a terminal or a notebook the bar moves; in a log file there is a line every few seconds.
     """
     history = keywords.setdefault("history", History())
-    live = sys.stderr.isatty() or _in_notebook()
+    notebook = _in_notebook()
+    live = sys.stderr.isatty() or notebook
     hidden: dict[str, Any] = {} if live else {"disable": True}  # not said when live: TQDM_DISABLE may say it
     bar = tqdm(
+        file=sys.stdout if notebook else sys.stderr,  # what goes to stderr looks like an error in a notebook
         leave=False,
         mininterval=0.3,
-        bar_format="{percentage:3.0f}% {bar:30} {elapsed} (still {remaining})  {desc}",
+        bar_format="{percentage:3.0f}% {bar:20} {elapsed} ({remaining} left)  {desc}",
         **hidden,
     )
     epochs, said = keywords.get("epochs"), time.perf_counter()
