@@ -84,7 +84,6 @@ def show(
     images: Pictures | Mapping[str, Pictures],
     columns: int | None = None,
     titles: Sequence[str] = (),
-    title: str = "",
     width: float = 8.0,
 ) -> Picture:
     """Images as a grid; a dict of images as one row each, with its name at the left.
@@ -93,7 +92,6 @@ def show(
         images: (N, C, H, W), or name → (N, C, H, W).
         columns: images in a row; as many as there are, at most 12, by default.
         titles: above the columns.
-        title: above the figure.
         width: wished for, in inches; images are enlarged by the whole factor that comes nearest to it.
     """
     if isinstance(images, Mapping):
@@ -109,7 +107,7 @@ def show(
     h, w = each.shape[1:3]
     # every pixel of an image is a whole square of the screen's: nobody mistakes the screen's blur for ours
     zoom = max(1, round(width * dpi / wide))
-    left, top = 7 * max(map(len, names), default=0) + 8, 20 * (bool(titles) + bool(title)) + 2
+    left, top = 7 * max(map(len, names), default=0) + 8, 20 * bool(titles) + 2
     total = left + wide * zoom, top + high * zoom
     with mpl.rc_context(STYLE):
         figure = Picture(figsize=(total[0] / dpi, total[1] / dpi), dpi=dpi, layout="none")
@@ -121,8 +119,6 @@ def show(
             ax.annotate(name, (0, i * (h + gap) + h / 2), (-6, 0), ha="right", va="center", **words)
         for j, text in enumerate(titles):
             ax.annotate(text, (j * (w + gap) + w / 2, 0), (0, 3), ha="center", va="bottom", **words)
-        if title:
-            figure.suptitle(title, fontsize=10, y=1.0, va="top")
     return figure
 
 

@@ -44,7 +44,7 @@ def test_figures_show_themselves_and_leave_nothing_open():
     x = FACES.train[:6]
     figures = [
         plots.show(x),
-        plots.show({"photo": x, "again": x.batch().x[:4]}, titles=list("abcdef"), title="faces"),
+        plots.show({"photo": x, "again": x.batch().x[:4]}, titles=list("abcdef")),
         plots.curves([{"epoch": i, "train/loss": 1 / i, "valid/loss": 2 / i} for i in (1, 2)]),
     ]
     for figure in figures:
