@@ -72,3 +72,9 @@ def test_bad_scales_are_refused():
         D.Gaussian(-1.0)
     with pytest.raises(ValueError, match=r"Gaussian\(0\.1, learn=True\)"):
         D.Gaussian(learn=True)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 1), (5, 2, 3), (5, 3, 3, 3), (5, 1, 1, 1), (5, 3, 2, 3)])
+def test_everything_but_the_first_dimension_is_one_event(shape):
+    p = D.per_example(torch.distributions.Normal(torch.zeros(shape), 1.0))
+    assert p.log_prob(torch.zeros(shape)).shape == (5,) and p.event_shape == shape[1:]
