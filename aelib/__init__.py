@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "models", "autoencoder": "models", "load": "datasets", "Batch": "datasets",
     "Images": "datasets", "Split": "datasets", "elbo": "losses", "reconstruction": "losses",
-    "train": "training", "fit": "training", "History": "training",
+    "train": "training", "fit": "training", "History": "training", "AutoencoderTransformer": "estimators",
 }  # fmt: skip
 __all__ = ["__version__", *_HOMES]
 

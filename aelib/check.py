@@ -95,3 +95,74 @@ def pca_reconstruction(f: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
             ),
         },
     )
+
+
+def kl(f: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise of notebook 02: (mean, log_var), both (B, K) → (B,), KL(N(mean, var) ‖ N(0, 1)) in nats."""
+    g = torch.Generator().manual_seed(0)
+    cases = [tuple(torch.randn(5, k, generator=g) for _ in range(2)) for k in (3, 7)]
+
+    def each(m: Tensor, v: Tensor) -> Tensor:
+        return 0.5 * (m.square() + v.exp() - 1 - v)
+
+    _judge(
+        f,
+        cases,
+        lambda m, v: each(m, v).sum(1),
+        {
+            "sum over the dimensions of the code, not their mean": lambda m, v: each(m, v).mean(1),
+            "the sign is turned round: a KL is never negative": lambda m, v: -each(m, v).sum(1),
+            "there is a factor ½ in front of all four": lambda m, v: 2 * each(m, v).sum(1),
+            "the argument is the logarithm of the *variance*, not of the standard deviation": (
+                lambda m, v: each(m, 2 * v).sum(1)
+            ),
+        },
+    )
+
+
+def beta_of_mean_squared_error(f: Callable[[float], float]) -> None:
+    """Exercise of notebook 02: D pixels → the β that the mean squared error plus the sum of the KL trains."""
+    _judge(
+        lambda d: None if (out := f(int(d))) is None or out is ... else torch.as_tensor(float(out)),
+        [(torch.tensor(784.0),), (torch.tensor(12288.0),)],
+        lambda d: d / 2,
+        {
+            "nearly: −log p of a Gaussian with σ = 1 is *half* the squared error": lambda d: d,
+            "the wrong way up: the small term here is the error, so the KL weighs more": lambda d: 2 / d,
+            "the wrong way round: half, not twice": lambda d: 2 * d,
+        },
+    )
+
+
+def one_hot(f: Callable[[Tensor, int], Tensor]) -> None:
+    """Exercise of notebook 04: labels (B,), K → (B, K), 1 in the column of the label and 0 elsewhere."""
+    _judge(
+        f,
+        [(torch.tensor([2, 0, 1, 2]), 3), (torch.tensor([0, 3]), 6)],
+        lambda y, k: torch.eye(k)[y],
+        {"0 and 1 are exchanged": lambda y, k: 1 - torch.eye(k)[y]},
+    )
+
+
+def slerp(f: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+    """Exercise of notebook 03: a and b (K,) of equal norm, t → (K,), on the arc from a to b."""
+    g = torch.Generator().manual_seed(0)
+    cases = []
+    for k, t in ((2, 0.5), (5, 0.25), (5, 1.0)):
+        a, b = (torch.nn.functional.normalize(torch.randn(k, generator=g), dim=0) * 3 for _ in range(2))
+        cases.append((a, b, t))
+
+    def arc(a: Tensor, b: Tensor, t: float) -> Tensor:
+        omega = torch.acos(a @ b / (a.norm() * b.norm()))
+        return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+
+    _judge(
+        f,
+        cases,
+        arc,
+        {
+            "this is the straight line; go round": lambda a, b, t: (1 - t) * a + t * b,
+            "a and b are exchanged: at t = 0 it is a": lambda a, b, t: arc(b, a, t),
+            "divide by sin ω": lambda a, b, t: arc(a, b, t) * torch.sin(torch.acos(a @ b / (a @ a))),
+        },
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,26 +25,31 @@ from .errors import unknown
 from .models import Autoencoder
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and afterwards, also after an error, in the mode it was in."""
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
 @torch.no_grad()
 def encode(model: Autoencoder, data: Images, batch_size: int = 500) -> Tensor:
     """(N, K) codes of all images, on the CPU: the posterior's means, flattened."""
-    was = model.training
-    model.eval()
-    batches = data.batches(batch_size, device=model.device)
-    codes = torch.cat([model.encode(b.x, b.c).mean.flatten(1).cpu() for b in batches])
-    model.train(was)
-    return codes
+    with evaluating(model):
+        batches = data.batches(batch_size, device=model.device)
+        return torch.cat([model.encode(b.x, b.c).mean.flatten(1).cpu() for b in batches])
 
 
 @torch.no_grad()
 def decode(model: Autoencoder, z: Tensor, c: Tensor | None = None, batch_size: int = 500) -> Tensor:
     """(N, C, H, W) images of codes (N, K), on the CPU: the likelihood's means."""
-    was = model.training
-    model.eval()
-    rows = torch.arange(len(z)).split(batch_size)
-    at = model.device
-    images = [model.decode(z[r].to(at), None if c is None else c[r].to(at)).mean.cpu() for r in rows]
-    model.train(was)
+    rows, at = torch.arange(len(z)).split(batch_size), model.device
+    with evaluating(model):
+        images = [model.decode(z[r].to(at), None if c is None else c[r].to(at)).mean.cpu() for r in rows]
     return torch.cat(images)
 
 
@@ -66,6 +72,74 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
     if not (has == 1).any() or not (has == 0).any():
         raise ValueError("a direction needs images with the attribute and images without it")
     return codes[has == 1].mean(0) - codes[has == 0].mean(0)
+
+
+def principal_directions(codes: Tensor, n: int) -> Tensor:
+    """(n, K) where the codes spread most, each vector as long as their standard deviation along it.
+
+    The eigenvectors of the codes' covariance times the roots of its eigenvalues, the largest first (PCA):
+    mean + a · v is a standard deviations from the mean code. The largest entry of each is positive, since
+    the sign is arbitrary.
+
+    Args:
+        codes: (N, K).
+        n: from 1 to K.
+
+    Raises:
+        ValueError: fewer than two codes, or n outside 1 … K.
+    """
+    if codes.ndim != 2 or len(codes) < 2:
+        raise ValueError(f"principal directions need codes (N, K), at least two; got {tuple(codes.shape)}")
+    if not 1 <= n <= codes.shape[1]:
+        raise ValueError(f"codes of {codes.shape[1]} numbers have 1 to {codes.shape[1]} directions; not {n}")
+    centred = (codes - codes.mean(0)).double()
+    variances, vectors = torch.linalg.eigh(centred.T @ centred / (len(codes) - 1))
+    v = (vectors * variances.clamp_min(0).sqrt()).T.flip(0)[:n]
+    return (v * v.gather(1, v.abs().argmax(1, keepdim=True)).sign()).to(codes.dtype)
+
+
+def nearest(codes: Tensor, z: Tensor) -> Tensor:
+    """(M,) for each code z (M, K) the row of codes (N, K) that is nearest to it, by Euclidean distance."""
+    return torch.cdist(z, codes, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+
+
+def interpolate(a: Tensor, b: Tensor, t: Sequence[float] | Tensor, kind: str = "linear") -> Tensor:
+    """(…, S, K) codes on the way from a (…, K) at t = 0 to b (…, K) at t = 1, at S positions t.
+
+    "linear": (1 − t) a + t b. "spherical" (slerp): the *direction* turns evenly along the great circle and
+    the *norm* changes evenly, with ω the angle between a and b:
+
+        z = |z| · (sin((1 − t) ω) a / |a| + sin(t ω) b / |b|) / sin ω,    |z| = (1 − t) |a| + t |b|.
+
+    Half way between two draws from N(0, 1) in many dimensions the line passes nearer to 0 than any draw
+    does; the arc keeps their norm. Parallel codes have the line as their arc; so it is taken for opposite
+    ones and for zero too, which have no arc.
+
+    Raises:
+        ValueError: shapes that differ, or a kind that is not known (the nearest is suggested).
+
+    Source: Shoemake, 1985, https://doi.org/10.1145/325165.325242; on codes: White, 2016,
+    https://arxiv.org/abs/1609.04468.
+
+    >>> interpolate(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 1.0]), [0.5], "spherical")
+    tensor([[1.4142, 1.4142]])
+    """
+    if kind not in ("linear", "spherical"):
+        raise ValueError(unknown("interpolation", kind, ("linear", "spherical")))
+    if a.shape != b.shape:
+        raise ValueError(f"interpolation needs codes of one shape; got {tuple(a.shape)} and {tuple(b.shape)}")
+    s = torch.as_tensor(t, dtype=torch.double)[:, None]
+    a64, b64 = a[..., None, :].double(), b[..., None, :].double()
+    z = (1 - s) * a64 + s * b64
+    if kind == "spherical":
+        ra, rb = a64.norm(dim=-1, keepdim=True), b64.norm(dim=-1, keepdim=True)
+        ua, ub = nn.functional.normalize(a64, dim=-1), nn.functional.normalize(b64, dim=-1)
+        # by its half: the arc cosine of ua · ub knows nothing of small angles
+        half = torch.atan2((ua - ub).norm(dim=-1, keepdim=True), (ua + ub).norm(dim=-1, keepdim=True))
+        angle, sine = 2 * half, (2 * half).sin()
+        turned = (((1 - s) * angle).sin() * ua + (s * angle).sin() * ub) / sine.clamp_min(1e-6)
+        z = torch.where((sine > 1e-6) & (ra * rb > 0), ((1 - s) * ra + s * rb) * turned, z)
+    return z.to(a.dtype)
 
 
 def identity_kept(before: np.ndarray, after: np.ndarray) -> float:

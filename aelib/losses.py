@@ -6,6 +6,7 @@ mean). With it β = 1 is the evidence lower bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -64,17 +65,53 @@ def elbo(
     Kingma et al., 2016, https://arxiv.org/abs/1606.04934.
     """
     q, z, p = model(batch.x, batch.c)
-    if model.prior is None or isinstance(q, Delta):
-        raise TypeError(
-            "the ELBO needs a posterior with a density and a prior. For a plain autoencoder use the "
-            'objective `reconstruction`; for a VAE build the model with posterior="gaussian"'
-        )
-    prior = model.prior(batch.c)
+    prior = _prior(model, batch, q)
     error_, kl = error(p, batch.target), kl_term(q, prior, z)
     paid = kl
     if free_bits:
         paid = kl_per_dimension(q, prior).clamp_min(free_bits).flatten(1).sum(1)
     return {"loss": error_ + beta * paid, "nll": error_, "kl": kl}
+
+
+def iwae(model: Autoencoder, batch: Batch, samples: int = 5) -> Terms:
+    """The negative importance-weighted bound: −log p(x) ≤ −E[log 1/S Σ wₛ], wₛ = p(x, zₛ) / q(zₛ|x).
+
+    One sample is the ELBO; more samples come nearer to log p(x).
+
+    Args:
+        samples: S, codes drawn for each image; time and memory grow with it.
+
+    Returns:
+        {"loss", "elbo"}, each (B,): "elbo" is the negative ELBO, averaged over the same samples.
+
+    Raises:
+        TypeError: the posterior is a point, or there is no prior.
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519.
+    """
+    w = log_weights(model, batch, samples)
+    return {"loss": math.log(samples) - w.logsumexp(0), "elbo": -w.mean(0)}
+
+
+def log_weights(model: Autoencoder, batch: Batch, samples: int) -> Tensor:
+    """(S, B) log p(x, z) − log q(z|x) in nats, for S codes z drawn from q for each image."""
+    q = model.encode(batch.x, batch.c)
+    prior = _prior(model, batch, q)
+    z = q.rsample((samples,))  # (S, B, K)
+    c = None if batch.c is None else batch.c.repeat(samples, 1)
+    p = model.decode(z.flatten(0, 1), c)
+    target = batch.target.expand(samples, *batch.target.shape).flatten(0, 1)
+    return p.log_prob(target).view(samples, -1) + prior.log_prob(z) - q.log_prob(z)
+
+
+def _prior(model: Autoencoder, batch: Batch, q: Distribution) -> Distribution:
+    """p(z|c), or the reason why there is no bound."""
+    if model.prior is None or isinstance(q, Delta):
+        raise TypeError(
+            "the ELBO needs a posterior with a density and a prior. For a plain autoencoder use the "
+            'objective `reconstruction`; for a VAE build the model with posterior="gaussian"'
+        )
+    return model.prior(batch.c)
 
 
 def kl_term(q: Distribution, p: Distribution, z: Tensor) -> Tensor:

@@ -1,15 +1,24 @@
-"""How good a reconstruction is: functions of (x_hat, target), images in [0, 1], that return (B,)."""
+"""How good a model is: its reconstructions, its likelihood, its code, its samples.
+
+A metric of reconstructions is a function of (x_hat, target), images in [0, 1], that returns (B,). What is
+said in nats is a sum over an example and a mean over the images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from .datasets import Images
+from .datasets import Batch, Images
+from .losses import kl_per_dimension as _kl_per_dimension
+from .losses import kl_term, log_weights, nll
 from .models import Autoencoder
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -43,10 +52,31 @@ def ssim(x_hat: Tensor, target: Tensor) -> Tensor:
     return each[..., radius : height - radius, radius : width - radius].flatten(1).mean(1)
 
 
+def ssim_error(p: Distribution, target: Tensor) -> Tensor:
+    """(B,) Σ over the pixels of (1 − SSIM) / 2: an `error=` for objectives, from 0 to the number of pixels.
+
+    As a *mean* over the pixels it would be at most 1, and any KL in nats would silence it: the usual reason
+    why an autoencoder with SSIM "does not train".
+    """
+    return (1 - ssim(p.mean, target)) / 2 * target[0].numel()
+
+
 def pearson(x_hat: Tensor, target: Tensor) -> Tensor:
     """(B,) Pearson's correlation over the pixels of each image, from −1 to 1; NaN if one is constant."""
     a, b = (v.flatten(1) - v.flatten(1).mean(1, keepdim=True) for v in (x_hat, target))
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+
+
+def _batches(model: nn.Module, data: Images, size: int = 500) -> Iterator[Batch]:
+    """The data where the model is, with the model in evaluation mode meanwhile, and seeded noise."""
+    was, at = model.training, next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.random.fork_rng([at] if at.type == "cuda" else []):
+            torch.manual_seed(0)
+            yield from data.batches(size, device=at)
+    finally:
+        model.train(was)
 
 
 @torch.no_grad()
@@ -64,11 +94,191 @@ def evaluate(
     ['mse', 'pearson', 'psnr', 'ssim']
     """
     metrics = metrics or {"mse": mse, "psnr": psnr, "ssim": ssim, "pearson": pearson}
-    was, totals = model.training, dict.fromkeys(metrics, 0.0)
-    model.eval()
-    for batch in data.batches(batch_size, device=model.device):
+    totals = dict.fromkeys(metrics, 0.0)
+    for batch in _batches(model, data, batch_size):
         x_hat = model.reconstruct(batch.x, batch.c)
         for name, f in metrics.items():
             totals[name] += f(x_hat, batch.target).cpu().double().sum().item()
-    model.train(was)
     return {name: total / len(data) for name, total in totals.items()}
+
+
+@torch.no_grad()
+def fraction_of_variance(model: Autoencoder, data: Images) -> float:
+    """The share of the pixels' variance that reconstructions explain: 1 − Σ(x̂ − x)² / Σ(x − mean image)².
+
+    1 is perfect, 0 is the mean image for everybody.
+    """
+    total = sum(b.target.double().sum(0) for b in _batches(model, data))
+    mean = torch.as_tensor(total / len(data))
+    each = evaluate(model, data, {"left": mse, "all": lambda x_hat, x: mse(mean, x.double())})
+    return 1 - each["left"] / each["all"]
+
+
+@torch.no_grad()
+def log_likelihood(
+    model: Autoencoder, data: Images, samples: int = 5000, rows: int = 1024, seed: int = 0
+) -> Tensor:
+    """(N,) log p(x) in nats, by importance sampling: log 1/S Σ p(x, zₛ) / q(zₛ|x), zₛ ~ q(z|x).
+
+    A lower bound in expectation, which rises with S to log p(x). Sums are taken in logarithms, piece by
+    piece, so neither underflow nor memory limits S.
+
+    Args:
+        samples: S, codes drawn for each image.
+        rows: decoded at a time: images × samples. Memory grows with it alone; few stay in a CPU's cache.
+        seed: of the samples, and of the data's own noise.
+
+    Raises:
+        TypeError: the posterior is a point, or there is no prior.
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519.
+    """
+    if samples < 1 or rows < 1:
+        raise ValueError(f"samples and rows are at least 1; got {samples} and {rows}")
+    piece = min(samples, rows, 256)  # the encoder runs once a piece
+    out = []
+    for batch in _batches(model, data, max(1, rows // piece)):
+        total = torch.full((len(batch),), -torch.inf, device=batch.x.device)
+        for start in range(0, samples, piece):
+            w = log_weights(model, batch, min(piece, samples - start))
+            total = torch.logaddexp(total, w.logsumexp(0))
+        out.append(total.cpu() - math.log(samples))
+    return torch.cat(out)
+
+
+@torch.no_grad()
+def kl_per_dimension(model: Autoencoder, data: Images) -> Tensor:
+    """(K,) KL(q(z|x) ‖ p(z)) of each dimension of the code, in nats, averaged over the images.
+
+    Raises:
+        TypeError: posterior or prior do not factorise.
+    """
+    total = torch.zeros(())
+    for b in _batches(model, data):
+        kl = _kl_per_dimension(model.encode(b.x, b.c), _need_prior(model)(b.c))
+        total = total + kl.flatten(1).double().sum(0).cpu()
+    return total / len(data)
+
+
+@torch.no_grad()
+def active_units(model: Autoencoder, data: Images, threshold: float = 0.01) -> Tensor:
+    """(K,) which dimensions of the code are used: where the posterior's mean varies over the images.
+
+    Variance over x of E[z|x] above the threshold; a collapsed dimension has 0.
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, section 5.2.
+    """
+    means = [model.encode(b.x, b.c).mean.flatten(1).double().cpu() for b in _batches(model, data)]
+    return torch.cat(means).var(0) > threshold
+
+
+@torch.no_grad()
+def rate_distortion(model: Autoencoder, data: Images) -> dict[str, float]:
+    """{"rate", "distortion"} in nats: KL(q(z|x) ‖ p(z)) and E[−log p(x|z)]; their sum is the negative ELBO.
+
+    Source: Alemi et al., Fixing a Broken ELBO, 2018, https://arxiv.org/abs/1711.00464.
+    """
+    rate = distortion = 0.0
+    for b in _batches(model, data):
+        q, z, p = model(b.x, b.c)
+        rate += kl_term(q, _need_prior(model)(b.c), z).double().sum().item()
+        distortion += nll(p, b.target).double().sum().item()
+    return {"rate": rate / len(data), "distortion": distortion / len(data)}
+
+
+def _need_prior(model: Autoencoder) -> nn.Module:
+    if model.prior is None:
+        raise TypeError("a rate needs a prior, and this model has none: it is a plain autoencoder")
+    return model.prior
+
+
+@torch.no_grad()
+def features(net: nn.Module, images: Images | Tensor) -> Tensor:
+    """(N, D) what a network makes of all images, on the CPU: a classifier's features, `judge[0]`."""
+    if isinstance(images, Images):
+        return torch.cat([net(b.x).flatten(1).cpu() for b in _batches(net, images)])
+    was, at = net.training, next(net.parameters()).device
+    out = [net.eval()(x.to(at)).flatten(1).cpu() for x in images.split(500)]
+    net.train(was)
+    return torch.cat(out)
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Fréchet distance between two sets of features (N, D) and (M, D), each taken for a Gaussian.
+
+    d² = |μₐ − μᵦ|² + tr(Σₐ + Σᵦ − 2 (Σₐ Σᵦ)^½); this is d². 0 for equal means and covariances. Numbers
+    compare only within one feature space and one N: small sets give larger distances.
+
+    Source: Heusel et al., 2017, https://arxiv.org/abs/1706.08500 (FID, there with Inception's features).
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"two sets of features (N, D), N ≥ 2, are compared; got {a.shape} and {b.shape}")
+    a, b = a.double(), b.double()
+    # Σₐ Σᵦ has the eigenvalues of L'ᵀ Σᵦ L', symmetric and so safe to take roots of
+    values, vectors = torch.linalg.eigh(torch.atleast_2d(a.T.cov()))
+    half = vectors * values.clamp_min(0).sqrt()
+    cross = torch.linalg.eigvalsh(half.T @ torch.atleast_2d(b.T.cov()) @ half).clamp_min(0).sqrt().sum()
+    trace = a.var(0).sum() + b.var(0).sum() - 2 * cross
+    return ((a.mean(0) - b.mean(0)).square().sum() + trace).clamp_min(0).item()
+
+
+def embedding_quality(
+    fitted: Any, labels: Any, new: Any, new_labels: Any, originals: Any = None, neighbours: int = 10
+) -> dict[str, float]:
+    """How much of the classes an embedding keeps, and how much of the neighbourhoods.
+
+    Args:
+        fitted, labels: (N, K) codes and (N,) classes to learn from.
+        new, new_labels: (M, K) and (M,) to be judged on.
+        originals: (M, D) what `new` are the codes of, for the trustworthiness.
+        neighbours: k.
+
+    Returns:
+        {"knn"}: accuracy of k nearest neighbours; {"linear"}: of a logistic regression on standardised
+        codes (linear probe); {"trustworthiness"}: from 0 to 1, how few of a code's neighbours were strangers
+        before (Venna, Kaski, 2001), on the first 2,000.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.manifold import trustworthiness
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    fitted, new = np.asarray(fitted), np.asarray(new)
+    knn = KNeighborsClassifier(neighbours).fit(fitted, labels)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(fitted, labels)
+    out = {"knn": knn.score(new, new_labels), "linear": probe.score(new, new_labels)}
+    if originals is not None:
+        flat = np.asarray(originals)[:2000].reshape(len(new[:2000]), -1)
+        out["trustworthiness"] = trustworthiness(flat, new[:2000], n_neighbors=neighbours)
+    return {name: float(value) for name, value in out.items()}
+
+
+def mutual_information_gap(codes: Any, factors: Any, bins: int = 20) -> float:
+    """Mutual information gap (MIG): does each factor have a dimension of the code for itself?
+
+    For each factor v: (I(z₁; v) − I(z₂; v)) / H(v), where z₁ and z₂ are the two dimensions that know most of
+    it, each cut into bins of equal counts; the mean over the factors. 1: one dimension knows all, the others
+    nothing. 0: two know equally much.
+
+    Args:
+        codes: (N, K), K ≥ 2.
+        factors: (N, F) discrete values; a factor with one value counts nothing.
+
+    Source: Chen, Li, Grosse, Duvenaud, 2018, https://arxiv.org/abs/1802.04942.
+    """
+    from sklearn.metrics import mutual_info_score
+
+    z, v = np.asarray(codes), np.asarray(factors)
+    if z.ndim != 2 or v.ndim != 2 or len(z) != len(v) or z.shape[1] < 2:
+        raise ValueError(f"the gap needs codes (N, K), K ≥ 2, and factors (N, F); got {z.shape}, {v.shape}")
+    ranks = z.argsort(0, kind="stable").argsort(0, kind="stable")
+    cut = ranks * bins // len(z)
+    gaps = []
+    for factor in v.T:
+        if entropy := mutual_info_score(factor, factor):
+            known = sorted(mutual_info_score(factor, column) for column in cut.T)
+            gaps.append((known[-1] - known[-2]) / entropy)
+    if not gaps:
+        raise ValueError("no factor varies: there is nothing for a code to know")
+    return float(np.mean(gaps))

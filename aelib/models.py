@@ -138,6 +138,7 @@ LIKELIHOODS: dict[str, Callable[[], nn.Module]] = {
     "gaussian-predicted": D.Gaussian,
     "gaussian-optimal": D.OptimalGaussian,
     "laplace": lambda: D.Laplace(1.0),
+    "laplace-learnt": lambda: D.Laplace(0.1, learn=True),
 }
 NETS = ("linear", "mlp", "conv", "fcn")
 
@@ -165,7 +166,8 @@ def autoencoder(
             (convolutions only).
         posterior: "deterministic" (a plain autoencoder, no prior) or "gaussian" (with N(0, 1) as prior).
         likelihood: "bernoulli", "gaussian" (σ = 1: the squared error), "gaussian-learnt" (one σ),
-            "gaussian-predicted" (a σ a pixel), "gaussian-optimal" (the best σ an image), "laplace".
+            "gaussian-predicted" (a σ a pixel), "gaussian-optimal" (the best σ an image), "laplace"
+            (b = 1), "laplace-learnt" (one b).
         conditions: size K of the condition c, 0 for none.
         hidden: widths of the hidden layers, from the image inwards: (512, 256) for "mlp", (32, 64, 128)
             for convolutions by default.
@@ -198,7 +200,9 @@ def autoencoder(
     decoder: nn.Module
     if net in ("linear", "mlp"):
         hidden = () if net == "linear" else tuple(hidden or (512, 256))
-        encoder = nets.MLP(math.prod(seen), *hidden, out, norm=norm)
+        encoder = nn.Sequential(
+            nets.Features(channels), nets.MLP(math.prod(shape) + conditions, *hidden, out, norm=norm)
+        )
         decoder = nn.Sequential(
             nets.MLP(latent + conditions, *reversed(hidden), math.prod(made), norm=norm), nets.Reshape(*shape)
         )
@@ -218,3 +222,28 @@ def autoencoder(
     prior = None if posterior == "deterministic" else D.StandardNormal(*code)
     encoder = nn.Sequential(nets.Centre(), encoder, q_head)
     return Autoencoder(encoder, nn.Sequential(decoder, p_head), prior)
+
+
+def classifier(
+    shape: Sequence[int], outputs: int, *, labels: bool = True, features: int = 64,
+    hidden: Sequence[int] = (32, 64, 128),
+) -> nn.Sequential:  # fmt: skip
+    """A convolutional classifier to judge pictures by: images → distribution over labels or attributes.
+
+    Its first part, `net[0]`, gives the features (B, features) in which `metrics.frechet_distance` measures.
+    Train it with the objective `losses.prediction`.
+
+    Args:
+        shape: (C, H, W) of the images.
+        outputs: classes, or attributes.
+        labels: True: one of the classes (`Categorical`); False: each attribute by itself (`Bernoulli`).
+        features: size of the last hidden layer.
+        hidden: channels of the convolutions.
+
+    >>> judge = classifier((1, 28, 28), 10)
+    >>> judge(torch.rand(5, 1, 28, 28)).mode.shape, judge[0](torch.rand(5, 1, 28, 28)).shape
+    (torch.Size([5]), torch.Size([5, 64]))
+    """
+    c, h, w = shape
+    body = nn.Sequential(nets.Centre(), nets.ConvEncoder((c, h, w), features, hidden), nn.GELU())
+    return nn.Sequential(body, nn.Linear(features, outputs), D.Categorical() if labels else D.Bernoulli())

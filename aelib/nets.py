@@ -23,7 +23,7 @@ class MLP(nn.Sequential):
 
     Args:
         sizes: of input, hidden layers and output; two sizes are one linear layer.
-        activation: after every hidden layer, as `nn.ReLU`.
+        activation: after every hidden layer, as `nn.GELU`.
         norm: before the activation, as `nn.BatchNorm1d`, called with the layer's size; None has none.
         dropout: probability, after every hidden activation.
 
@@ -34,7 +34,7 @@ class MLP(nn.Sequential):
     def __init__(
         self,
         *sizes: int,
-        activation: Layer = nn.ReLU,
+        activation: Layer = nn.GELU,
         norm: Callable[[int], nn.Module] | None = None,
         dropout: float = 0.0,
     ) -> None:
@@ -63,6 +63,28 @@ class Reshape(nn.Module):
     def extra_repr(self) -> str:
         """The shape."""
         return str(self.shape)
+
+
+class Features(nn.Module):
+    """(B, C + K, H, W) → (B, C·H·W + K): the pixels, and a condition's constant channels once each.
+
+    A multilayer network then pays K weights a unit for a condition, and not K·H·W equal ones.
+
+    Args:
+        channels: C, those of the image.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels first, then the condition."""
+        return torch.cat([x[:, : self.channels].flatten(1), x[:, self.channels :, 0, 0]], 1)
+
+    def extra_repr(self) -> str:
+        """The channels."""
+        return str(self.channels)
 
 
 class Centre(nn.Module):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,25 +18,71 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
 ]
-PAGE = """\
+SETUP = """\
 import torch
 from aelib import datasets, explorers, latent, models
+
 faces = datasets.load("drawn-faces", n=60).test
+photos = faces.batch().x
 torch.manual_seed(0)
-model = models.autoencoder(faces.shape, 8, net="linear", posterior="deterministic")
-z = latent.encode(model, faces)
-directions = {"one": torch.ones(8), "two": -3 * torch.ones(8), "broken": torch.ones(3)}
-explorers.attributes(model, z, faces.batch().x, directions, strength=4.0)
+
+
+class Fragile(torch.nn.Module):
+    # a decoder that fails where one of its inputs is too large: what a page must survive
+    def __init__(self, inner, place, limit):
+        super().__init__()
+        self.inner, self.place, self.limit = inner, place, limit
+
+    def forward(self, h):
+        if (h[:, self.place] > self.limit).any():
+            raise RuntimeError("too far")
+        return self.inner(h)
+
+
+def model(k, conditions=0, place=0, limit=50.0):
+    m = models.autoencoder(faces.shape, k, net="linear", posterior="deterministic", conditions=conditions)
+    m.decoder = Fragile(m.decoder, place, limit)
+    return m
+
+
+z, v = 3 * torch.randn(len(faces), 4), 4 * torch.ones(4)
 """
+CELLS = {
+    "attributes": """\
+directions = {"one": v, "two": -3 * v, "broken": 100 * v}
+explorers.attributes(model(4), z, photos, directions)""",
+    "latent_space": """\
+directions = {"Partially Visible Forehead": v, "broken": 100 * v}
+explorers.latent_space(model(4), z, photos, directions)""",
+    "interpolation": """\
+explorers.interpolation(model(4), torch.cat([z[:-1], 1000 * torch.ones(1, 4)]), photos)""",
+    "manifold": """\
+codes = torch.rand(200, 2) * 100
+explorers.manifold(model(2, limit=90.0), codes, ["low" if y < 50 else "high" for _, y in codes])""",
+    "classes": """\
+c = torch.eye(3)[torch.arange(len(faces)) % 2]
+explorers.conditional(model(4, 3, -1, 0.5), z, photos, c, ["first", "second", "broken"])""",
+    "boxes": """\
+c = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])[torch.arange(len(faces)) % 2]
+explorers.conditional(model(4, 3, -1, 0.5), z, photos, c, ["Mouth Slightly Open", "hat", "broken"])""",
+    "reconstructions": """\
+one = latent.encode(m := model(1), faces)[:, 0]
+m.decoder.limit = one.sort().values[-2:].mean()
+explorers.reconstructions({"of four numbers": model(4), "of one": m}, faces[one.argsort().numpy()])""",
+}
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """JupyterLab on a page with one cell; yields the page's address."""
+    """JupyterLab on a page with a cell for each explorer; yields the page's address."""
     folder = tmp_path_factory.mktemp("lab")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PAGE)])
+    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *CELLS.values())]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, folder / "page.ipynb")
+    # cells out of sight stay in the page, and nobody asks about news
+    setting(folder, "notebook-extension/tracker", '{"windowingMode": "none"}')
+    setting(folder, "apputils-extension/notification", '{"fetchNews": "false"}')
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -44,7 +91,7 @@ def lab(tmp_path_factory):
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--port-retries=0"]
     env = os.environ | {
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTERLAB_SETTINGS_DIR": str(folder / "s"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
     }
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -62,6 +109,12 @@ def lab(tmp_path_factory):
         server.wait(20)
 
 
+def setting(folder: Path, of: str, value: str) -> None:
+    file = folder / "settings" / "@jupyterlab" / f"{of}.jupyterlab-settings"
+    file.parent.mkdir(parents=True)
+    file.write_text(value)
+
+
 @pytest.fixture(scope="module")
 def page(lab):
     from playwright.sync_api import sync_playwright
@@ -69,60 +122,198 @@ def page(lab):
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.goto(lab)
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=90_000)
-        # the kernel must be there before the cell is run
+        # the kernel must be there before the cells are run
         page.locator("text=Python 3").first.wait_for(timeout=60_000)
-        page.keyboard.press("Shift+Enter")
-        page.locator(".jupyter-widgets.widget-image").nth(1).wait_for(timeout=120_000)
+        for key in ("Escape", "Control+a", "Control+Enter"):
+            page.keyboard.press(key)
+        last = page.locator(".jp-Notebook .jp-CodeCell").last
+        last.locator(".jupyter-widgets.widget-image").last.wait_for(timeout=120_000)
         yield page
         browser.close()
 
 
-def picture(page, k=1):
-    """The pixels of the k-th image of the widget, as the screen shows them, when they have come to rest."""
-    before = None
-    for _ in range(50):
-        page.wait_for_timeout(150)
-        now = page.locator(".jupyter-widgets.widget-image").nth(k).screenshot()
-        if now == before:
-            return now
-        before = now
-    raise AssertionError("the picture never came to rest")
+class Cell:
+    """What one can do in the cell of an explorer, by keyboard."""
+
+    def __init__(self, page, name):
+        self.page = page
+        self.at = page.locator(".jp-Notebook .jp-CodeCell").nth(1 + list(CELLS).index(name))
+
+    def picture(self, k=1, expected=lambda now: True):
+        """The pixels of the k-th image, as the screen shows them, at rest and as expected, within 30 s.
+
+        At rest also means that the kernel has nothing left to do: a slider's last step may still be waiting.
+        """
+        before, until = None, time.monotonic() + 30
+        while time.monotonic() < until:
+            self.page.wait_for_timeout(150)
+            idle = self.page.locator(".jp-Notebook-ExecutionIndicator").first.get_attribute("data-status")
+            now = (
+                self.at.locator(".jupyter-widgets.widget-image").nth(k).screenshot()
+                if idle == "idle"
+                else None
+            )
+            if now is not None and now == before and expected(now):
+                return now
+            before = now
+        raise AssertionError(f"picture {k} never came to rest at what was expected")
+
+    def other_than(self, old, k=1):
+        """The picture, once it is another."""
+        return self.picture(k, lambda now: now != old)
+
+    def back_to(self, old, k=1):
+        """Wait until the picture is this one again."""
+        self.picture(k, lambda now: now == old)
+
+    def slide(self, k, key, times=3):
+        handle = self.at.locator(".noUi-handle").nth(k)
+        handle.focus()
+        for _ in range(times):
+            handle.press(key)
+
+    def push(self, text):
+        self.at.locator(f"button:has-text('{text}')").press("Enter")
+
+    def tick(self, k):
+        self.at.locator("input[type=checkbox]").nth(k).press("Space")
+
+    def choose(self, text):
+        self.at.locator("select").select_option(text)
+
+    def says(self, text):
+        self.at.locator(".widget-html-content b", has_text=text).wait_for(timeout=10_000)
+
+    def says_nothing(self):
+        self.at.locator(".widget-html-content b").wait_for(state="detached", timeout=10_000)
 
 
-def slide(page, k, key, times=3):
-    handle = page.locator(".noUi-handle").nth(k)
-    handle.focus()
-    for _ in range(times):
-        handle.press(key)
+# name: move, bring back, break, mend
+HANDS = {
+    "attributes": (
+        lambda c: c.slide(1, "ArrowRight", 8),
+        lambda c: c.push("reset"),
+        lambda c: (c.choose("broken"), c.slide(1, "End", 1)),
+        lambda c: (c.choose("two"), c.push("reset")),
+    ),
+    "latent_space": (
+        lambda c: c.slide(0, "ArrowRight", 8),
+        lambda c: c.push("reset"),
+        lambda c: c.slide(-1, "End", 1),
+        lambda c: c.push("reset"),
+    ),
+    "interpolation": (
+        lambda c: c.slide(2, "ArrowRight", 8),
+        lambda c: c.slide(2, "ArrowLeft", 8),
+        lambda c: c.slide(1, "End", 1),
+        lambda c: (c.slide(1, "Home", 1), c.slide(1, "ArrowRight", 1)),
+    ),
+    "manifold": (
+        lambda c: c.slide(1, "ArrowRight", 8),
+        lambda c: c.push("reset"),
+        lambda c: c.slide(0, "End", 1),
+        lambda c: c.push("reset"),
+    ),
+    "classes": (
+        lambda c: c.choose("second"),
+        lambda c: c.push("reset"),
+        lambda c: c.choose("broken"),
+        lambda c: c.push("reset"),
+    ),
+    "boxes": (
+        lambda c: c.tick(0),
+        lambda c: c.push("reset"),
+        lambda c: c.tick(2),
+        lambda c: c.push("reset"),
+    ),
+    "reconstructions": (
+        lambda c: c.push("next"),
+        lambda c: c.push("previous"),
+        lambda c: c.slide(0, "End", 1),
+        lambda c: c.slide(0, "Home", 1),
+    ),
+}
+CHANGES = {"reconstructions": 2}  # image 1 is the input, which is shown only where it is not the photo
 
 
-def test_the_slider_moves_the_picture_by_keyboard_and_reset_brings_it_back(page):
-    start = picture(page)
-    slide(page, 1, "ArrowRight", 8)
-    moved = picture(page)
-    assert moved != start
-    slide(page, 1, "ArrowLeft", 16)
-    assert picture(page) not in (start, moved)
-    page.locator("button:has-text('reset')").click()
-    assert picture(page) == start
+@pytest.mark.parametrize("name", CELLS)
+def test_it_moves_by_keyboard_comes_back_and_goes_on_after_an_error(page, name):
+    cell, (move, back, spoil, mend), k = Cell(page, name), HANDS[name], CHANGES.get(name, 1)
+    start = cell.picture(k)
+    move(cell)
+    cell.other_than(start, k)
+    back(cell)
+    cell.back_to(start, k)
+    spoil(cell)
+    cell.says("RuntimeError")
+    mend(cell)
+    cell.says_nothing()
+    cell.back_to(start, k)
+    move(cell)
+    cell.other_than(start, k)
 
 
 def test_another_face_changes_both_pictures(page):
-    photo, decoded = picture(page, 0), picture(page, 1)
-    slide(page, 0, "ArrowRight", 2)
-    assert picture(page, 0) != photo and picture(page, 1) != decoded
+    cell = Cell(page, "attributes")
+    photo, decoded = cell.picture(0), cell.picture(1)
+    cell.slide(0, "ArrowRight", 2)
+    cell.other_than(photo, 0)
+    cell.other_than(decoded, 1)
 
 
-def test_it_goes_on_after_an_error(page):
-    choose = page.locator(".jupyter-widgets select")
-    choose.select_option("broken")
-    page.locator("text=RuntimeError").first.wait_for(timeout=10_000)
-    choose.select_option("two")
-    page.locator("text=RuntimeError").wait_for(state="detached", timeout=10_000)
-    slide(page, 1, "ArrowRight", 5)
-    one = picture(page)
-    choose.select_option("one")
-    assert picture(page) != one
+def test_random_goes_to_another_code_each_time_and_moves_the_sliders(page):
+    cell = Cell(page, "latent_space")
+    cell.push("reset")
+    cell.at.locator(".widget-readout", has_text="+0.8").wait_for(state="detached")
+    mean = cell.picture(0)
+    cell.push("random")
+    first = cell.other_than(mean, 0)
+    assert {t.strip() for t in cell.at.locator(".widget-readout").all_inner_texts()} != {"+0.0"}
+    cell.push("random")
+    cell.picture(0, lambda now: now not in (mean, first))
+    cell.push("reset")
+    cell.back_to(mean, 0)
+
+
+def test_the_kind_of_way_matters(page):
+    cell = Cell(page, "interpolation")
+    line = cell.picture()
+    cell.choose("spherical")
+    cell.other_than(line)
+
+
+def test_a_place_is_marked_on_the_map(page):
+    cell = Cell(page, "manifold")
+    before = cell.picture(0)
+    cell.slide(0, "ArrowLeft", 5)
+    cell.other_than(before, 0)
+
+
+def test_differences_are_shown_on_request(page):
+    cell = Cell(page, "reconstructions")
+    image = cell.at.locator(".widget-image").nth(2)
+    alone, height = cell.picture(2), image.bounding_box()["height"]
+    cell.tick(0)
+    cell.other_than(alone, 2)
+    assert image.bounding_box()["height"] > 1.9 * height
+
+
+def test_tab_leads_through_the_controls_in_the_order_of_the_page(page):
+    cell = Cell(page, "latent_space")
+    cell.at.locator("button:has-text('random')").focus()
+    stops = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.className + document.activeElement.textContent"))
+    assert "reset" in stops[0] and "noUi-handle" in stops[1] and "noUi-handle" in stops[3]
+
+
+def test_no_description_is_cut_off(page):
+    cut = "e => e.filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"
+    labels = page.locator(
+        ".jupyter-widgets .widget-label, .widget-label-basic, .widget-readout, .widget-button"
+    )
+    assert labels.count() > 30 and labels.evaluate_all(cut) == []

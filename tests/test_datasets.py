@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from aelib import datasets
-from aelib.datasets import Batch, DataError, Images, files, flipped, noisy
+from aelib.datasets import Batch, DataError, Images, binarised, conditioned, files, flipped, noisy
 
 lfw_module = importlib.import_module("aelib.datasets.lfw")  # the package's name `lfw` is the function
 
@@ -83,6 +84,32 @@ def test_flips_mirror_half_of_the_images_and_their_targets_with_them():
     same = (noisy_first.target == clean).flatten(1).all(1)
     restored = torch.where(same.view(-1, 1, 1, 1), noisy_first.x, noisy_first.x.flip(-1))
     assert (restored - clean).abs().mean() < 0.1
+
+
+def test_binarised_pixels_are_one_with_their_grey_level_as_probability_anew_each_time():
+    x = torch.linspace(0, 1, 5).view(1, 1, 1, 5).expand(20_000, -1, -1, -1)
+    a, b = binarised(Batch(x)), binarised(Batch(x))
+    assert set(a.x.unique().tolist()) == {0.0, 1.0} and torch.equal(a.x, a.target)
+    assert not torch.equal(a.x, b.x)
+    torch.testing.assert_close(a.x.mean(0).flatten(), x[0].flatten(), atol=0.02, rtol=0)
+    assert (a.x[..., 0] == 0).all() and (a.x[..., -1] == 1).all()
+
+
+def test_conditions_are_what_is_known_about_each_image():
+    labelled = images(5).map(conditioned(5))
+    b = labelled.batch()
+    assert b.c.shape == (5, 5) and torch.equal(b.c.argmax(1), b.y) and (b.c.sum(1) == 1).all()
+    table = pd.DataFrame({"a": [1.0, 0.0, np.nan], "b": [0.0, 1.0, 1.0]})
+    b = Images(np.zeros((3, 1, 2, 2), np.uint8), attributes=table).map(conditioned()).batch()
+    assert b.c.tolist() == [[1, -1], [-1, 1], [0, 1]]
+    x = torch.zeros(3, 1, 2, 2)
+    for batch, f, message in (
+        (Batch(x), conditioned(3), "neither labels nor attributes"),
+        (Batch(x, y=torch.zeros(3, dtype=torch.long)), conditioned(), "say how many classes"),
+        (Batch(x, y=torch.zeros(3, 2)), conditioned(2), "use conditioned\\(\\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            f(batch)
 
 
 def test_pixels_of_the_wrong_kind_are_refused():

@@ -78,3 +78,17 @@ def test_bad_scales_are_refused():
 def test_everything_but_the_first_dimension_is_one_event(shape):
     p = D.per_example(torch.distributions.Normal(torch.zeros(shape), 1.0))
     assert p.log_prob(torch.zeros(shape)).shape == (5,) and p.event_shape == shape[1:]
+
+
+def test_bernoulli_is_torchs_for_every_logit_and_so_is_its_gradient():
+    logits = torch.cat([torch.tensor([0.0, -0.0, 1e-8]), torch.linspace(-100, 100, 999), torch.randn(1000)])
+    for x in (0.0, 0.3, 1.0):
+        for dtype in (torch.float32, torch.float64):
+            h = logits.to(dtype)[None].requires_grad_()
+            value = torch.full_like(h, x)
+            ours = D.Bernoulli()(h).base_dist.log_prob(value)
+            torchs = torch.distributions.Bernoulli(logits=h, validate_args=False).log_prob(value)
+            torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(
+                *(torch.autograd.grad(d.sum(), h)[0] for d in (ours, torchs)), rtol=1e-5, atol=2e-7
+            )

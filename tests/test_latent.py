@@ -29,6 +29,79 @@ def test_a_direction_is_signed_and_leaves_out_what_is_not_known():
         latent.direction(z, np.ones(3))
 
 
+def test_principal_directions_are_scikit_learns_components_one_standard_deviation_long():
+    from sklearn.decomposition import PCA
+
+    torch.manual_seed(0)
+    codes = torch.randn(200, 6) * torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0, 0.0]) @ torch.randn(6, 6) + 7
+    pca = PCA(4).fit(codes.double().numpy())
+    v = latent.principal_directions(codes, 4)
+    expected = torch.tensor(pca.components_ * pca.explained_variance_[:, None] ** 0.5).float()
+    sign = (expected * v).sum(1, keepdim=True).sign()
+    torch.testing.assert_close(v, sign * expected, rtol=1e-4, atol=1e-4)
+    assert (v.gather(1, v.abs().argmax(1, keepdim=True)) > 0).all()
+    deviations = ((codes - codes.mean(0)) @ v.T / v.square().sum(1)).std(0)
+    torch.testing.assert_close(deviations, torch.ones(4), rtol=1e-4, atol=1e-4)
+    assert latent.principal_directions(codes, 6)[5].norm() < 1e-2, "codes of rank 5 have no sixth direction"
+    for n in (0, 7):
+        with pytest.raises(ValueError, match="1 to 6 directions"):
+            latent.principal_directions(codes, n)
+    with pytest.raises(ValueError, match="at least two"):
+        latent.principal_directions(codes[:1], 1)
+
+
+def test_the_nearest_code_is_the_one_that_brute_force_finds():
+    codes, z = torch.randn(50, 3), torch.randn(9, 3)
+    brute = [min(range(50), key=lambda i: float(((codes[i] - one) ** 2).sum())) for one in z]
+    assert latent.nearest(codes, z).tolist() == brute
+    assert latent.nearest(codes, codes).tolist() == list(range(50))
+
+
+T = torch.linspace(0, 1, 9)
+
+
+@pytest.mark.parametrize("kind", ["linear", "spherical"])
+def test_a_way_begins_and_ends_exactly_at_its_codes(kind):
+    torch.manual_seed(0)
+    a, b = torch.randn(40, 16), torch.randn(40, 16)
+    z = latent.interpolate(a, b, T, kind)
+    assert z.shape == (40, 9, 16) and z.dtype == a.dtype
+    assert torch.equal(z[:, 0], a) and torch.equal(z[:, -1], b)
+    torch.testing.assert_close(latent.interpolate(b, a, T, kind).flip(1), z)
+    torch.testing.assert_close(latent.interpolate(a[3], b[3], [0.25], kind)[0], z[3, 2])
+
+
+def test_the_line_is_straight_and_the_arc_turns_evenly_with_an_even_norm():
+    torch.manual_seed(0)
+    a, b = torch.randn(20, 64), 2 * torch.randn(20, 64)
+    line, arc = (latent.interpolate(a, b, T, kind) for kind in ("linear", "spherical"))
+    torch.testing.assert_close(line, a[:, None] + T[:, None] * (b - a)[:, None])
+    torch.testing.assert_close(arc.norm(dim=2), a.norm(dim=1)[:, None] * (1 - T) + b.norm(dim=1)[:, None] * T)
+    whole = torch.cosine_similarity(a, b).acos()
+    turned = torch.cosine_similarity(a[:, None], arc, dim=2).clamp(-1, 1).acos()
+    torch.testing.assert_close(turned, whole[:, None] * T, rtol=1e-3, atol=1e-3)
+    assert (line[:, 4].norm(dim=1) < 0.85 * arc[:, 4].norm(dim=1)).all(), "half way the line cuts the corner"
+    # in a plane, in polar coordinates: from (radius 3, 0°) to (radius 1, 120°)
+    corner = latent.interpolate(
+        torch.tensor([3.0, 0.0]), torch.tensor([-0.5, 0.75**0.5]), T, "spherical"
+    ).double()
+    angle, radius = T.double() * 2 * np.pi / 3, 3 - 2 * T.double()
+    torch.testing.assert_close(
+        corner, torch.stack([radius * angle.cos(), radius * angle.sin()], 1), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_parallel_opposite_and_zero_codes_divide_nothing_by_zero():
+    torch.manual_seed(0)
+    a = torch.randn(16)
+    for b in (a, 2 * a, a + 1e-7 * torch.randn(16), a + 1e-4 * torch.randn(16), -a, 0 * a):
+        z = latent.interpolate(a, b, T, "spherical")
+        torch.testing.assert_close(z, latent.interpolate(a, b, T), rtol=1e-4, atol=1e-6)
+    assert latent.interpolate(0 * a, 0 * a, T, "spherical").abs().max() == 0
+    nearly = latent.interpolate(a, -a + 1e-3 * torch.randn(16), T, "spherical")
+    torch.testing.assert_close(nearly.norm(dim=1), a.norm().expand(9), rtol=1e-2, atol=0)
+
+
 def test_identity_kept_counts_who_is_still_nearest_to_themselves():
     before = np.eye(4)
     after = np.eye(4)[[0, 1, 3, 2]] + 0.1
@@ -73,3 +146,7 @@ def test_bad_arguments_are_named():
         latent.fit_prior(torch.randn(9, 2), "mixtur")
     with pytest.raises(ValueError, match=r"codes are \(N, K\)"):
         latent.fit_prior(torch.randn(9), "full")
+    with pytest.raises(ValueError, match="Did you mean 'spherical'"):
+        latent.interpolate(torch.zeros(3), torch.zeros(3), [0.5], "sperical")
+    with pytest.raises(ValueError, match=r"one shape; got \(3,\) and \(4,\)"):
+        latent.interpolate(torch.zeros(3), torch.zeros(4), [0.5])

@@ -3,39 +3,11 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.distributions import MultivariateNormal
+from truth import DIM, linear_gaussian
 
 from aelib import distributions as D
 from aelib import losses, models, nets
 from aelib.datasets import Batch
-
-torch.manual_seed(0)
-DIM, LATENT, NOISE = 7, 3, 0.4
-
-
-def linear_gaussian():
-    """x = W z + b + noise, with the true posterior as encoder: N(S Wᵀ(x − b)/σ², S), where
-    S = (I + WᵀW/σ²)⁻¹. Orthogonal columns make S diagonal, as the head's is."""
-    w = (
-        torch.linalg.qr(torch.randn(DIM, LATENT, dtype=torch.double))[0]
-        * torch.tensor([1.5, 0.8, 0.3]).double()
-    )
-    b = torch.randn(DIM, dtype=torch.double)
-    s = 1 / (1 + w.square().sum(0) / NOISE**2)
-    encoder, decoder = nets.MLP(DIM, 2 * LATENT).double(), nets.MLP(LATENT, DIM).double()
-    with torch.no_grad():
-        decoder[1].weight.copy_(w), decoder[1].bias.copy_(b)
-        encoder[1].weight.zero_()
-        encoder[1].weight[:LATENT] = s[:, None] * w.T / NOISE**2
-        encoder[1].bias[:LATENT] = -encoder[1].weight[:LATENT] @ b
-        encoder[1].bias[LATENT:] = s.sqrt().log()
-    model = models.Autoencoder(
-        nn.Sequential(encoder, D.Gaussian()),
-        nn.Sequential(decoder, nets.Reshape(1, 1, DIM), D.Gaussian(NOISE)),
-        D.StandardNormal(LATENT),
-    ).double()
-    marginal = MultivariateNormal(b, w @ w.T + NOISE**2 * torch.eye(DIM, dtype=torch.double))
-    return model, marginal
 
 
 def test_with_the_true_posterior_every_sample_of_the_elbo_is_log_p_x():
@@ -44,6 +16,46 @@ def test_with_the_true_posterior_every_sample_of_the_elbo_is_log_p_x():
     q, z, p = model(x)
     sampled = p.log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)
     torch.testing.assert_close(sampled, marginal.log_prob(x.flatten(1)), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("samples", [1, 7])
+def test_with_the_true_posterior_the_importance_weighted_bound_is_log_p_x(samples):
+    model, marginal = linear_gaussian()
+    x = marginal.sample((20,)).view(20, 1, 1, DIM)
+    expected = -marginal.log_prob(x.flatten(1))
+    terms = losses.iwae(model, Batch(x), samples=samples)
+    torch.testing.assert_close(terms["loss"], expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(terms["elbo"], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_importance_weighted_bound_rises_with_the_samples_to_log_p_x():
+    model, marginal = linear_gaussian()
+    with torch.no_grad():
+        model.encoder[0][1].bias += 0.4  # no longer the true posterior
+    x = marginal.sample((1,)).view(1, 1, 1, DIM)
+    batch = Batch(x.expand(4000, -1, -1, -1))
+    bounds = [-losses.iwae(model, batch, samples=k)["loss"].mean() for k in (1, 4, 64)]
+    truth = marginal.log_prob(x.flatten(1))
+    assert bounds[0] < bounds[1] - 0.05 < bounds[2] - 0.1
+    assert truth - 0.05 < bounds[2] < truth + 0.02
+    one = losses.iwae(model, batch, samples=1)
+    torch.testing.assert_close(one["loss"], one["elbo"])
+
+
+def test_importance_weights_pair_every_code_with_its_own_image_and_condition():
+    torch.manual_seed(0)
+    model = models.autoencoder((1, 4, 4), 3, net="mlp", conditions=2)
+    batch = Batch(torch.rand(6, 1, 4, 4), c=torch.rand(6, 2))
+    torch.manual_seed(1)
+    w = losses.log_weights(model, batch, 5)
+    torch.manual_seed(1)
+    z = model.encode(batch.x, batch.c).sample((5,))
+    for s in range(5):
+        for i in range(6):
+            one = slice(i, i + 1)
+            q, c = model.encode(batch.x[one], batch.c[one]), batch.c[one]
+            expected = model.decode(z[s, one], c).log_prob(batch.x[one]) + model.prior().log_prob(z[s, i])
+            torch.testing.assert_close(w[s, i], (expected - q.log_prob(z[s, one]))[0], rtol=1e-4, atol=1e-4)
 
 
 def test_the_mean_of_the_elbo_is_log_p_x():
@@ -101,6 +113,8 @@ def test_a_point_posterior_has_no_elbo():
     model = models.autoencoder((1, 4, 4), 3, posterior="deterministic")
     with pytest.raises(TypeError, match="objective `reconstruction`"):
         losses.elbo(model, Batch(torch.rand(2, 1, 4, 4)))
+    with pytest.raises(TypeError, match="objective `reconstruction`"):
+        losses.iwae(model, Batch(torch.rand(2, 1, 4, 4)))
 
 
 def test_free_bits_need_a_factorised_prior():

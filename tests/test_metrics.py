@@ -1,9 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from truth import DIM, LATENT, NOISE, Rows, linear_gaussian
 
-from aelib import datasets, metrics, models
+from aelib import datasets, distributions, losses, metrics, models, training
 
 FACES = datasets.load("faces-sample").train[:6].batch().x
 torch.manual_seed(0)
@@ -57,3 +61,143 @@ def test_evaluate_is_the_mean_over_all_images_whatever_the_batches():
     for size in (7, 64, 1000):
         assert metrics.evaluate(model, data, batch_size=size)["mse"] == pytest.approx(expected, rel=1e-5)
     assert model.training, "evaluate left the model in evaluation mode"
+
+
+@pytest.fixture(scope="module")
+def known():
+    """The linear-Gaussian model, 20,000 samples of it, and s, its posterior's variances."""
+    model, marginal = linear_gaussian()
+    w = model.decoder[0][1].weight
+    s = 1 / (1 + w.square().sum(0) / NOISE**2)
+    return model, Rows(marginal.sample((20_000,)).view(-1, 1, 1, DIM)), marginal, s.detach()
+
+
+def test_log_likelihood_is_the_closed_form_in_any_number_of_pieces(known):
+    model, data, marginal, _ = known
+    data = Rows(data.x[:40])
+    expected = marginal.log_prob(data.x.flatten(1))
+    for samples, rows in ((1, 7), (10, 3), (1500, 600)):
+        got = metrics.log_likelihood(model, data, samples, rows)
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_log_likelihood_is_the_mean_of_weights_and_not_of_their_logarithms():
+    model, marginal = linear_gaussian()
+    with torch.no_grad():
+        model.encoder[0][1].bias += 0.4
+    data = Rows(marginal.sample((30,)).view(-1, 1, 1, DIM))
+    got = metrics.log_likelihood(model, data, 20_000)
+    torch.testing.assert_close(got, marginal.log_prob(data.x.flatten(1)), atol=0.06, rtol=0)
+    assert torch.equal(got, metrics.log_likelihood(model, data, 20_000))
+    assert (metrics.log_likelihood(model, data, 1) < got - 0.05).float().mean() > 0.5
+
+
+def test_log_likelihood_neither_underflows_nor_holds_all_samples_at_once():
+    digits = datasets.load("digits").test[:3]
+    model = models.autoencoder(digits.shape, 4, net="mlp", likelihood="gaussian-learnt")
+    decoded = []
+    model.decoder.register_forward_hook(lambda _, inputs, __: decoded.append(len(inputs[0])))
+    with torch.no_grad():
+        model.decoder[-1].log_scale.fill_(-6.0)  # log p(x) near −10⁶
+    got = metrics.log_likelihood(model, digits, 3000, rows=1000)
+    assert got.isfinite().all() and (got < -1e5).all()
+    assert max(decoded) <= 1000 and sum(decoded) == 9000
+
+
+def test_rate_active_units_and_fraction_of_variance_are_the_closed_forms(known):
+    model, data, marginal, s = known
+    torch.testing.assert_close(metrics.kl_per_dimension(model, data), -0.5 * s.log(), rtol=0.03, atol=0.01)
+    rd = metrics.rate_distortion(model, data)
+    assert rd["rate"] == pytest.approx(-0.5 * s.log().sum().item(), rel=0.03)
+    assert rd["rate"] + rd["distortion"] == pytest.approx(marginal.entropy().item(), rel=0.02)
+    # the posterior's mean varies by 1 − s
+    for threshold in ((1 - s).sort().values[:-1] + 0.03).tolist():
+        assert torch.equal(metrics.active_units(model, data, threshold), 1 - s > threshold)
+    total = marginal.covariance_matrix.trace()
+    left = NOISE**2 * (s.sum() + DIM - LATENT)
+    assert metrics.fraction_of_variance(model, data) == pytest.approx((1 - left / total).item(), abs=0.01)
+
+
+def test_a_dimension_that_the_encoder_does_not_set_is_inactive():
+    digits = datasets.load("digits").test
+    model = models.autoencoder(digits.shape, 4, net="linear")
+    last = model.encoder[1][1][1]
+    with torch.no_grad():
+        last.weight[1].zero_(), last.weight[5].zero_(), last.bias[1].zero_(), last.bias[5].zero_()
+    assert metrics.active_units(model, digits).tolist() == [True, False, True, True]
+    assert metrics.kl_per_dimension(model, digits)[1] == 0
+    with pytest.raises(TypeError, match="plain autoencoder"):
+        metrics.rate_distortion(models.autoencoder(digits.shape, 4, posterior="deterministic"), digits)
+
+
+def test_frechet_distance_is_the_closed_form():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(500, 5, generator=g, dtype=torch.double)
+    white = (x - x.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov())).T  # covariance I exactly
+    s, t = torch.rand(2, 5, generator=g, dtype=torch.double) + 0.2
+    shift = torch.arange(5.0).double()
+    expected = (shift.square() + (s - t).square()).sum().item()  # diagonal covariances commute
+    assert metrics.frechet_distance(white * s, white * t + shift) == pytest.approx(expected, rel=1e-9)
+    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    m = torch.randn(5, 5, generator=g, dtype=torch.double)
+    a, b = x[:300] @ m, x[200:] + 1
+    root = scipy.linalg.sqrtm((a.T.cov() @ b.T.cov()).numpy()).real
+    expected = (a.mean(0) - b.mean(0)).square().sum() + (a.T.cov() + b.T.cov()).trace() - 2 * root.trace()
+    assert metrics.frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-6)
+    with pytest.raises(ValueError, match="two sets of features"):
+        metrics.frechet_distance(x, x[:, :3])
+
+
+def test_frechet_distance_of_few_features_in_many_dimensions_is_finite():
+    x = torch.randn(10, 40)
+    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-4)
+
+
+def test_features_are_the_nets_on_every_image_in_order():
+    digits = datasets.load("digits").test
+    judge = models.classifier(digits.shape, 10, features=7, hidden=(4, 8))
+    expected = judge.eval()[0](digits.batch().x)
+    judge.train()
+    for images in (digits, digits.batch().x):
+        torch.testing.assert_close(metrics.features(judge[0], images), expected)
+    assert judge[0].training
+
+
+def test_embedding_quality_tells_classes_from_noise_and_neighbours_from_strangers():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 400)
+    x = np.eye(3)[y] * 8 + rng.normal(size=(400, 3))
+    good = metrics.embedding_quality(x[:300, :2], y[:300], x[300:, :2], y[300:], originals=x[300:])
+    assert good["knn"] > 0.97 and good["linear"] > 0.97 and good["trustworthiness"] > 0.8
+    noise = rng.normal(size=(400, 2))
+    bad = metrics.embedding_quality(noise[:300], y[:300], noise[300:], y[300:], originals=x[300:])
+    assert bad["knn"] < 0.5 and bad["linear"] < 0.5 and bad["trustworthiness"] < 0.65
+
+
+def test_the_ssim_error_is_none_for_equal_images_and_trains():
+    p = distributions.Deterministic()(FACES)
+    assert metrics.ssim_error(p, FACES).tolist() == pytest.approx([0] * len(FACES), abs=1e-3)
+    faces = datasets.load("faces-sample").train
+    torch.manual_seed(0)
+    model = models.autoencoder(faces.shape, 16, net="mlp", hidden=(64,), likelihood="gaussian")
+    objective = partial(losses.elbo, error=metrics.ssim_error)
+    before = metrics.evaluate(model, faces)["ssim"]
+    list(training.train(model, faces, objective, training.adam(model, 3e-3), epochs=60, batch_size=20))
+    assert metrics.evaluate(model, faces)["ssim"] > before + 0.2
+
+
+def test_the_mutual_information_gap_is_one_for_a_dimension_each_and_none_for_two():
+    rng = np.random.default_rng(0)
+    v = rng.integers(0, 2, (4000, 3))
+    noise = 0.01 * rng.normal(size=(4000, 3))
+    own, shared = v + noise, np.concatenate([v + noise, v - noise], 1)
+    assert metrics.mutual_information_gap(own, v) > 0.9
+    assert metrics.mutual_information_gap(shared, v) == pytest.approx(0, abs=0.01)
+    assert metrics.mutual_information_gap(rng.normal(size=(4000, 3)), v) < 0.02
+    # the information of one bit, half of the time hidden: a closed form
+    seen = np.where(rng.random(4000) < 0.5, v[:, 0], 2)
+    assert metrics.mutual_information_gap(
+        np.stack([seen + noise[:, 0], noise[:, 1]], 1), v[:, :1]
+    ) == pytest.approx(0.5, abs=0.08)
+    with pytest.raises(ValueError, match="no factor varies"):
+        metrics.mutual_information_gap(own, np.ones((4000, 1)))

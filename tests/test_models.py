@@ -159,3 +159,25 @@ def test_names_of_the_package_are_where_they_say():
     assert aelib.load is datasets.load
     with pytest.raises(AttributeError, match="aelib has no 'Autoencodr'"):
         _ = aelib.Autoencodr
+
+
+def test_a_condition_costs_a_multilayer_network_one_weight_a_unit():
+    plain = models.autoencoder((1, 28, 28), 4, net="mlp", hidden=(32,))
+    told = models.autoencoder((1, 28, 28), 4, net="mlp", hidden=(32,), conditions=10)
+    count = [sum(p.numel() for p in m.parameters()) for m in (plain, told)]
+    assert count[1] - count[0] == 10 * 32 * 2  # in the encoder's first layer, and in the decoder's
+    x, c = torch.rand(3, 2, 5, 4), torch.rand(3, 6)
+    expected = torch.cat([x.flatten(1), c], 1)
+    torch.testing.assert_close(nets.Features(2)(models.join(x, c)), expected)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_classifier_has_features_and_a_gradient_everywhere(labels):
+    net = models.classifier((3, 17, 13), 4, labels=labels, features=9, hidden=(4, 8))
+    x, y = torch.rand(5, 3, 17, 13), torch.tensor([0, 1, 2, 3, 1])
+    assert net[0](x).shape == (5, 9)
+    if labels:
+        expected = nn.functional.cross_entropy(net[1](net[0](x)), y, reduction="none")
+        torch.testing.assert_close(losses.prediction(net, Batch(x, y=y))["loss"], expected)
+    losses.prediction(net, Batch(x, y=y if labels else torch.ones(5, 4)))["loss"].mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())

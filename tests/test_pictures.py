@@ -1,4 +1,4 @@
-"""plots, explorers, check and course: what a learner sees."""
+"""plots, check and course: what a learner sees."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aelib import check, course, datasets, explorers, latent, models, plots
+from aelib import check, course, datasets, plots
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 
@@ -56,45 +56,6 @@ def test_figures_show_themselves_and_leave_nothing_open():
         plots.curves([])
 
 
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return models.autoencoder(FACES.shape, 5, net="conv", posterior="deterministic", likelihood="gaussian")
-
-
-def test_moving_the_slider_moves_the_picture_and_reset_brings_it_back(model):
-    z = latent.encode(model, FACES.test)
-    v = {"up": torch.full((5,), 3.0), "broken": torch.zeros(4)}
-    widget = explorers.attributes(model, z, FACES.test.batch().x, v, strength=2.0)
-    (face, name), (slider, reset) = (row.children for row in widget.children[:2])
-    before, after = (box.children[1] for box in widget.children[2].children)
-    start = after.value
-    np.testing.assert_array_equal(png(before.value)[::8, ::8], FACES.test.pixels[0].transpose(1, 2, 0))
-    slider.value = 1.0
-    assert after.value != start
-    expected = plots.pixels(explorers.edit(model, z[:1], v["up"], 2.0))[0]
-    np.testing.assert_array_equal(png(after.value)[::8, ::8], expected)
-    moved = after.value
-    face.value = 1
-    assert after.value != moved
-    name.value = "broken"
-    assert "Error" in widget.children[3].value
-    name.value = "up"
-    assert widget.children[3].value == ""
-    face.value = 0
-    reset.click()
-    assert after.value == start
-
-
-def test_the_strip_is_the_widgets_pictures(model):
-    z, v = latent.encode(model, FACES.test[:2]), torch.ones(5)
-    strip = explorers.attribute_strip(model, z, v, [-1.0, 0.0, 2.0])
-    assert strip.shape == (6, *FACES.shape)
-    torch.testing.assert_close(strip[5], explorers.edit(model, z[1:], v, 2.0)[0], rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="no attributes"):
-        explorers.attributes(model, z, FACES.test[:2].batch().x, {})
-
-
 SQUARED = {
     "correct": lambda a, b: ((a - b) ** 2).sum((1, 2, 3)),
     "hidden": lambda a, b: ((a - b) ** 2).mean((1, 2, 3)),
@@ -117,12 +78,50 @@ PROJECTION = {
     "subtract the mean before you project": lambda x, m, v: (x @ v.T) @ v,
     "not only add it after": lambda x, m, v: m + (x @ v.T) @ v,
 }
+KL = {
+    "correct": lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).sum(1),
+    "not their mean": lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).mean(1),
+    "never negative": lambda m, v: -0.5 * (m**2 + v.exp() - 1 - v).sum(1),
+    "factor ½": lambda m, v: (m**2 + v.exp() - 1 - v).sum(1),
+    "*variance*": lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - 2 * v).sum(1),
+    "nothing": lambda m, v: ...,
+}
+BETA = {
+    "correct": lambda d: d / 2,
+    "*half*": lambda d: d,
+    "wrong way up": lambda d: 2 / d,
+    "half, not twice": lambda d: 2 * d,
+    "nothing": lambda d: ...,
+    "raised ZeroDivisionError": lambda d: d / 0,
+}
+ONE_HOT = {
+    "correct": lambda y, k: torch.nn.functional.one_hot(y, k),
+    "exchanged": lambda y, k: 1 - torch.nn.functional.one_hot(y, k),
+    "shape": lambda y, k: y,
+}
+
+
+def arc(a, b, t):
+    w = torch.acos(a @ b / (a @ a))
+    return (torch.sin((1 - t) * w) * a + torch.sin(t * w) * b) / torch.sin(w)
+
+
+SLERP = {
+    "correct": arc,
+    "straight line": lambda a, b, t: (1 - t) * a + t * b,
+    "exchanged": lambda a, b, t: arc(a, b, 1 - t),
+    "sin ω": lambda a, b, t: arc(a, b, t) * torch.sin(torch.acos(a @ b / (a @ a))),
+}
 
 
 @pytest.mark.parametrize(
     "exercise, answers",
-    [(check.squared_error, SQUARED), (check.direction, DIRECTION), (check.pca_reconstruction, PROJECTION)],
-)
+    [
+        (check.squared_error, SQUARED), (check.direction, DIRECTION), (check.pca_reconstruction, PROJECTION),
+        (check.kl, KL), (check.beta_of_mean_squared_error, BETA), (check.one_hot, ONE_HOT),
+        (check.slerp, SLERP),
+    ],
+)  # fmt: skip
 def test_exercises_answer_with_what_is_off(capsys, exercise, answers):
     for said, f in answers.items():
         exercise(f)

@@ -313,3 +313,16 @@ def test_a_classifier_is_trained_by_the_same_loop():
         batch = test.batch()
         right = ((net(batch.x).mean > 0.5) == (batch.y > 0.5)).float().mean(0)
     assert (right > 0.9).all(), right
+
+
+def test_muon_holds_every_parameter_once_and_learns():
+    model = vae()
+    optimizers = training.muon(model)
+    held = [p for o in optimizers["loss"] for g in o.param_groups for p in g["params"]]
+    assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
+    assert all(p.ndim == 2 for g in optimizers["loss"][0].param_groups for p in g["params"])
+    before = weights(model)
+    history = run(model, optimizers)
+    assert history[-1]["train/loss"] < history[0]["train/loss"] - 1
+    assert ((weights(model) - before) != 0).float().mean() > 0.95
+    assert len(training.muon(nn.Linear(3, 2, bias=False))["loss"]) == 1

@@ -12,7 +12,7 @@ from .files import DataError
 from .images import Batch, Images, Split
 from .lfw import lfw
 from .mnist import fashion_mnist, mnist
-from .transforms import flipped, noisy
+from .transforms import binarised, conditioned, flipped, noisy
 
 DATASETS: dict[str, Callable[..., Split]] = {
     "lfw": lfw,
@@ -47,6 +47,6 @@ def load(name: str, **options: Any) -> Split:
 
 
 __all__ = [
-    "DATASETS", "Batch", "DataError", "Images", "Split", "digits", "drawn_faces", "faces_sample",
-    "fashion_mnist", "flipped", "lfw", "load", "mnist", "noisy",
+    "DATASETS", "Batch", "DataError", "Images", "Split", "binarised", "conditioned", "digits",
+    "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "lfw", "load", "mnist", "noisy",
 ]  # fmt: skip

@@ -1,0 +1,200 @@
+"""An autoencoder as a scikit-learn transformer: a drop-in for PCA in a Pipeline or a GridSearchCV."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from . import latent, losses, models
+from .datasets import Batch
+from .training import History, adam, cosine, train
+
+FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes the first
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Rows of numbers → codes → rows: `models.autoencoder` with scikit-learn's interface.
+
+    It minimises −log p(x|z), which is ½ Σ (x − x̂)² + a constant for likelihood="gaussian"; a gaussian
+    posterior adds β · KL(q(z|x) ‖ p(z)). One affine map for all features takes the smallest number of
+    the training set to 0 and the largest to 1, and `inverse_transform` undoes it: the geometry is the
+    one that PCA sees. Features of different units want a `StandardScaler` before it, as they do for PCA.
+
+    Training is in float32 on the device. Codes and reconstructions are computed in float64 on the CPU,
+    so that the code of a row does not depend on the rows beside it.
+
+    Args:
+        n_components: size of the code; for net="fcn" its channels at each place.
+        shape: (C, H, W) of the image that a row holds, for convolutions; None: (1, 1, n_features).
+        net: "linear" (which wants lr=0.01 or more), "mlp", "conv" or "fcn"; see `models.autoencoder`.
+        posterior: "deterministic" (a plain autoencoder) or "gaussian" (a VAE, whose mean is the code).
+        likelihood: of `models.autoencoder`. For a VAE take "gaussian-optimal" or "gaussian-learnt": with
+            σ = 1, small images and tables hold too few nats to pay for a code, and it collapses.
+        hidden: widths of the hidden layers, from the row inwards; None: the network's default.
+        beta: weight of the KL term; not used with a deterministic posterior.
+        epochs: passes over the rows; a table of a few hundred wants 100.
+        batch_size: the most rows in a step.
+        lr: the largest learning rate; it follows `training.cosine`.
+        device: of the training: "auto", "cuda", "mps" or "cpu".
+        random_state: int, RandomState or None. torch's own generator is left as it was.
+
+    Attributes:
+        model_: the trained `Autoencoder`, on the CPU; it sees (x − data_min_) / data_range_.
+        history_: the `History` of the training.
+        data_min_, data_range_: of all numbers of the training set; the range of a constant one is 1.
+        mean_: (D,) mean of the training rows, the reference of `score`.
+        shape_, code_shape_: of one row and of one code in the model, (C, H, W) and (K,) or (K, h, w).
+
+    Raises:
+        ValueError, TypeError: at `fit`, an unknown name, or a number that is not possible.
+
+    >>> X = np.random.default_rng(0).normal(size=(100, 64))
+    >>> ae = AutoencoderTransformer(8, net="linear", epochs=2, random_state=0).fit(X)
+    >>> ae.transform(X).shape, ae.inverse_transform(ae.transform(X)).shape
+    ((100, 8), (100, 64))
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        shape: Sequence[int] | None = None,
+        net: str = "mlp",
+        posterior: str = "deterministic",
+        likelihood: str = "gaussian",
+        hidden: Sequence[int] | None = None,
+        beta: float = 1.0,
+        epochs: int = 20,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.shape = shape
+        self.net = net
+        self.posterior = posterior
+        self.likelihood = likelihood
+        self.hidden = hidden
+        self.beta = beta
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: object = None) -> AutoencoderTransformer:
+        """Train a new model on the rows X (N, D); y is not used."""
+        X = validate_data(self, X, dtype=np.float64)
+        self.shape_ = self._checked_shape(X.shape[1])
+        self.mean_ = X.mean(0)
+        self.data_min_ = float(X.min())
+        self.data_range_ = (float(X.max()) - self.data_min_) or 1.0
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs
+            model = models.autoencoder(
+                self.shape_, self.n_components, net=self.net, posterior=self.posterior,
+                likelihood=self.likelihood, hidden=self.hidden,
+            )  # fmt: skip
+        objective = partial(losses.elbo, beta=self.beta) if model.prior else losses.reconstruction
+        rows: Any = _Rows(self._scaled(X).float())  # Any: `train` needs no more than these have
+        records = train(
+            model, rows, objective, adam(model, self.lr), epochs=self.epochs, batch_size=self.batch_size,
+            schedule={"lr": cosine()}, seed=seed, device=self.device,
+        )  # fmt: skip
+        self.history_ = History(records)
+        self.model_ = model.cpu()
+        self.model_.zero_grad()  # gradients are no part of what is copied and saved
+        self.code_shape_ = tuple(self.model_.encode(torch.zeros(1, *self.shape_)).mean.shape[1:])
+        self._n_features_out = math.prod(self.code_shape_)  # what get_feature_names_out counts by
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Codes (N, K) of rows X (N, D): the posterior's means, flattened."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        return self._codes(X).astype(X.dtype)
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Rows (N, D) of codes Z (N, K), in the units of the training set: the likelihood's means."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=FLOATS, input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(f"codes are (N, {self._n_features_out}), as from `transform`; got {Z.shape}")
+        return self._rows(Z).astype(Z.dtype)
+
+    def score(self, X: Any, y: object = None) -> float:
+        """R² of the reconstruction: 1 − Σ (x − x̂)² / Σ (x − mean_)²; 1 is perfect, 0 is the mean.
+
+        For PCA on its training set this is the sum of `explained_variance_ratio_`.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        error, total = np.square(X - self._rows(self._codes(X))).sum(), np.square(X - self.mean_).sum()
+        return float(1 - error / total) if total else float(error == 0)  # as sklearn.metrics.r2_score
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _checked_shape(self, features: int) -> tuple[int, ...]:
+        """(C, H, W) of a row of so many features; the arguments that the factory does not check."""
+        for name in ("n_components", "epochs", "batch_size"):
+            check_scalar(getattr(self, name), name, Integral, min_val=1)
+        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+        check_scalar(self.beta, "beta", Real, min_val=0)
+        if isinstance(self.hidden, Integral):
+            raise ValueError(f"hidden is a sequence of widths; write ({self.hidden},), not {self.hidden}")
+        shape = (1, 1, features) if self.shape is None else tuple(self.shape)
+        if (wanted := math.prod(shape)) != features:
+            raise ValueError(
+                f"shape {shape} makes {wanted} numbers a row, but X has {features} features. "
+                "Give the (C, H, W) of the images in the rows, or None"
+            )
+        return shape
+
+    def _scaled(self, X: np.ndarray) -> Tensor:
+        """(N, D) → (N, C, H, W) float64, in [0, 1] where X is within the training set's range."""
+        scaled = (np.asarray(X, np.float64) - self.data_min_) / self.data_range_
+        return torch.from_numpy(scaled).reshape(-1, *self.shape_)
+
+    def _exact(self) -> models.Autoencoder:
+        return copy.deepcopy(self.model_).double()
+
+    def _codes(self, X: np.ndarray) -> np.ndarray:
+        rows: Any = _Rows(self._scaled(X))
+        return latent.encode(self._exact(), rows).numpy()
+
+    def _rows(self, Z: np.ndarray) -> np.ndarray:
+        z = torch.tensor(Z, dtype=torch.float64).reshape(-1, *self.code_shape_)
+        return latent.decode(self._exact(), z).flatten(1).numpy() * self.data_range_ + self.data_min_
+
+
+class _Rows:
+    """Rows as images (N, C, H, W) of floats: a length and batches, all that `train` and `encode` ask."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batches(self, size: int, seed: int | None = None, device: Any = "cpu") -> Iterator[Batch]:
+        order = torch.arange(len(self))
+        if seed is not None:
+            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        for rows in order.tensor_split(-(-len(self) // size)):  # lengths differ by one at most
+            yield Batch(self.x[rows].to(device))

@@ -1,0 +1,188 @@
+"""Explorers that move a code: along an attribute, along principal directions, from one photo to another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from .. import latent, plots
+from ..models import Autoencoder
+from .parts import Explorer, Panel, Stage, checked, grid, number_slider, row, seeded
+
+
+def edit(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
+    """(N, C, H, W) images of the codes z (N, K) moved by strength · v: an attribute added or taken away."""
+    return latent.decode(model, z + strength * v)
+
+
+def attribute_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequence[float]) -> Tensor:
+    """(N · S, C, H, W): each code (N, K) at each of S strengths, a face a row; the still of `attributes`."""
+    return latent.decode(model, (z[:, None] + torch.tensor(strengths)[:, None] * v).flatten(0, 1))
+
+
+def attributes(
+    model: Autoencoder,
+    codes: Tensor,
+    photos: plots.Pictures,
+    directions: Mapping[str, Tensor],
+    strength: float = 1.0,
+) -> widgets.VBox:
+    """Choose a face and an attribute, and slide its strength from −2 to 2 times the recommended one.
+
+    Args:
+        codes: (N, K) of the faces to choose from.
+        photos: (N, C, H, W) the faces themselves, shown beside.
+        directions: attribute → vector (K,), see `latent.direction`.
+        strength: the recommended strength, which the slider shows as 1.
+
+    Returns:
+        A widget; its children take the keyboard (Tab, arrows). An error is shown below, and it goes on.
+
+    Raises:
+        ValueError: there are no directions, or not as many photos as codes.
+    """
+    if not directions:
+        raise ValueError("no attributes to choose from: directions is empty")
+    codes = checked(codes, photos)
+    face = number_slider(len(codes), "face")
+    name = widgets.Dropdown(options=list(directions), description="attribute")
+    slider = widgets.FloatSlider(0.0, min=-2, max=2, step=0.1, description="strength", readout_format="+.1f")
+    before, after = Panel("photo"), Panel("decoded")
+
+    def draw() -> None:
+        i = slice(face.value, face.value + 1)
+        before.show(photos[i])
+        after.show(edit(model, codes[i], directions[name.value].cpu(), strength * slider.value))
+
+    stage = Stage(draw)
+    stage.follow(face, name, slider)
+    reset = stage.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
+    stage.run()
+    return widgets.VBox([row(face, name), row(slider, reset), row(before, after), stage.message])
+
+
+def walk(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Tensor) -> Tensor:
+    """(N, C, H, W) images of the codes z (N, K) moved by amounts (D,) along axes (D, K): z + Σ aᵢ vᵢ."""
+    return latent.decode(model, z + amounts @ axes)
+
+
+def traversals(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[float]) -> Tensor:
+    """(D · S, C, H, W): one code (K,) moved by each of S amounts along each of axes (D, K), an axis a row."""
+    return latent.decode(model, (z + torch.tensor(amounts)[:, None] * axes[:, None]).flatten(0, 1))
+
+
+@torch.no_grad()
+def random_code(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
+    """(K,) a code drawn from the prior, or, without one, from a Gaussian fitted to the codes (N, K)."""
+    prior = latent.fit_prior(codes, "full") if model.prior is None else model.prior
+    with seeded(seed, model.device):
+        return prior(None).sample().flatten().cpu()
+
+
+def latent_space(
+    model: Autoencoder,
+    codes: Tensor,
+    photos: plots.Pictures,
+    directions: Mapping[str, Tensor] = {},
+    components: int = 8,
+) -> Explorer:
+    """Slide a code along the directions in which the codes spread most, and along attributes.
+
+    It starts at the mean code; "random" goes to a code of `random_code` (and the sliders with it), "reset"
+    back to the mean. Beside the decoded image stands the photo whose code is nearest.
+
+    Args:
+        codes: (N, K) of the photos.
+        photos: (N, C, H, W).
+        directions: attribute → vector (K,), see `latent.direction`; its slider counts in multiples of it.
+        components: how many principal directions, at most K; their sliders count in standard deviations.
+
+    Raises:
+        ValueError: lengths that differ, a direction that is not (K,), or fewer than two codes.
+    """
+    codes = checked(codes, photos)
+    principal = latent.principal_directions(codes, min(components, codes.shape[1]))
+    for name, v in directions.items():
+        if v.shape != codes[0].shape:
+            raise ValueError(f"direction {name!r} is {tuple(v.shape)}, but a code is {tuple(codes[0].shape)}")
+    axes = torch.stack([*principal, *(v.cpu() for v in directions.values())])
+    squares = principal.square().sum(1)
+    names = [f"{i + 1} ({part:.0%})" for i, part in enumerate(squares / codes.var(0).sum())]
+    sliders = [
+        widgets.FloatSlider(0.0, min=-3, max=3, step=0.1, description=name, readout_format="+.1f")
+        for name in (*names, *directions)
+    ]
+    decoded, near = Panel("decoded"), Panel("nearest photo")
+    mean, seeds = codes.mean(0), itertools.count()
+    start = mean
+
+    def move(z: Tensor) -> None:
+        """The principal sliders show where z is; what they cannot say stays in the start."""
+        nonlocal start
+        seen = torch.nan_to_num((z - mean) @ principal.T / squares).clamp(-3, 3)
+        seen = torch.cat([(10 * seen).round() / 10, torch.zeros(len(directions))])
+        start = z - seen @ axes
+        for slider, value in zip(sliders, seen.tolist(), strict=True):
+            slider.value = round(value, 1)
+
+    def draw() -> None:
+        amounts = torch.tensor([slider.value for slider in sliders])
+        decoded.show(walk(model, start[None], axes, amounts))
+        i = int(latent.nearest(codes, (start + amounts @ axes)[None]))
+        near.title.value = f"nearest photo: {i}"
+        near.show(photos[i : i + 1])
+
+    stage = Stage(draw)
+    stage.follow(*sliders)
+    random = stage.button("random", "a code", lambda: move(random_code(model, codes, next(seeds))))
+    reset = stage.button("reset", "the mean code, all sliders 0", lambda: move(mean))
+    stage.run()
+    title = widgets.Label("principal directions (of variance), in sd")
+    column = widgets.VBox([title, grid(sliders[: len(names)], 200)], layout=widgets.Layout(flex="1 1 270px"))
+    rows = [row(random, reset), row(decoded, near, column), row(grid(sliders[len(names) :], 200))]
+    return Explorer("latent_space", [*rows, stage.message])
+
+
+def interpolation_strip(
+    model: Autoencoder, a: Tensor, b: Tensor, steps: int = 7, kind: str = "linear"
+) -> Tensor:
+    """(N · S, C, H, W): the way from each code a (N, K) to its b (N, K) in S steps, a pair a row.
+
+    The still of `interpolation`; see `latent.interpolate` for the kinds.
+    """
+    return latent.decode(model, latent.interpolate(a, b, torch.linspace(0, 1, steps), kind).flatten(0, 1))
+
+
+def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> Explorer:
+    """Choose two photos, A and B, and slide from the code of one to that of the other.
+
+    Args:
+        codes: (N, K) of the photos, at least two.
+        photos: (N, C, H, W).
+
+    Raises:
+        ValueError: lengths that differ, or fewer than two codes.
+    """
+    codes = checked(codes, photos)
+    if len(codes) < 2:
+        raise ValueError("interpolation needs two photos at least; got one")
+    first, second = number_slider(len(codes), "A"), number_slider(len(codes), "B", 1)
+    kind = widgets.Dropdown(options=["linear", "spherical"], description="way")
+    t = widgets.FloatSlider(0.5, min=0, max=1, step=0.02, description="t")
+    photo_a, between, photo_b = Panel("A"), Panel("decoded"), Panel("B")
+
+    def draw() -> None:
+        i, j = first.value, second.value
+        photo_a.show(photos[i : i + 1])
+        photo_b.show(photos[j : j + 1])
+        between.show(latent.decode(model, latent.interpolate(codes[i], codes[j], [t.value], kind.value)))
+
+    stage = Stage(draw)
+    stage.follow(first, second, kind, t)
+    stage.run()
+    rows = [row(first, second), row(t, kind), row(photo_a, between, photo_b), stage.message]
+    return Explorer("interpolation", rows)

@@ -1,0 +1,70 @@
+"""Explorer of reconstructions: photo by photo, model beside model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from .. import latent, metrics
+from ..datasets import Batch, Images
+from ..models import Autoencoder
+from .parts import Explorer, Panel, Stage, number_slider, row, seeded
+
+TIMES = 4  # differences are shown so many times as large
+
+
+@torch.no_grad()
+def compare(model: Autoencoder, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Reconstructions x̂ (B, C, H, W), differences 4 · |x̂ − target| of that shape, MSE (B,); on the CPU."""
+    at, target = model.device, batch.target.cpu()
+    with latent.evaluating(model):
+        x_hat = model.reconstruct(batch.x.to(at), None if batch.c is None else batch.c.to(at)).cpu()
+    return x_hat, (TIMES * (x_hat - target).abs()).clamp(0, 1), metrics.mse(x_hat, target)
+
+
+def reconstructions(models: Mapping[str, Autoencoder], data: Images) -> Explorer:
+    """Leaf through the images: each model's reconstruction with its mean squared error over the pixels.
+
+    Where the data change x (noise, a hole), that is shown too, and the error is still to the target.
+
+    Args:
+        models: name → model.
+        data: the images, with the transforms and conditions that the models were trained with.
+
+    Raises:
+        ValueError: no models or no images.
+    """
+    if not models or not len(data):
+        raise ValueError(f"nothing to compare: {len(models)} models and {len(data)} images")
+    number = number_slider(len(data), "image")
+    differences = widgets.Checkbox(description=f"difference × {TIMES}", indent=False)
+    photo, seen, *panels = (Panel(title, side=192) for title in ("photo", "input", *models))
+    errors = [widgets.Label() for _ in models]
+    for panel, error in zip(panels, errors, strict=True):
+        panel.children = [panel.title, panel.image, error]
+
+    def draw() -> None:
+        i = number.value
+        with seeded(i):  # an image's noise is always the same
+            batch = data[i : i + 1].batch()
+        photo.show(batch.target)
+        seen.layout.display = "none" if batch.x is batch.target else None
+        seen.show(batch.x)
+        for model, panel, error in zip(models.values(), panels, errors, strict=True):
+            x_hat, difference, mse = compare(model, batch)
+            panel.show(torch.cat([x_hat, difference]) if differences.value else x_hat)
+            error.value = f"MSE {mse.item():.4f}"
+
+    def step(by: int) -> None:
+        number.value = (number.value + by) % len(data)
+
+    stage = Stage(draw)
+    stage.follow(number, differences)
+    previous = stage.button("previous", "the image before", lambda: step(-1))
+    following = stage.button("next", "the image after", lambda: step(1))
+    stage.run()
+    rows = [row(number, previous, following, differences), row(photo, seen, *panels), stage.message]
+    return Explorer("reconstructions", rows)

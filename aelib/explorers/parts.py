@@ -1,0 +1,133 @@
+"""What the explorers are made of: a stage that draws and survives, panels, controls that line up."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from .. import plots
+
+SIDE = 256  # pixels, at which a panel shows one image, at least
+
+
+class Stage:
+    """Draws when a control moves, once however many move together, and shows an error instead of dying.
+
+    (A widget that dies leaves a learner with a frozen picture, and no word of it.)
+
+    Args:
+        draw: reads the controls and shows the pictures.
+    """
+
+    def __init__(self, draw: Callable[[], None]) -> None:
+        self.draw, self.message = draw, widgets.HTML()
+        self._busy = False
+
+    def run(self, action: Callable[[], object] | None = None) -> None:
+        """Act, then draw once; what goes wrong is said in `message`, until something goes right."""
+        if self._busy:  # the action moves controls that this stage follows
+            return
+        self._busy = True
+        try:
+            if action is not None:
+                action()
+            self.draw()
+            self.message.value = ""
+        except Exception as e:
+            text = " ".join([str(e), *getattr(e, "__notes__", ())])
+            self.message.value = f"<b>{type(e).__name__}</b>: {html.escape(text)}"
+        finally:
+            self._busy = False
+
+    def follow(self, *controls: widgets.Widget, action: Callable[[], object] | None = None) -> None:
+        """Act and draw whenever one of the controls changes its value."""
+        for control in controls:
+            control.observe(lambda _: self.run(action), "value")
+
+    def button(self, text: str, says: str, action: Callable[[], object]) -> widgets.Button:
+        """A button that acts, and draws once."""
+        button = widgets.Button(description=text, tooltip=says, layout=widgets.Layout(width="90px"))
+        button.on_click(lambda _: self.run(action))
+        return button
+
+
+class Explorer(widgets.VBox):
+    """Rows of controls and pictures, one below the other.
+
+    Its text is its name and nothing of the model's, so that a stored notebook is the same everywhere.
+    """
+
+    def __init__(self, name: str, rows: Sequence[widgets.Widget]) -> None:
+        self.name = name
+        super().__init__(list(rows))
+
+    def __repr__(self) -> str:
+        return f"explorers.{self.name}: run this cell to move it"
+
+
+class Panel(widgets.VBox):
+    """A picture under its title."""
+
+    def __init__(self, title: str, side: int = SIDE) -> None:
+        self.title, self.image, self.side = widgets.Label(title), widgets.Image(format="png"), side
+        super().__init__([self.title, self.image])
+
+    def show(self, images: plots.Pictures) -> None:
+        """(N, C, H, W) one below the other, enlarged by a whole factor to `side` pixels or more."""
+        zoom = max(1, -(-self.side // images.shape[-1]))
+        self.image.layout.width = f"{images.shape[-1] * zoom}px"
+        self.image.value = plots.png(images, zoom=zoom)
+
+
+def row(*parts: widgets.Widget) -> widgets.HBox:
+    """Side by side, and on the next line where the page is too narrow."""
+    return widgets.HBox(list(parts), layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 12px"))
+
+
+def grid(controls: Sequence[widgets.Widget], beside: int = 0, flex: str = "1 1 100%") -> widgets.GridBox:
+    """In columns of one width, as many as there is room for; no description is cut off.
+
+    Args:
+        beside: the pixels that each control needs beside its description.
+        flex: how the grid shares a `row` with others, in CSS.
+    """
+    # in CSS, 1ch is the width of a digit; most letters are narrower
+    width = f"{0.85 * max((len(c.description) for c in controls), default=0) + 1.5:.1f}ch"
+    for control in controls:
+        control.layout.width = "auto"
+        if not isinstance(control, widgets.Checkbox):
+            control.style.description_width = width
+    columns = f"repeat(auto-fill, minmax(calc({width} + {beside}px), 1fr))"
+    layout = widgets.Layout(grid_template_columns=columns, flex=flex, align_content="flex-start")
+    return widgets.GridBox(list(controls), layout=layout)
+
+
+def number_slider(n: int, description: str, value: int = 0) -> widgets.IntSlider:
+    """A slider over the numbers of n images."""
+    return widgets.IntSlider(value, 0, n - 1, description=description)
+
+
+def checked(codes: Tensor, photos: plots.Pictures) -> Tensor:
+    """The codes (N, K), on the CPU.
+
+    Raises:
+        ValueError: they are not (N, K), there are none, or there are not as many photos.
+    """
+    if codes.ndim != 2 or len(codes) == 0:
+        raise ValueError(f"codes are (N, K), of at least one image; got {tuple(codes.shape)}")
+    if len(photos) != len(codes):
+        raise ValueError(f"{len(codes)} codes, but {len(photos)} photos: need one per code")
+    return codes.detach().cpu()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Torch's randomness from this seed, and afterwards as it was: a widget never moves a page's numbers."""
+    with torch.random.fork_rng([device] if device is not None and device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
