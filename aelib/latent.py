@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,18 +21,7 @@ from torch.distributions import (
 
 from .datasets import Images
 from .errors import unknown
-from .models import Autoencoder
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and afterwards, also after an error, in the mode it was in."""
-    was = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was)
+from .models import Autoencoder, evaluating, seeded
 
 
 @torch.no_grad()
@@ -227,8 +215,7 @@ def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) ->
             back = AffineTransform(self.get_buffer("mean"), self.get_buffer("scale"), event_dim=1)
             return TransformedDistribution(self.inner(), [back])
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = Flow()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
         for _ in range(epochs):

@@ -19,7 +19,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from .datasets import Batch, Images
 from .losses import kl_per_dimension as _kl_per_dimension
 from .losses import kl_term, log_weights, nll
-from .models import Autoencoder
+from .models import Autoencoder, evaluating, seeded
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 
@@ -67,16 +67,11 @@ def pearson(x_hat: Tensor, target: Tensor) -> Tensor:
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
-def _batches(model: nn.Module, data: Images, size: int = 500) -> Iterator[Batch]:
+def _batches(model: nn.Module, data: Images, size: int = 500, seed: int = 0) -> Iterator[Batch]:
     """The data where the model is, with the model in evaluation mode meanwhile, and seeded noise."""
-    was, at = model.training, next(model.parameters()).device
-    model.eval()
-    try:
-        with torch.random.fork_rng([at] if at.type == "cuda" else []):
-            torch.manual_seed(0)
-            yield from data.batches(size, device=at)
-    finally:
-        model.train(was)
+    at = next(model.parameters()).device
+    with evaluating(model), seeded(seed, at):
+        yield from data.batches(size, device=at)
 
 
 @torch.no_grad()
@@ -137,7 +132,7 @@ def log_likelihood(
         raise ValueError(f"samples and rows are at least 1; got {samples} and {rows}")
     piece = min(samples, rows, 256)  # the encoder runs once a piece
     out = []
-    for batch in _batches(model, data, max(1, rows // piece)):
+    for batch in _batches(model, data, max(1, rows // piece), seed):
         total = torch.full((len(batch),), -torch.inf, device=batch.x.device)
         for start in range(0, samples, piece):
             w = log_weights(model, batch, min(piece, samples - start))
@@ -197,10 +192,9 @@ def features(net: nn.Module, images: Images | Tensor) -> Tensor:
     """(N, D) what a network makes of all images, on the CPU: a classifier's features, `judge[0]`."""
     if isinstance(images, Images):
         return torch.cat([net(b.x).flatten(1).cpu() for b in _batches(net, images)])
-    was, at = net.training, next(net.parameters()).device
-    out = [net.eval()(x.to(at)).flatten(1).cpu() for x in images.split(500)]
-    net.train(was)
-    return torch.cat(out)
+    at = next(net.parameters()).device
+    with evaluating(net):
+        return torch.cat([net(x.to(at)).flatten(1).cpu() for x in images.split(500)])
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, cast
 
 import torch
@@ -107,6 +108,25 @@ class Autoencoder(nn.Module):
             raise ValueError(f"{n} samples need {n} conditions; got {len(c)}")
         p = self.prior(c)
         return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c).mean
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and afterwards, also after an error, in the mode it was in."""
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Inside, torch's randomness comes from this seed alone; afterwards the caller's is as it was."""
+    with torch.random.fork_rng([device] if device is not None and device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _given(part: str, x: Tensor, c: Tensor | None) -> str:

@@ -7,7 +7,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from .datasets import Batch, Images
 from .losses import Objective, Terms
+from .models import evaluating, seeded
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision every time
 
@@ -178,7 +178,7 @@ def train(
 
     for epoch in range(len(history), epochs):
         start = time.perf_counter()
-        with _seeded(seed, epoch, fabric.device):
+        with seeded(_mix(seed, epoch), fabric.device):
             model.train()
             log = _Log(steps, epoch, fabric.device)
             for i, batch in enumerate(data.batches(batch_size, _mix(seed, epoch), fabric.device)):
@@ -214,13 +214,11 @@ def assess(
 ) -> Record:
     """The objective's terms on these images, averaged, without training: same noise at every call."""
     fabric = fabric or Fabric(accelerator=device, devices=1)
-    was = model.training
-    model.eval().to(fabric.device)
-    with _seeded(VALID_SEED, 0, fabric.device):
+    model.to(fabric.device)
+    with evaluating(model), seeded(VALID_SEED, fabric.device):
         log = _Log(-(-len(data) // batch_size), None, fabric.device)
         for i, batch in enumerate(data.batches(batch_size, device=fabric.device)):
             log.add(i, objective(model, batch), len(batch))
-        model.train(was)
         return log.means()
 
 
@@ -263,14 +261,6 @@ def _in_notebook() -> bool:
 
 def _mix(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch * 7919 + 1) % 2**31
-
-
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's randomness depends on (seed, epoch) alone; afterwards the caller's is as it was."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(_mix(seed, epoch))
-        yield
 
 
 def _by_term(optimizers: Optimizers) -> dict[str, list[Any]]:

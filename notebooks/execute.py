@@ -7,6 +7,7 @@ of cells tagged `figure-NAME` are also written to materials/figures/NAME.png, wh
 
 import base64
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ def execute(source: Path) -> None:
     """Run one page and write it, or raise and leave the old one."""
     notebook = jupytext.read(source)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    start = time.perf_counter()
+    start, before = time.perf_counter(), cpu_seconds()
     NotebookClient(
         notebook, timeout=None, kernel_name="python3", coalesce_streams=True, store_widget_state=False,
         resources={"metadata": {"path": str(HERE)}},
@@ -36,7 +37,14 @@ def execute(source: Path) -> None:
     os.replace(part, page)
     if os.environ.get("AELIB_PROFILE", "full") == "full":
         write_figures(notebook)
-    print(f"{page.name}: {time.perf_counter() - start:.0f} s, {page.stat().st_size / 1e6:.1f} MB", flush=True)
+    seconds, cpu = time.perf_counter() - start, cpu_seconds() - before
+    print(f"{page.name}: {seconds:.0f} s, {cpu:.0f} s of CPU, {page.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def cpu_seconds() -> float:
+    """What the kernels that have ended have used: it depends little on what else the machine does."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def write_figures(notebook: nbformat.NotebookNode) -> None:

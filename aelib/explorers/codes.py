@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .. import latent, plots
-from ..models import Autoencoder
-from .parts import Explorer, Panel, Stage, checked, grid, number_slider, row, seeded
+from ..models import Autoencoder, seeded
+from .parts import Explorer, Panel, Stage, checked, grid, number_slider, row
 
 
 def edit(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:

@@ -8,10 +8,10 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .. import latent, metrics
+from .. import metrics
 from ..datasets import Batch, Images
-from ..models import Autoencoder
-from .parts import Explorer, Panel, Stage, number_slider, row, seeded
+from ..models import Autoencoder, evaluating, seeded
+from .parts import Explorer, Panel, Stage, number_slider, row
 
 TIMES = 4  # differences are shown so many times as large
 
@@ -20,7 +20,7 @@ TIMES = 4  # differences are shown so many times as large
 def compare(model: Autoencoder, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstructions x̂ (B, C, H, W), differences 4 · |x̂ − target| of that shape, MSE (B,); on the CPU."""
     at, target = model.device, batch.target.cpu()
-    with latent.evaluating(model):
+    with evaluating(model):
         x_hat = model.reconstruct(batch.x.to(at), None if batch.c is None else batch.c.to(at)).cpu()
     return x_hat, (TIMES * (x_hat - target).abs()).clamp(0, 1), metrics.mse(x_hat, target)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
-import torch
 from torch import Tensor
 
 from .. import plots
@@ -123,11 +121,3 @@ def checked(codes: Tensor, photos: plots.Pictures) -> Tensor:
     if len(photos) != len(codes):
         raise ValueError(f"{len(codes)} codes, but {len(photos)} photos: need one per code")
     return codes.detach().cpu()
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Torch's randomness from this seed, and afterwards as it was: a widget never moves a page's numbers."""
-    with torch.random.fork_rng([device] if device is not None and device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -1,0 +1,380 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,source//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · The latent space
+#
+# **What do the coordinates mean?**
+#
+# *You need* notebook 02, and Fashion-MNIST, MNIST and LFW (without them the page runs on small digits and
+# drawn faces). *It takes* about twenty minutes on two cores, most of it training: read on while it runs.
+# *You will be able to* compare an embedding with others, as a picture and as features; walk between two faces
+# and along an attribute; and say which coordinates mean something, in numbers.
+
+# %% tags=["nbval-ignore-output"]
+from functools import partial
+
+from aelib import AutoencoderTransformer, check, course, datasets, explorers, fit, latent, losses, metrics
+from aelib import models, plots, training
+from aelib.training import adam, cosine
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from umap import UMAP
+
+clothes = course.data("fashion-mnist", otherwise="digits", quick=800)
+shape = clothes.shape
+
+# %%
+first = [int(np.argmax(clothes.train.labels == k)) for k in range(10)]
+plots.show(clothes.train[first], columns=10)
+
+# %% [markdown]
+# ## Predict
+#
+# Ten kinds of clothes, 784 numbers a picture. Squeeze each picture into *ten* numbers, without ever looking
+# at a label, and let a new picture take the class of its nearest neighbours. Which share will be right: with
+# PCA, with UMAP, with an autoencoder, with a VAE?
+#
+# ## 1 · The same pictures, five maps
+#
+# First in two dimensions, to look at. PCA, t-SNE and UMAP are what people reach for. `AutoencoderTransformer`
+# is an autoencoder as a scikit-learn estimator: `fit`, `transform`, `inverse_transform`, `score`, so the
+# comparison is one loop.
+
+
+# %%
+def flat(images):
+    return images.pixels.reshape(len(images), -1) / np.float32(255)
+
+
+n = course.pick(full=3000, quick=200)
+x, labels = flat(clothes.test[:n]), clothes.test.labels[:n]
+network = {
+    "shape": shape,
+    "random_state": 0,
+    "batch_size": 256,
+    "epochs": course.pick(full=30, quick=2),
+    "lr": 2e-3,
+}
+variational = {"posterior": "gaussian", "likelihood": "bernoulli"}
+maps = {
+    "PCA": PCA(2),
+    "t-SNE": TSNE(random_state=0),
+    "UMAP": UMAP(random_state=0, n_jobs=1),
+    "AE": AutoencoderTransformer(2, **network),
+    "VAE": AutoencoderTransformer(2, **variational, **network),
+}
+drawn = {name: method.fit_transform(x) for name, method in maps.items()}
+
+# %% tags=["figure-five-maps"]
+figure, panels = plots.axes(1, len(drawn), (2.3, 2.4))
+for ax, (name, xy) in zip(panels[0], drawn.items(), strict=True):
+    for k in range(10):
+        ax.plot(*xy[labels == k].T, ".", markersize=1.5, color=f"C{k}", label=clothes.test.classes[k])
+    ax.set(title=name, xticks=[], yticks=[])
+figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=10, markerscale=5)
+figure
+
+# %% [markdown]
+# t-SNE and UMAP draw the clearest islands: they keep neighbours and let everything else go. But t-SNE
+# has no `transform` for a new picture and neither gives a picture back that you could trust. An
+# autoencoder's map is a function in both directions.
+#
+# ## 2 · As features
+#
+# A map is for looking. Features are for use: ten dimensions, fitted to the training pictures alone, judged on
+# the test pictures by ten nearest neighbours, by a linear probe, and by trustworthiness (are a code's
+# neighbours neighbours in pixels?). The VAE's β is 0.3: a cheaper code for the classifier.
+
+# %%
+network["epochs"] = course.pick(full=12, quick=2)
+wide = {"net": "conv", **network, "batch_size": 128}
+features = {
+    "PCA": PCA(10),
+    "UMAP": UMAP(n_components=10, random_state=0, n_jobs=1),
+    "AE": AutoencoderTransformer(10, **wide),
+    "VAE": AutoencoderTransformer(10, beta=0.3, **variational, **wide),
+}
+train, test, quality = flat(clothes.train), flat(clothes.test), {}
+for name, method in features.items():
+    codes, new = method.fit_transform(train), method.transform(test)
+    quality[name] = metrics.embedding_quality(codes, clothes.train.labels, new, clothes.test.labels, test)
+pixels = metrics.embedding_quality(train[::10], clothes.train.labels[::10], test, clothes.test.labels)
+
+# %% tags=["nbval-ignore-output"]
+print(f"{'ten dimensions':16s} 10 neighbours   linear probe   trustworthiness")
+for name, q in quality.items():
+    print(f"{name:16s} {q['knn']:13.3f} {q['linear']:14.3f} {q['trustworthiness']:17.3f}")
+print(f"{'pixels, a tenth':16s} {pixels['knn']:13.3f} {pixels['linear']:14.3f}")
+
+# %% [markdown]
+# `score` is the share of variance that a reconstruction explains. For PCA it can be computed too: it is the
+# same number.
+
+# %% tags=["nbval-ignore-output"]
+for name in ("PCA", "AE", "VAE"):
+    method = features[name]
+    left = np.square(test - method.inverse_transform(method.transform(test))).sum()
+    explained = 1 - left / np.square(test - train.mean(0)).sum()
+    print(f"{name:4s} explains {explained:.3f} of the test pictures' variance")
+
+# %% [markdown]
+# ## 3 · A plane of digits
+#
+# With two numbers a code is a place on a map, and every place decodes to a picture. AE and VAE, same
+# network, same budget, on MNIST.
+
+# %% tags=["nbval-ignore-output"]
+digits = course.data("mnist", otherwise="digits", quick=1600)
+
+# %%
+planes = {}
+for posterior, objective in (("deterministic", losses.reconstruction), ("gaussian", losses.elbo)):
+    torch.manual_seed(0)
+    model = models.autoencoder(digits.shape, 2, net="mlp", posterior=posterior)
+    fit(
+        model, digits.train, objective, training.muon(model), epochs=course.pick(full=20, quick=4),
+        batch_size=course.pick(full=256, quick=64), schedule={"lr": cosine()},
+    )  # fmt: skip
+    planes["AE" if posterior == "deterministic" else "VAE"] = model
+codes = {name: latent.encode(model, digits.test) for name, model in planes.items()}
+
+# %% tags=["figure-two-planes"]
+figure, panels = plots.axes(1, 2, (4.2, 3.8))
+for ax, (name, z) in zip(panels[0], codes.items(), strict=True):
+    for k in range(10):
+        ax.plot(*z[digits.test.labels == k].T, ".", markersize=2, color=f"C{k}", label=k)
+    ax.set(title=name, xlabel="z₁", ylabel="z₂")
+panels[0][1].legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
+figure
+
+# %% [markdown]
+# Read the axes. The AE's codes lie where they like, with gaps between; the VAE's fill the region where
+# N(0, 1) is. So a grid of *quantiles* of N(0, 1) shows all that the VAE can draw, each picture equally
+# likely.
+
+# %% tags=["figure-manifold"]
+plots.show(explorers.manifold_grid(planes["VAE"], 15), columns=15, width=11)
+
+# %% [markdown]
+# ### Explore
+#
+# Slide over the plane. Where does a 4 become a 9? Is there a place that is no digit?
+
+# %%
+explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
+
+# %% [markdown]
+# ## 4 · From face to face
+#
+# Now 64 dimensions, and strangers' faces: the convolutional AE and VAE of notebook 02.
+
+# %% tags=["nbval-ignore-output"]
+faces = course.data("lfw", otherwise="drawn-faces", quick=400)
+
+# %%
+both = {}
+for posterior, objective in (("deterministic", losses.reconstruction), ("gaussian", losses.elbo)):
+    torch.manual_seed(0)
+    likelihood = "gaussian" if posterior == "deterministic" else "gaussian-learnt"
+    model = models.autoencoder(faces.shape, 64, posterior=posterior, likelihood=likelihood)
+    fit(
+        model, faces.train.map(datasets.flipped), objective, adam(model, 2e-3),
+        epochs=course.pick(full=15, quick=2), schedule={"lr": cosine()},
+    )  # fmt: skip
+    both["AE" if posterior == "deterministic" else "VAE"] = model
+face_codes = {name: latent.encode(model, faces.test) for name, model in both.items()}
+
+# %% [markdown]
+# Between two faces: mixing pixels gives two ghosts. Mixing codes gives a person.
+
+# %% tags=["figure-morphing"]
+a, b, steps = 10, 50, 9
+t = torch.linspace(0, 1, steps)[:, None, None, None]
+x = faces.test.batch().x
+rows = {"pixels": (1 - t) * x[a] + t * x[b]}
+for name, kind in (("AE", "linear"), ("VAE", "linear"), ("VAE", "spherical")):
+    z = face_codes[name]
+    strip = explorers.interpolation_strip(both[name], z[a : a + 1], z[b : b + 1], steps, kind)
+    rows[f"{name}, {kind}"] = strip
+plots.show(rows)
+
+# %% [markdown]
+# *Linear* goes straight through the middle, where few codes are: in many dimensions N(0, 1) is a shell.
+# *Spherical* goes round. How far from the shell does the straight line get? And does the model know its own
+# way: encode the decoded midpoint again, how far is it from where it was?
+
+
+# %%
+def midpoints(name, kind, n=300):
+    z = face_codes[name]
+    n = min(n, len(z) // 2)
+    middle = latent.interpolate(z[:n], z[-n:], [0.5], kind)[:, 0]
+    images = latent.decode(both[name], middle)
+    with torch.no_grad():
+        again = both[name].encode(images.to(both[name].device)).mean.cpu()
+    norm = middle.norm(dim=1).mean() / z.norm(dim=1).mean()
+    return norm, (again - middle).norm(dim=1).mean() / middle.norm(dim=1).mean()
+
+
+# %% tags=["nbval-ignore-output"]
+for name in both:
+    for kind in ("linear", "spherical"):
+        norm, moved = midpoints(name, kind)
+        text = f"a midpoint's norm is {norm:.2f} of a face's; encoded again it is {moved:.2f} away"
+        print(f"{name:3s} {kind:9s} {text}")
+
+# %% [markdown]
+# ### Explore
+
+# %%
+explorers.interpolation(both["VAE"], face_codes["VAE"][:60], x[:60])
+
+# %% [markdown]
+# ## 5 · What does each coordinate do?
+#
+# A *traversal* moves one coordinate and holds the others. A VAE says beforehand which are worth it: the KL of
+# each dimension is the number of nats that it carries. So draw the effect on the picture against the KL.
+
+# %%
+vae, z = both["VAE"], face_codes["VAE"]
+kl = metrics.kl_per_dimension(vae, faces.test)
+unit, mean = torch.eye(64), z.mean(0)
+moved = explorers.traversals(vae, mean, 2 * unit, [-1.0, 1.0]).unflatten(0, (64, 2))
+effect = (moved[:, 1] - moved[:, 0]).flatten(1).square().mean(1).sqrt()
+figure, ((ax,),) = plots.axes(size=(5, 3))
+ax.plot(kl, effect, "o", markersize=4)
+ax.set(xlabel="KL of the dimension, nats", ylabel="change of the picture, rms", title="from −2 to 2")
+figure
+
+# %%
+strongest = effect.argsort(descending=True)[:6]
+strip = explorers.traversals(vae, mean, unit[strongest], [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+plots.show(strip, columns=7, titles=["−3", "−2", "−1", "0", "+1", "+2", "+3"])
+
+# %% [markdown]
+# Light, pose, hair: each coordinate does *something*, but seldom one thing. Nobody told the model what we
+# have words for. What we have words for are attributes, and they are directions, askew to the axes.
+
+# %%
+z_train = latent.encode(vae, faces.train)
+wanted = ("Smiling", "Male", "Eyeglasses", "Mouth Slightly Open", "Blond Hair", "Beard")
+directions = {
+    a: latent.direction(z_train, faces.train.attribute(a)) for a in wanted if a in faces.train.attributes
+}
+names = list(directions)
+v = torch.stack(list(directions.values()))
+angles = torch.rad2deg(torch.acos(torch.nn.functional.normalize(v, dim=1).abs().max(1).values))
+
+# %% tags=["nbval-ignore-output"]
+for name, angle in zip(names, angles, strict=True):
+    print(f"{name:20s} {angle:.0f}° from the nearest axis")
+
+# %% [markdown]
+# ### Explore
+#
+# Slide along the principal directions of the codes, and along attributes. `random` draws a face from the
+# prior. The photo at the right is the nearest of all test faces: is it a copy?
+
+# %%
+explorers.latent_space(vae, z, x, directions)
+
+# %% tags=["figure-traversals"]
+principal = latent.principal_directions(z, 3)
+axes = torch.cat([principal, 1.5 * v[:3]])
+strip = explorers.traversals(vae, z[10], axes, [-2.0, -1.0, 0.0, 1.0, 2.0]).unflatten(0, (6, 5))
+labelled = [*(f"principal {k}" for k in (1, 2, 3)), *names[:3]]
+plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0", "+1", "+2"])
+
+# %% [markdown]
+# ## 6 · β and disentanglement
+#
+# If coordinates are to mean something, ask for more independence: β > 1 makes every nat dearer, and
+# only coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on faces that
+# were drawn. The score is the **mutual information gap**: for each attribute, how much more the best
+# coordinate knows of it than the second best; 1 is an attribute with a coordinate of its own.
+
+# %%
+drawings = datasets.load("drawn-faces", n=course.pick(full=6000, quick=600), size=32)
+betas, gaps, rates, betavaes = (0.5, 2.0, 8.0), [], [], {}
+for beta in betas:
+    torch.manual_seed(0)
+    betavaes[beta] = model = models.autoencoder(drawings.shape, 16, likelihood="bernoulli")
+    objective = partial(losses.elbo, beta=beta)
+    fit(
+        model, drawings.train, objective, adam(model, 2e-3), epochs=course.pick(full=15, quick=2),
+        batch_size=64, schedule={"lr": cosine()},
+    )  # fmt: skip
+    z = latent.encode(model, drawings.test)
+    gaps.append(metrics.mutual_information_gap(z, drawings.test.attributes))
+    rates.append(metrics.rate_distortion(model, drawings.test)["rate"])
+
+# %% tags=["nbval-ignore-output"]
+for beta, model, gap, rate in zip(betas, betavaes.values(), gaps, rates, strict=True):
+    active, mse = (
+        int(metrics.active_units(model, drawings.test).sum()),
+        metrics.evaluate(model, drawings.test)["mse"],
+    )
+    print(
+        f"β = {beta:4g}: gap {gap:.3f}, rate {rate:5.1f} nats, {active:2d} of 16 active, test MSE {mse:.4f}"
+    )
+
+# %%
+model, z = betavaes[8.0], latent.encode(betavaes[8.0], drawings.test)
+order = metrics.kl_per_dimension(model, drawings.test).argsort(descending=True)[:6]
+plots.show(
+    explorers.traversals(model, z.mean(0), torch.eye(16)[order], [-2.0, -1.0, 0.0, 1.0, 2.0]), columns=5
+)
+
+# %% [markdown]
+# More β, fewer active coordinates and blurrier pictures. Does the gap grow with it? Read the table, and keep
+# what Locatello and others showed in 2019: without labels nothing guarantees it, and seeds matter as much
+# as β.
+#
+# ## Your turn
+#
+# Spherical interpolation, from a and b (K,), of *equal norm*, and t in [0, 1], to (K,). With ω the angle
+# between them: (sin((1 − t) ω) a + sin(t ω) b) / sin ω.
+
+
+# %%
+def slerp(a, b, t): ...
+
+
+check.slerp(slerp)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def slerp(a, b, t):
+#     omega = torch.acos(a @ b / (a.norm() * b.norm()))
+#     return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+# ```
+# </details>
+#
+# Then try:
+#
+# * A Pipeline of `PCA(100)` and an `AutoencoderTransformer(10)`, and a `GridSearchCV` over its `beta`.
+# * Find the coordinate of the VAE that turns the head. Is there one?
+#
+# ## Take away
+#
+# * Judge an embedding as features, on pictures it has not seen, beside PCA. A pretty map proves nothing.
+# * A VAE's codes fill N(0, 1), so every place and every way between two places draws something.
+# * What we have words for are directions, not axes. β thins the axes out; it does not name them.
+#
+# Next: **04, the conditional VAE.** If we know the words, why not tell the model?
