@@ -17,7 +17,7 @@
 # **What do the coordinates mean?**
 #
 # *You need* notebook 02, and Fashion-MNIST, MNIST and LFW (without them the page runs on small digits and
-# drawn faces). *It takes* about twenty minutes on two cores, most of it training: read on while it runs.
+# drawn faces). *It takes* about half an hour on two cores, most of it training: read on while it runs.
 # *You will be able to* compare an embedding with others, as a picture and as features; walk between two faces
 # and along an attribute; and say which coordinates mean something, in numbers.
 
@@ -62,13 +62,8 @@ def flat(images):
 
 n = course.pick(full=3000, quick=200)
 x, labels = flat(clothes.test[:n]), clothes.test.labels[:n]
-network = {
-    "shape": shape,
-    "random_state": 0,
-    "batch_size": 256,
-    "epochs": course.pick(full=30, quick=2),
-    "lr": 2e-3,
-}
+epochs = course.pick(full=30, quick=2)
+network = {"shape": shape, "random_state": 0, "batch_size": 256, "epochs": epochs, "lr": 2e-3}
 variational = {"posterior": "gaussian", "likelihood": "bernoulli"}
 maps = {
     "PCA": PCA(2),
