@@ -66,6 +66,31 @@ def test_the_mean_of_the_elbo_is_log_p_x():
     assert abs(-terms["loss"].mean() - marginal.log_prob(x.flatten(1))) < 5 * error
 
 
+def test_the_gradient_of_iwae_is_unbiased_and_silent_at_the_true_posterior():
+    model, marginal = linear_gaussian()
+    x = marginal.sample((1,)).view(1, 1, 1, DIM)
+    batch = Batch(x.expand(50_000, -1, -1, -1))
+    encoder, decoder = ([*part.parameters()] for part in (model.encoder, model.decoder))
+
+    def gradients(doubly):
+        torch.manual_seed(0)
+        w = losses.log_weights(model, batch, 3)
+        torch.manual_seed(0)
+        loss = losses.iwae(model, batch, 3)["loss"] if doubly else math.log(3) - w.logsumexp(0)
+        return torch.autograd.grad(loss.mean(), encoder + decoder)
+
+    for g in torch.autograd.grad(losses.iwae(model, batch, 3)["loss"].sum(), encoder):
+        assert g.abs().max() < 1e-8  # the plain gradient is not zero but zero on average
+    with torch.no_grad():
+        encoder[-1].add_(0.3)  # now the posterior is wrong, in mean and in scale
+    ours, plain = gradients(True), gradients(False)
+    for k, (a, b) in enumerate(zip(ours, plain, strict=True)):
+        if k < len(encoder):
+            torch.testing.assert_close(a, b, atol=0.03, rtol=0.03)
+        else:
+            torch.testing.assert_close(a, b)  # the decoder's is the same, draw by draw
+
+
 def test_kl_is_the_closed_form_and_agrees_with_monte_carlo():
     mean, log_scale = torch.randn(5, 4).double(), torch.randn(5, 4).double() / 2
     q, p = D.Gaussian()(torch.cat([mean, log_scale], 1)), D.StandardNormal(4).double()()
