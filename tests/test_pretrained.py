@@ -47,6 +47,15 @@ def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_pat
     x = digits[:3].batch().x
     torch.testing.assert_close(pretrained.load("tiny").reconstruct(x), again.cpu().reconstruct(x))
 
+    monkeypatch.setattr(pretrained, "_test_digits", lambda: digits)
+    monkeypatch.setitem(pretrained.RECIPES, "tiny", replace(recipe, judged=(20, 10)))
+    pretrained.judge("tiny")
+    record = pretrained.record("tiny")
+    assert record["epoch"] == 1 and record["test"]["images"] == 20 and record["test"]["samples"] == 10
+    # with ten samples it is a bound at least as good as the ELBO, which is the mean over ten bounds of one sample
+    bound = metrics.rate_distortion(pretrained.load("tiny"), digits[:20])
+    assert record["test"]["log_likelihood"] > -sum(bound.values()) - 1
+
     monkeypatch.setitem(pretrained.RECIPES, "broken", replace(recipe, objective=lambda *_: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         pretrained.make("broken")
