@@ -88,8 +88,8 @@ def iwae(model: Autoencoder, batch: Batch, samples: int = 5) -> Terms:
     Raises:
         TypeError: the posterior is a point, or there is no prior.
 
-    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519; the gradient: Tucker, Lawson,
-    Gu, Maddison, 2019, https://arxiv.org/abs/1810.04152.
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519; the gradient: Tucker et
+    al., 2019, https://arxiv.org/abs/1810.04152.
     """
     q = model.encode(batch.x, batch.c)
     prior = _prior(model, batch, q)

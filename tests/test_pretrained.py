@@ -52,7 +52,7 @@ def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_pat
     pretrained.judge("tiny")
     record = pretrained.record("tiny")
     assert record["epoch"] == 1 and record["test"]["images"] == 20 and record["test"]["samples"] == 10
-    # with ten samples it is a bound at least as good as the ELBO, which is the mean over ten bounds of one sample
+    # ten samples give a better bound than one, which is the ELBO
     bound = metrics.rate_distortion(pretrained.load("tiny"), digits[:20])
     assert record["test"]["log_likelihood"] > -sum(bound.values()) - 1
 
