@@ -97,7 +97,8 @@ def iwae(model: Autoencoder, batch: Batch, samples: int = 5) -> Terms:
     w = _log_weights(model, batch, _constant(q), prior, z)
     share = w.detach().softmax(0)  # (S, B)
     if z.requires_grad:  # decoder and prior weigh sample s by its share, the encoder by the share squared
-        z.register_hook(lambda gradient: gradient * share.view(*share.shape, *[1] * (z.ndim - 2)))
+        share = share.view(*share.shape, *[1] * (z.ndim - 2))  # a hook that knew z would keep it for ever
+        z.register_hook(lambda gradient: gradient * share)
     return {"loss": math.log(samples) - w.logsumexp(0), "elbo": -w.mean(0)}
 
 

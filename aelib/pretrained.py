@@ -38,6 +38,7 @@ class Recipe:
         objective: what descends.
         epochs, batch_size: of the training.
         optimizer: makes the optimizer of a model.
+        start: the recipe whose weights it goes on from; "" starts anew.
         judged: so many of the 10,000 test images, and importance samples for each, give log p(x).
     """
 
@@ -47,12 +48,13 @@ class Recipe:
     epochs: int
     batch_size: int
     optimizer: Callable[[Autoencoder], training.Optimizers] = training.muon
+    start: str = ""
     judged: tuple[int, int] = (10_000, 5000)
 
     def train(self) -> tuple[Autoencoder, training.History]:
         """The trained model and its history."""
         with seeded(0):
-            model = self.build()
+            model = load(self.start) if self.start else self.build()
         history = training.fit(
             model, self.data(), self.objective, self.optimizer(model), epochs=self.epochs,
             batch_size=self.batch_size, schedule={"lr": training.cosine(0.02)},
@@ -88,8 +90,15 @@ def _flow_prior() -> Autoencoder:
 # half the batch size. The trials looked at test digits.
 RECIPES = {
     "vae-mnist": Recipe(_published, _binarised_mnist, losses.elbo, epochs=350, batch_size=512),
+    # in trials 25 epochs from the VAE's weights ended at a lower training loss (88.07) than 250 from nothing
+    # with the plain gradient (88.50)
     "iwae-mnist": Recipe(
-        _published, _binarised_mnist, partial(losses.iwae, samples=5), epochs=250, batch_size=512
+        _published,
+        _binarised_mnist,
+        partial(losses.iwae, samples=5),
+        epochs=150,
+        batch_size=512,
+        start="vae-mnist",
     ),
     "flow-vae-mnist": Recipe(
         _flow_prior,

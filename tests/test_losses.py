@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -89,6 +91,21 @@ def test_the_gradient_of_iwae_is_unbiased_and_silent_at_the_true_posterior():
             torch.testing.assert_close(a, b, atol=0.03, rtol=0.03)
         else:
             torch.testing.assert_close(a, b)  # the decoder's is the same, draw by draw
+
+
+def test_iwae_keeps_no_code_alive():
+    model = models.autoencoder((1, 4, 4), 3, net="mlp")
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda _, given: seen.append(weakref.ref(given[0]._base)))
+    gc.disable()  # a cycle through a tensor's hooks is not found for long, and a training fills the memory
+    try:
+        terms = losses.iwae(model, Batch(torch.rand(2, 1, 4, 4)), samples=3)
+        assert seen[0]().shape == (3, 2, 3)
+        terms["loss"].mean().backward()
+        del terms
+        assert seen[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_kl_is_the_closed_form_and_agrees_with_monte_carlo():
