@@ -17,6 +17,7 @@ _HOMES = {
     "Autoencoder": "models", "autoencoder": "models", "load": "datasets", "Batch": "datasets",
     "Images": "datasets", "Split": "datasets", "elbo": "losses", "reconstruction": "losses",
     "train": "training", "fit": "training", "History": "training", "AutoencoderTransformer": "estimators",
+    "diagnose": "diagnosis",
 }  # fmt: skip
 __all__ = ["__version__", *_HOMES]
 

@@ -166,3 +166,105 @@ def slerp(f: Callable[[Tensor, Tensor, float], Tensor]) -> None:
             "divide by sin ω": lambda a, b, t: arc(a, b, t) * torch.sin(torch.acos(a @ b / (a @ a))),
         },
     )
+
+
+def score(f: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+    """Exercise of notebook 05: noisy x and its denoised r, both (B, D), σ → (B, D), (r − x) / σ²."""
+    g = torch.Generator().manual_seed(0)
+    cases = [
+        (torch.randn(5, d, generator=g), torch.randn(5, d, generator=g), s) for d, s in ((2, 0.5), (7, 2))
+    ]
+    _judge(
+        f,
+        cases,
+        lambda x, r, s: (r - x) / s**2,
+        {
+            "the sign is turned round: the score points from the noisy point to the data": (
+                lambda x, r, s: (x - r) / s**2
+            ),
+            "divide by the variance σ², not by σ": lambda x, r, s: (r - x) / s,
+            "right direction, but its length is missing: divide by σ²": lambda x, r, s: r - x,
+            "divide by σ², do not multiply": lambda x, r, s: (r - x) * s**2,
+        },
+    )
+
+
+def top_k(f: Callable[[Tensor, int], Tensor]) -> None:
+    """Exercise of notebook 07: codes (N, K), k → (N, K): the k largest of each stay, the others are 0."""
+    g = torch.Generator().manual_seed(0)
+
+    def kept(z: Tensor, k: int, key: Tensor, dim: int = 1) -> Tensor:
+        return z * torch.zeros_like(z).scatter(dim, key.topk(k, dim).indices, 1.0)
+
+    _judge(
+        f,
+        [(torch.randn(6, 5, generator=g), 2), (torch.randn(4, 9, generator=g), 3)],
+        lambda z, k: kept(z, k, z),
+        {
+            "these are the largest in size; a large negative number is not among the largest": (
+                lambda z, k: kept(z, k, z.abs())
+            ),
+            "these are the k smallest": lambda z, k: kept(z, k, -z),
+            "these are the largest over the batch; each code keeps its own": lambda z, k: kept(z, k, z, 0),
+            "the numbers that stay keep their value": lambda z, k: kept(torch.ones_like(z), k, z),
+        },
+    )
+
+
+def nearest_others(f: Callable[[Tensor, int], Tensor]) -> None:
+    """Exercise of notebook 06: codes (N, K), k → (N, k), rows of the k others of highest cosine, in order."""
+    g = torch.Generator().manual_seed(0)
+    cases = [
+        (torch.randn(9, d, generator=g) * (1 + torch.arange(9.0)[:, None]), k) for d, k in ((2, 1), (5, 4))
+    ]
+
+    def sides(z: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(z, dim=1)
+
+    def first(closeness: Tensor, k: int, skip: float = float("-inf")) -> Tensor:
+        return closeness.clone().fill_diagonal_(skip).argsort(1, descending=True)[:, :k].float()
+
+    _judge(
+        f,
+        cases,
+        lambda z, k: first(sides(z) @ sides(z).T, k),
+        {
+            "nobody is an answer to himself: leave the diagonal out": (
+                lambda z, k: first(sides(z) @ sides(z).T, k, 2.0)
+            ),
+            "divide the codes by their lengths: cosine, not the dot product": lambda z, k: first(z @ z.T, k),
+            "these are the Euclidean neighbours; divide the codes by their lengths": (
+                lambda z, k: first(-torch.cdist(z, z), k)
+            ),
+            "these are the least similar: the highest cosine comes first": (
+                lambda z, k: first(-sides(z) @ sides(z).T, k)
+            ),
+        },
+    )
+
+
+def decoder(f: Callable[[int, tuple[int, int, int]], Callable]) -> None:
+    """Exercise of notebook 11: (K, (C, H, W)) → a module from codes (B, K) to a Bernoulli over images."""
+    for size, shape in ((4, (1, 6, 5)), (7, (3, 8, 8))):
+        try:
+            module = f(size, shape)
+            if module is None or module is ...:
+                return print("not yet: your function returns nothing so far")
+            with torch.no_grad():
+                p = module(1e4 * torch.randn(64, size))  # so large that every way out is driven to its end
+                mean, x = p.mean, torch.rand(64, *shape)
+                log_prob = p.log_prob(x) if mean.shape == x.shape else x
+        except Exception as e:
+            return print(f"not yet: {type(e).__name__}: {e}")
+        if mean.shape != x.shape:
+            return print(f"not yet: images are {tuple(mean.shape)}, expected {tuple(x.shape)}")
+        if log_prob.shape != (64,):
+            return print(f"not yet: log p is {tuple(log_prob.shape)}; expected one number an image")
+        low, high = mean.min().item(), mean.max().item()
+        if low < -0.01 or high > 1.01:
+            return print(f"not yet: means run from {low:.2g} to {high:.2g}; a Bernoulli's are in [0, 1]")
+        if low > 0.01 or high < 0.99:
+            return print(
+                f"not yet: means reach only {low:.2f} to {high:.2f}: is there an activation too many?"
+            )
+    print("correct")

@@ -187,6 +187,22 @@ def _need_prior(model: Autoencoder) -> nn.Module:
     return model.prior
 
 
+def sparsity(codes: Tensor) -> dict[str, float]:
+    """{"hoyer", "zeros"} of codes (N, K), K ≥ 2, each from 0 to 1, averaged over the codes.
+
+    Hoyer's: (√K − |z|₁ / |z|₂) / (√K − 1); 0 where all numbers are as large, 1 where a single one is not zero
+    (or none is). It does not change with the codes' scale. "zeros": the share of numbers that are exactly 0.
+
+    Source: Hoyer, 2004, https://www.jmlr.org/papers/v5/hoyer04a.html.
+    """
+    if codes.ndim != 2 or codes.shape[1] < 2:
+        raise ValueError(f"sparsity is of codes (N, K), K ≥ 2; got {tuple(codes.shape)}")
+    z, root = codes.double(), codes.shape[1] ** 0.5
+    ratio = z.norm(1, dim=1) / z.norm(dim=1).clamp_min(1e-30)
+    hoyer = ((root - ratio) / (root - 1)).clamp(0, 1)
+    return {"hoyer": hoyer.mean().item(), "zeros": (z == 0).double().mean().item()}
+
+
 @torch.no_grad()
 def features(net: nn.Module, images: Images | Tensor) -> Tensor:
     """(N, D) what a network makes of all images, on the CPU: a classifier's features, `judge[0]`."""

@@ -120,6 +120,69 @@ class Residual(nn.Module):
         return self.base(h) + self.f(h)
 
 
+class Channels(nn.Module):
+    """The first so many channels: (B, C + K, H, W) → (B, C, H, W), the picture without its condition."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A view of x."""
+        return x[:, : self.channels]
+
+    def extra_repr(self) -> str:
+        """The channels."""
+        return str(self.channels)
+
+
+class UNet(nn.Module):
+    """Full resolution in, full resolution out: (B, channels, H, W) → (B, out, H, W), for any H and W.
+
+    Pixels are folded 2×2 into channels; then each level adds to what it was given what the next one makes of
+    it at half the side, so fine detail goes straight through and coarse form is seen as a whole. Those ways
+    round its narrowest place make it no autoencoder: it serves inside an encoder or a decoder, not as both.
+
+    Args:
+        channels: of the input.
+        out: channels of the output.
+        widths: channels at ½, ¼, ⅛, … of the side; a side is padded to a whole number of these places.
+
+    Source: Ronneberger, Fischer, Brox, 2015, https://arxiv.org/abs/1505.04597; added instead of concatenated:
+    Zhang et al., DRUNet, 2021, https://arxiv.org/abs/2008.13751; folding: Zhang, Zuo, Zhang, FFDNet, 2018.
+
+    >>> UNet(4, 3)(torch.zeros(2, 4, 25, 31)).shape
+    torch.Size([2, 3, 25, 31])
+    """
+
+    def __init__(self, channels: int, out: int, widths: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        self.whole = 2 ** len(widths)
+        self.body = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * channels, widths[0], 3, padding=1),
+            self._level(*widths),
+            nn.Conv2d(widths[0], 4 * out, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+
+    def _level(self, width: int, *coarser: int) -> nn.Module:
+        def block() -> nn.Module:
+            layers = nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+            return Residual(nn.Identity(), nn.Sequential(*layers))
+
+        if not coarser:
+            return block()
+        less, more = nn.Conv2d(width, coarser[0], 2, 2), nn.ConvTranspose2d(coarser[0], width, 2, 2)
+        inner = Residual(nn.Identity(), nn.Sequential(less, self._level(*coarser), more))
+        return nn.Sequential(block(), inner, block())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same height and width."""
+        h, w = x.shape[-2:]
+        return self.body(nn.functional.pad(x, (0, -w % self.whole, 0, -h % self.whole)))[..., :h, :w]
+
+
 def sides(n: int, strides: Sequence[int]) -> list[int]:
     """The side of an image before, between and after layers of these strides.
 

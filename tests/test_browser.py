@@ -20,7 +20,7 @@ pytestmark = [
 ]
 SETUP = """\
 import torch
-from aelib import datasets, explorers, latent, models
+from aelib import datasets, denoising, explorers, latent, models
 
 faces = datasets.load("drawn-faces", n=60).test
 photos = faces.batch().x
@@ -69,6 +69,13 @@ explorers.conditional(model(4, 3, -1, 0.5), z, photos, c, ["Mouth Slightly Open"
 one = latent.encode(m := model(1), faces)[:, 0]
 m.decoder.limit = one.sort().values[-2:].mean()
 explorers.reconstructions({"of four numbers": model(4), "of one": m}, faces[one.argsort().numpy()])""",
+    "denoising": """\
+def broken(strength):
+    raise RuntimeError("too far")
+
+
+kinds = {"noise": datasets.noisy, "hole": datasets.occluded, "broken": broken}
+explorers.denoising({"untrained": denoising.restorer(faces.shape[0])}, faces, kinds)""",
 }
 
 
@@ -234,6 +241,12 @@ HANDS = {
         lambda c: c.push("previous"),
         lambda c: c.slide(0, "End", 1),
         lambda c: c.slide(0, "Home", 1),
+    ),
+    "denoising": (
+        lambda c: c.slide(1, "ArrowRight", 8),
+        lambda c: c.slide(1, "ArrowLeft", 8),
+        lambda c: c.choose("broken"),
+        lambda c: c.choose("noise"),
     ),
 }
 CHANGES = {"reconstructions": 2}  # image 1 is the input, which is shown only where it is not the photo

@@ -1,13 +1,15 @@
 """plots, check and course: what a learner sees."""
 
 import io
+import math
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from aelib import check, course, datasets, plots
+from aelib import check, course, datasets, distributions, nets, plots
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 
@@ -114,12 +116,44 @@ SLERP = {
 }
 
 
+def largest(z, k, dim=1):
+    return torch.where(z >= z.sort(dim, descending=True).values.narrow(dim, k - 1, 1), z, 0)
+
+
+TOP_K = {
+    "correct": largest,
+    "smallest": lambda z, k: -largest(-z, k),
+    "over the batch": lambda z, k: largest(z, k, dim=0),
+    "keep their value": lambda z, k: (largest(z, k) != 0).float(),
+    "shape": lambda z, k: z.topk(k + 1, 1).values,
+}
+
+
+def bernoulli(*layers):
+    return lambda k, shape: nn.Sequential(
+        nets.MLP(k, 100, math.prod(shape)), *layers, nets.Reshape(*shape), distributions.Bernoulli()
+    )
+
+
+DECODER = {
+    "correct": bernoulli(),
+    "activation too many": bernoulli(nn.Sigmoid()),
+    "nothing": lambda k, shape: ...,
+    "expected": lambda k, shape: nn.Sequential(
+        nn.Linear(k, 12), nets.Reshape(3, 2, 2), distributions.Bernoulli()
+    ),
+    "means run from": lambda k, shape: nn.Sequential(
+        nn.Linear(k, math.prod(shape)), nets.Reshape(*shape), distributions.Gaussian(1.0)
+    ),
+}
+
+
 @pytest.mark.parametrize(
     "exercise, answers",
     [
         (check.squared_error, SQUARED), (check.direction, DIRECTION), (check.pca_reconstruction, PROJECTION),
         (check.kl, KL), (check.beta_of_mean_squared_error, BETA), (check.one_hot, ONE_HOT),
-        (check.slerp, SLERP),
+        (check.slerp, SLERP), (check.top_k, TOP_K), (check.decoder, DECODER),
     ],
 )  # fmt: skip
 def test_exercises_answer_with_what_is_off(capsys, exercise, answers):

@@ -14,7 +14,8 @@ HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
     "errors", "datasets", "distributions", "nets", "models", "losses", "metrics", "training",
-    "pretrained", "latent", "estimators", "plots", "explorers", "check", "course",
+    "pretrained", "latent", "denoising", "diagnosis", "retrieval", "zoo", "estimators", "plots", "explorers",
+    "check", "course",
 ]  # fmt: skip
 
 

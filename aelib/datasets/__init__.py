@@ -10,9 +10,9 @@ from .drawn import drawn_faces
 from .embedded import digits, faces_sample
 from .files import DataError
 from .images import Batch, Images, Split
-from .lfw import lfw
+from .lfw import Pairs, lfw, lfw_pairs, pairs_of
 from .mnist import fashion_mnist, mnist
-from .transforms import binarised, conditioned, flipped, noisy
+from .transforms import binarised, conditioned, flipped, masked, noisy, occluded, salt_and_pepper
 
 DATASETS: dict[str, Callable[..., Split]] = {
     "lfw": lfw,
@@ -47,6 +47,7 @@ def load(name: str, **options: Any) -> Split:
 
 
 __all__ = [
-    "DATASETS", "Batch", "DataError", "Images", "Split", "binarised", "conditioned", "digits",
-    "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "lfw", "load", "mnist", "noisy",
+    "DATASETS", "Batch", "DataError", "Images", "Pairs", "Split", "binarised", "conditioned", "digits",
+    "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "lfw", "lfw_pairs", "load", "masked",
+    "mnist", "noisy", "occluded", "pairs_of", "salt_and_pepper",
 ]  # fmt: skip

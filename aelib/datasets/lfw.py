@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,15 @@ FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")  # as the 
 ARCHIVE = "https://ndownloader.figshare.com/files/5976015"  # the mirror of scikit-learn: lfw-funneled.tgz
 ARCHIVE_HASH = "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
 ATTRIBUTES = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt"
+PAIRS = {  # name: file, its number at the mirror, sha256
+    "folds": ("pairs.txt", 5976006, "ea42330c62c92989f9d7c03237ed5d591365e89b3e649747777b70e692dc1592"),
+    "dev-train": (
+        "pairsDevTrain.txt", 5976012, "1d454dada7dfeca0e7eab6f65dc4e97a6312d44cf142207be28d688be92aabfa",
+    ),
+    "dev-test": (
+        "pairsDevTest.txt", 5976009, "7cb06600ea8b2814ac26e946201cdb304296262aad67d046a16a7ec85d0ff87c",
+    ),
+}  # fmt: skip
 CROWD = 30  # people with more photos are always trained on: none of them shall dominate a test
 
 
@@ -48,6 +59,16 @@ def lfw(
     """
     if split not in SPLITS:
         raise ValueError(unknown("split", split, SPLITS))
+    pixels, labels, people = _photos(size, crop, channels)
+    data = Images(pixels, labels, people, _attributes(people, labels))
+    train, valid, test = SPLITS[split](labels, np.random.default_rng(seed))
+    return Split(data[train], data[valid], data[test], f"lfw, {split} split")
+
+
+def _photos(
+    size: int | tuple[int, int], crop: int | None, channels: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """All photos, person by person: pixels (N, C, H, W), whose each is (N,), and the people's names."""
     if channels not in (1, 3):
         raise ValueError(f"channels is 3 (colour) or 1 (grey); got {channels}")
     height, width = (size, size) if isinstance(size, int) else size
@@ -67,9 +88,7 @@ def lfw(
         lambda out: decode([folder / f for f in files], out, crop, "LFW: decoding, once"),
         (len(files), channels, height, width),
     )
-    data = Images(pixels, labels, people, _attributes(people, labels))
-    train, valid, test = SPLITS[split](labels, np.random.default_rng(seed))
-    return Split(data[train], data[valid], data[test], f"lfw, {split} split")
+    return pixels, labels, people
 
 
 def _folder() -> Path:
@@ -174,3 +193,110 @@ def _people(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, .
 
 
 SPLITS = {"people": _people, "random": _random}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of photos, in folds that share no person: is it the same person on both?
+
+    Args:
+        images: the photos, with the people as labels.
+        rows: (P, 2) which two photos of `images` are a pair.
+        same: (P,) True where both show the same person.
+        fold: (P,) the number of the fold that a pair belongs to, from 0.
+    """
+
+    images: Images
+    rows: np.ndarray
+    same: np.ndarray
+    fold: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def strangers(self, folds: Sequence[int]) -> Images:
+        """The photos of everybody who is in no pair of these folds: what may be learnt from to judge them."""
+        labels = self.images.labels
+        assert labels is not None  # whoever made the pairs had them
+        return self.images[~np.isin(labels, labels[self.rows[np.isin(self.fold, folds)]])]
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self):,} of {len(self.images):,} photos, {self.fold.max() + 1} folds)"
+
+
+def lfw_pairs(
+    name: str = "folds", size: int | tuple[int, int] = 64, crop: int | None = 90, channels: int = 3
+) -> Pairs:
+    """The official pairs of LFW: half of them show one person twice, half show two people.
+
+    Args:
+        name: "folds": 6,000 pairs in ten folds, to report on, once. "dev-train" (2,200) and "dev-test"
+            (1,000): to choose settings by; they share no person with each other, but do with "folds".
+        size, crop, channels: as in `lfw`.
+
+    Raises:
+        ValueError: a name that is not known.
+        DataError: photos or pairs are missing, do not belong together, or cannot be downloaded.
+
+    Source: Huang, Ramesh, Berg, Learned-Miller, 2007, http://vis-www.cs.umass.edu/lfw/.
+    """
+    if name not in PAIRS:
+        raise ValueError(unknown("set of pairs", name, PAIRS))
+    text, number, digest = PAIRS[name]
+    pixels, labels, people = _photos(size, crop, channels)
+    file = find(f"lfw/{text}") or download(
+        f"lfw/{text}", [f"https://ndownloader.figshare.com/files/{number}"], f"sha256:{digest}",
+        otherwise="drawn-faces", what=f"LFW's pairs ({text})",
+    )  # fmt: skip
+    first = dict(zip(people, np.searchsorted(labels, np.arange(len(people))), strict=True))
+    counts = dict(zip(people, np.bincount(labels), strict=True))
+    words_of = [line.split() for line in file.read_text().splitlines() if line.strip()]
+    rows, same = [], []
+    try:
+        folds, each = map(int, ["1", *words_of[0]][-2:])
+        for words in words_of[1:]:
+            ends = [(words[0], words[1]), (words[0] if len(words) == 3 else words[2], words[-1])]
+            if any(not 1 <= int(k) <= counts[person] for person, k in ends):
+                raise KeyError(words[0])
+            rows.append([first[person] + int(k) - 1 for person, k in ends])
+            same.append(len(words) == 3)
+    except (ValueError, IndexError, KeyError) as e:
+        raise DataError(f"{file} names a photo that is not there, or is damaged ({e}): get it again.") from e
+    if len(rows) != folds * 2 * each:
+        raise DataError(f"{file} has {len(rows)} pairs and announces {folds * 2 * each}: get it again.")
+    fold = np.arange(folds).repeat(2 * each)
+    return Pairs(Images(pixels, labels, people), np.array(rows), np.array(same), fold)
+
+
+def pairs_of(images: Images, folds: int = 10, each: int = 60, seed: int = 0) -> Pairs:
+    """Pairs of labelled images, made as LFW's are: people are dealt out to folds, half of the pairs are same.
+
+    Args:
+        images: with labels.
+        folds: how many; no person is in two of them.
+        each: pairs of a fold, at most: there are not more than the people's photos allow.
+        seed: of the choice.
+
+    Raises:
+        ValueError: no labels, or a fold without two photos of one person or without two people.
+    """
+    if images.labels is None:
+        raise ValueError("pairs need labels: who is on the image")
+    rng = np.random.default_rng(seed)
+    counts = np.bincount(images.labels)
+    many = rng.permutation(np.flatnonzero(counts > 1))
+    rows: list[np.ndarray] = []
+    sizes: list[int] = []
+    for k in range(folds):
+        mine = np.flatnonzero(np.isin(images.labels, many[k::folds]))
+        a, b = np.triu_indices(len(mine), 1)
+        equal = images.labels[mine[a]] == images.labels[mine[b]]
+        n = min(each // 2, equal.sum(), (~equal).sum())
+        if n < 1:
+            raise ValueError(f"{len(many)} people with two images or more are too few for {folds} folds")
+        for kind in (equal, ~equal):
+            chosen = rng.choice(np.flatnonzero(kind), n, replace=False)
+            rows.append(np.stack([mine[a[chosen]], mine[b[chosen]]], 1))
+        sizes.append(2 * n)
+    same = np.concatenate([np.arange(n) < n // 2 for n in sizes])
+    return Pairs(images, np.concatenate(rows), same, np.arange(folds).repeat(sizes))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from .images import Batch, Transform
@@ -18,15 +20,151 @@ def flipped(batch: Batch) -> Batch:
     return replace(batch, x=x, target=x if same else torch.where(heads, batch.target.flip(-1), batch.target))
 
 
-def noisy(scale: float) -> Transform:
-    """Add Gaussian noise of this standard deviation to x, in [0, 1] units; the target stays clean."""
-    if not scale > 0:
-        raise ValueError(f"noise of standard deviation {scale} changes nothing: give a positive number")
+def noisy(scale: float | tuple[float, float], known: bool = False) -> Transform:
+    """Add Gaussian noise of standard deviation σ to x, in [0, 1] units, and clamp; the target stays clean.
+
+    Args:
+        scale: σ of every image, or (low, high): each image's own, uniform in between, anew every time.
+        known: σ is told to the model too, as one more column of c (B, 1). Else the model is blind to it.
+
+    Raises:
+        ValueError: a σ that is not positive, or a range that is not (low, high).
+
+    >>> noisy((0.05, 0.5), known=True)(Batch(torch.rand(8, 3, 64, 64))).c.shape
+    torch.Size([8, 1])
+    """
+    low, high = _range(scale, "noise of standard deviation")
 
     def f(batch: Batch) -> Batch:
-        return replace(batch, x=(batch.x + scale * torch.randn_like(batch.x)).clamp(0, 1))
+        x, rest = _parted(batch)
+        sigma = _uniform(x, low, high)
+        c = batch.c
+        if known:
+            told = sigma.view(-1, 1)
+            c = told if c is None else torch.cat([c, told], 1)
+        return replace(batch, x=torch.cat([(x + sigma * torch.randn_like(x)).clamp(0, 1), *rest], 1), c=c)
 
     return f
+
+
+def salt_and_pepper(share: float | tuple[float, float]) -> Transform:
+    """Make this share of the pixels of x black or white, as likely as each other; the target stays clean.
+
+    A pixel is hit in all its channels at once, as by a dead cell of a sensor.
+
+    Args:
+        share: from 0 to 1, or (low, high): each image's own, uniform in between, anew every time.
+
+    Raises:
+        ValueError: a share that is not above 0 and at most 1.
+    """
+    low, high = _range(share, "salt and pepper on a share of", most=1)
+
+    def f(batch: Batch) -> Batch:
+        x, rest = _parted(batch)
+        hit = torch.rand_like(x[:, :1]) < _uniform(x, low, high)
+        return replace(batch, x=torch.cat([torch.where(hit, torch.rand_like(x[:, :1]).round(), x), *rest], 1))
+
+    return f
+
+
+def occluded(
+    share: float | tuple[float, float], fill: float | None = 0.5, known: bool = False
+) -> Transform:  # fmt: skip
+    """Cover a rectangle of x, at a random place and of random proportions; the target stays whole.
+
+    Args:
+        share: of the picture's area that is covered, from 0 to 1, or (low, high): each image's own,
+            uniform in between. Sides are whole pixels, at least one, so on small images it is met roughly.
+        fill: the grey level of the cover; None: uniform noise.
+        known: where the hole is is told too, as one more channel of x (1 in the hole, 0 elsewhere): the
+            encoder then takes C + 1 channels. (A condition c cannot say it: it is one number for all pixels.)
+
+    Raises:
+        ValueError: a share that is not above 0 and at most 1, or a fill outside [0, 1].
+
+    Source: Zhong et al., Random Erasing Data Augmentation, 2020, https://arxiv.org/abs/1708.04896.
+    """
+    low, high = _range(share, "covering a share of", most=1)
+    _check_fill(fill)
+
+    def f(batch: Batch) -> Batch:
+        h, w = batch.x.shape[-2:]
+        area = _uniform(batch.x, low, high) * (h * w)
+        # proportions from 1 : 2 to 2 : 1 of the picture's own, unless its sides or whole pixels forbid them
+        tall = (area / (h * w)).sqrt() * h * 2 ** _uniform(batch.x, -0.5, 0.5)
+        tall = tall.minimum(area).maximum((area / w).ceil()).round().clamp(1, h)
+        wide = (area / tall).round().clamp(1, w)
+        top = (torch.rand_like(tall) * (h - tall + 1)).floor()
+        left = (torch.rand_like(wide) * (w - wide + 1)).floor()
+        y = torch.arange(h, device=batch.x.device).view(1, 1, h, 1)
+        x = torch.arange(w, device=batch.x.device).view(1, 1, 1, w)
+        hole = (y >= top) & (y < top + tall) & (x >= left) & (x < left + wide)
+        return _covered(batch, hole, fill, known)
+
+    return f
+
+
+def masked(hole: Tensor, fill: float | None = 0.5) -> Transform:
+    """Cover the same pixels of every image, and tell the model which: a scratch, a caption, a watermark.
+
+    x gets one more channel, 1 in the hole and 0 elsewhere, as from `occluded(…, known=True)`: a model
+    trained on random rectangles can be tried on a hole of another form.
+
+    Args:
+        hole: (H, W), true where the picture is missing.
+        fill: the grey level of the hole; None: uniform noise.
+
+    Raises:
+        ValueError: no hole in it, a hole of another size than the images (on the first batch), or a fill
+            outside [0, 1].
+    """
+    if hole.ndim != 2 or not hole.any():
+        raise ValueError(f"a hole is (H, W) with at least one true pixel; got {tuple(hole.shape)}")
+    _check_fill(fill)
+
+    def f(batch: Batch) -> Batch:
+        if hole.shape != batch.x.shape[-2:]:
+            raise ValueError(
+                f"the hole is of {tuple(hole.shape)} pixels, the images of {tuple(batch.x.shape[-2:])}"
+            )
+        return _covered(batch, hole.to(batch.x.device, torch.bool).expand(len(batch), 1, -1, -1), fill, True)
+
+    return f
+
+
+def _covered(batch: Batch, hole: Tensor, fill: float | None, known: bool) -> Batch:
+    x, rest = _parted(batch)
+    cover = torch.rand_like(x) if fill is None else torch.full_like(x[:1, :1, :1, :1], fill)
+    told = [hole.to(x.dtype)] if known else []
+    return replace(batch, x=torch.cat([torch.where(hole, cover, x), *rest, *told], 1))
+
+
+def _parted(batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    """The picture in x, and the channels that tell of a hole: noise is for the picture alone."""
+    channels = batch.target.shape[1]
+    return batch.x[:, :channels], [batch.x[:, channels:]] if batch.x.shape[1] > channels else []
+
+
+def _uniform(x: Tensor, low: float, high: float) -> Tensor:
+    """(B, 1, 1, 1) one number an image; no randomness is used up where there is no choice."""
+    if low == high:
+        return torch.full_like(x[:, :1, :1, :1], low)
+    return low + (high - low) * torch.rand_like(x[:, :1, :1, :1])
+
+
+def _range(value: float | tuple[float, float], what: str, most: float = math.inf) -> tuple[float, float]:
+    low, high = value if isinstance(value, tuple | list) else (value, value)
+    if not 0 < low <= high <= most:
+        limit = "positive" if most == math.inf else f"above 0 and at most {most}"
+        hint = "changes nothing" if low == high == 0 else "makes no sense"
+        raise ValueError(f"{what} {value} {hint}: give a number {limit}, or (low, high) of such")
+    return low, high
+
+
+def _check_fill(fill: float | None) -> None:
+    if fill is not None and not 0 <= fill <= 1:
+        raise ValueError(f"a cover is a grey level from 0 to 1, or None for noise; got {fill}")
 
 
 def binarised(batch: Batch) -> Batch:

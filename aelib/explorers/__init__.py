@@ -14,9 +14,12 @@ from .codes import (
 from .comparison import compare, reconstructions
 from .conditions import condition_strip, conditional, reconditioned
 from .maps import manifold, manifold_grid
+from .noise import denoising, restored, restored_strip
+from .search import moved, search, search_strip
 
 __all__ = [
-    "attribute_strip", "attributes", "compare", "condition_strip", "conditional", "edit", "interpolation",
-    "interpolation_strip", "latent_space", "manifold", "manifold_grid", "random_code", "reconditioned",
-    "reconstructions", "traversals", "walk",
+    "attribute_strip", "attributes", "compare", "condition_strip", "conditional", "denoising", "edit",
+    "interpolation", "interpolation_strip", "latent_space", "manifold", "manifold_grid", "moved",
+    "random_code", "reconditioned", "reconstructions", "restored", "restored_strip", "search",
+    "search_strip", "traversals", "walk",
 ]  # fmt: skip

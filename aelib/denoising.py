@@ -1,0 +1,192 @@
+"""Restoring pictures: a denoiser at full resolution, classical methods to beat, and the score.
+
+A method is a function of (noisy images (B, C, H, W), their σ) that returns restored images in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from . import distributions as D
+from . import metrics, nets
+from .datasets import Batch, Images, noisy
+from .models import Autoencoder, evaluating, seeded
+
+Method = Callable[[Tensor, float], Tensor]
+
+
+def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32, 64, 128)) -> Autoencoder:
+    """An autoencoder whose code is the restored picture: z = x + f(x), with f a `nets.UNet`, and x̂ = z.
+
+    It has no bottleneck, so it loses no detail to one; only corruption keeps it from copying x. f starts at
+    zero: before training x̂ = x. Nothing but z reaches the decoder, which is the identity. Its head is
+    `OptimalGaussian`: −log p = D/2 · log MSE + constant, so training with `losses.reconstruction` raises the
+    mean PSNR itself, and an image with little noise counts as much as one with much.
+
+    Args:
+        channels: C, those of the picture.
+        seen: channels that the encoder is given: C, and one more for each thing it is told, as a known σ
+            (`noisy(…, known=True)`, a condition) or a known hole (`masked`, a channel of x). C by default.
+        widths: of the network.
+
+    Raises:
+        ValueError: fewer seen than the picture has.
+
+    Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual is
+    what is learnt).
+
+    >>> x = torch.rand(2, 3, 25, 31)
+    >>> bool((restorer(3).reconstruct(x) == x).all())
+    True
+    """
+    seen = channels if seen is None else seen
+    if not 1 <= channels <= seen:
+        raise ValueError(f"at least the picture's {channels} channels are seen; got seen={seen}")
+    f = nn.Sequential(nets.Centre(), nets.UNet(seen, channels, widths))
+    encoder = nn.Sequential(nets.Residual(nets.Channels(channels), f), D.Deterministic())
+    return Autoencoder(encoder, nn.Sequential(nets.Channels(channels), D.OptimalGaussian()))
+
+
+def restore(model: Autoencoder, batch: Batch) -> Tensor:
+    """(B, C, H, W) reconstructions of x, cut to [0, 1], in which pixels are known to lie; on the CPU."""
+    at, c = model.device, batch.c
+    with evaluating(model):
+        return model.reconstruct(batch.x.to(at), None if c is None else c.to(at)).clamp(0, 1).cpu()
+
+
+def by(model: Autoencoder, known: bool = False) -> Method:
+    """A model as a method.
+
+    Args:
+        known: σ is given to it as its condition (B, 1).
+    """
+
+    def method(x: Tensor, sigma: float) -> Tensor:
+        parts = x.split(250)
+        conditions = [torch.full((len(x), 1), sigma) if known else None for x in parts]
+        pairs = zip(parts, conditions, strict=True)
+        return torch.cat([restore(model, Batch(x, c=c)) for x, c in pairs])
+
+    return method
+
+
+def median(side: int = 3) -> Method:
+    """The median of side × side pixels, in each channel; it needs no σ.
+
+    Raises:
+        ValueError: an even side, which has no middle.
+    """
+    if side < 1 or side % 2 == 0:
+        raise ValueError(f"a window has a pixel in its middle, so an odd side; got {side}")
+
+    def method(x: Tensor, sigma: float) -> Tensor:
+        from skimage.filters import median as filtered
+
+        window = np.ones((1, 1, side, side), bool)
+        return torch.from_numpy(filtered(x.numpy(), window, mode="nearest"))
+
+    return method
+
+
+def non_local_means(strength: float = 0.6) -> Method:
+    """Each pixel becomes a mean of pixels whose surroundings look alike; it is told σ.
+
+    scikit-image's, in its fast form, with patches of 5×5 looked for up to 6 pixels away.
+
+    Args:
+        strength: h / σ; a larger one takes more dissimilar pixels in.
+
+    Raises:
+        ValueError: a strength that is not positive.
+
+    Source: Buades, Coll, Morel, 2005, https://doi.org/10.1109/CVPR.2005.38; σ: Darbon et al., 2008.
+    """
+    if not strength > 0:
+        raise ValueError(f"a strength is positive; got {strength}")
+
+    def method(x: Tensor, sigma: float) -> Tensor:
+        from skimage.restoration import denoise_nl_means
+
+        out = []
+        for image in x.permute(0, 2, 3, 1).numpy():
+            axis = -1 if image.shape[-1] > 1 else None
+            each = denoise_nl_means(
+                image if axis else image[..., 0], patch_size=5, patch_distance=6, h=strength * sigma,
+                sigma=sigma, fast_mode=True, channel_axis=axis,
+            )  # fmt: skip
+            out.append(each.reshape(image.shape))
+        return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).to(x.dtype).clamp(0, 1)
+
+    return method
+
+
+def chosen(candidates: Mapping[str, Method], data: Images, levels: Sequence[float], seed: int = 1) -> Method:
+    """At each level, the candidate with the highest mean PSNR on these images: validation's, never test's.
+
+    The method that is returned takes the choice of the nearest level.
+    """
+    table = compare(candidates, data, levels, seed).drop("noisy input", level="method")["psnr"].unstack(0)
+    best = {sigma: candidates[str(table.loc[sigma].idxmax())] for sigma in table.index}
+    return lambda x, sigma: best[min(best, key=lambda s: abs(s - sigma))](x, sigma)
+
+
+def compare(
+    methods: Mapping[str, Method], data: Images, levels: Sequence[float], seed: int = 0
+) -> pd.DataFrame:
+    """PSNR in dB and SSIM of each method at each noise level, all on the same images with the same noise.
+
+    Noise is Gaussian of standard deviation σ, and cut to [0, 1], as `noisy` makes it.
+
+    Args:
+        methods: name → method; the noisy input itself is the first row of each level.
+        data: clean images.
+        levels: σ of each.
+        seed: of the noise.
+
+    Returns:
+        A row a (method, sigma), with columns psnr and ssim, means over the images, and psnr_error and
+        ssim_error, the standard errors of these means.
+
+    Raises:
+        ValueError: fewer than two images (no standard error), or no levels.
+    """
+    if len(data) < 2 or not len(levels):
+        raise ValueError(f"at least two images and one level are needed; got {len(data)} and {len(levels)}")
+    rows: dict[tuple[str, float], dict[str, float]] = {}
+    for sigma in levels:
+        with seeded(seed):
+            batch = data.map(noisy(sigma)).batch()
+        for name, method in {"noisy input": lambda x, sigma: x, **methods}.items():
+            x_hat = method(batch.x, sigma)
+            row = rows[name, float(sigma)] = {}
+            for quality, metric in (("psnr", metrics.psnr), ("ssim", metrics.ssim)):
+                each = metric(x_hat, batch.target).double()
+                row[quality] = each.mean().item()
+                row[f"{quality}_error"] = each.std().item() / len(each) ** 0.5
+    index = pd.MultiIndex.from_tuples(list(rows), names=["method", "sigma"])
+    return pd.DataFrame(list(rows.values()), index)
+
+
+def score(points: Tensor, x: Tensor, scale: float) -> Tensor:
+    """(B, D) ∇ log p_σ(x), where p_σ is a set of points blurred with Gaussian noise of standard deviation σ.
+
+    p_σ(x) = 1/N Σᵢ N(x; pᵢ, σ²), whose gradient is (E[p|x] − x) / σ²: the mean of the points, weighted by
+    how likely each is to have become x, minus x. The best denoiser r(x) = E[p|x] so *is* the score:
+    ∇ log p_σ(x) = (r(x) − x) / σ².
+
+    Args:
+        points: (N, D).
+        x: (B, D), where it is asked.
+        scale: σ.
+
+    Source: Robbins, 1956 (Tweedie's formula); Vincent, 2011, https://doi.org/10.1162/NECO_a_00142.
+    """
+    if not scale > 0:
+        raise ValueError(f"points are blurred with a positive σ; got {scale}")
+    weights = (-torch.cdist(x, points).square() / (2 * scale**2)).softmax(1)
+    return (weights @ points - x) / scale**2

@@ -1,0 +1,125 @@
+"""What is wrong with an autoencoder: measured, named, and with a cure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..datasets import Images, Split
+from ..losses import Objective
+from ..models import Autoencoder, evaluating, seeded
+from ..training import Optimizers, Record
+from . import data as d
+from . import learning, wiring
+from .patient import Finding, Patient
+
+CHECKS: list[Callable[[Patient], Finding | None]] = [
+    d.missing_numbers, d.alike, d.out_of_range, d.idle_corruption, d.foreign_targets, d.unrelated_condition,
+    d.valid_prepared_differently, d.valid_among_train,
+    wiring.broken_weights, wiring.deaf_decoder, wiring.way_round_the_code, wiring.neighbours,
+    wiring.lost_condition, wiring.unreachable_pixels, wiring.unreachable_codes, wiring.stuck_together,
+    wiring.no_gradient, wiring.no_optimizer, wiring.idle_optimizer, wiring.encoder_without_error,
+    learning.hidden_beta, learning.another_kl, learning.penalty_on_weights, learning.other_validation,
+    learning.stale_statistics, learning.shrunken_weights, learning.steps_too_large,
+    learning.vanishing_gradient, learning.dead_units, learning.steps_too_small, learning.collapse,
+    learning.ignored_condition, learning.codes_off_the_prior, learning.overfitting, learning.saturated,
+]  # fmt: skip
+DECISIVE = {d.missing_numbers, d.alike, wiring.broken_weights}  # after these, everything looks ill
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `diagnose` returns; it shows itself.
+
+    Args:
+        causes: the findings, the most likely cause first; none for a healthy model.
+        measures: name → number: what was measured on the way.
+    """
+
+    causes: list[Finding]
+    measures: dict[str, float]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the causes."""
+        return [cause.name for cause in self.causes]
+
+    def __repr__(self) -> str:
+        lines = [] if self.causes else ["nothing found"]
+        for i, cause in enumerate(self.causes, 1):
+            lines += [f"{i}. {cause.name}", f"   evidence: {cause.evidence}", f"   cure: {cause.cure}"]
+        return "\n".join([*lines, "measured: " + ", ".join(f"{k} {v:.3g}" for k, v in self.measures.items())])
+
+    def _repr_html_(self) -> str:
+        items = [
+            f"<li><b>{html.escape(c.name)}</b><br>{html.escape(c.evidence)}<br>"
+            f"<i>{html.escape(c.cure)}</i></li>"
+            for c in self.causes
+        ]
+        cells = "".join(
+            f"<tr><td>{html.escape(k)}</td><td>{v:.3g}</td></tr>" for k, v in self.measures.items()
+        )
+        found = f"<ol>{''.join(items)}</ol>" if items else "<p>nothing found</p>"
+        return f"{found}<details><summary>measured</summary><table>{cells}</table></details>"
+
+
+def diagnose(
+    model: Autoencoder,
+    data: Images | Split,
+    objective: Objective | None = None,
+    *,
+    valid: Images | None = None,
+    history: Sequence[Record] | None = None,
+    optimizers: Optimizers | None = None,
+) -> Report:
+    """Why a model fails: a report that names the likely causes, each with its evidence and a cure.
+
+    The checks follow the way of an image: data, wiring, loss, training, result. What is wrong early explains
+    what looks wrong late, so the first cause is the one to repair first; then diagnose again. Each check asks
+    for behaviour (what changes when this is changed?) on at most 256 images, many on a copy of the model with
+    new weights: a fault of the wiring shows there whatever the training made of it. The model and the
+    caller's randomness stay as they are.
+
+    Args:
+        data: the training images with their transforms, or a split, whose `valid` is then used too.
+        objective: what the model was trained with; without it, nothing is said about the loss, and the
+            gradients are those of `losses.elbo`, or, for a plain autoencoder, of `losses.reconstruction`.
+        valid: validation images, prepared like the training images.
+        history: the records of the training.
+        optimizers: those of the training: an optimizer, or a dict term → optimizer(s).
+
+    Raises:
+        TypeError: no autoencoder, or no images.
+        ValueError: fewer than two images.
+
+    >>> from aelib import datasets, models
+    >>> digits = datasets.load("digits")
+    >>> diagnose(models.autoencoder(digits.shape, 4, net="mlp"), digits).names[0]
+    'hardly trained'
+    """
+    if not isinstance(model, Autoencoder):
+        raise TypeError(f"diagnose takes an Autoencoder, with encode and decode; got {type(model).__name__}")
+    if isinstance(data, Split):
+        valid = data.valid if valid is None else valid
+        data = data.train
+    for images in (data, valid):
+        if images is not None and not isinstance(images, Images):
+            raise TypeError(f"diagnose takes Images or a Split; got {type(images).__name__}")
+        if images is not None and len(images) < 2:
+            raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(images)}")
+    with evaluating(model), seeded(0, model.device):
+        patient = Patient(model, data, objective, valid, history or [], optimizers)
+        causes: list[Finding] = []
+        for check in CHECKS:
+            finding = check(patient)
+            if finding and finding.name not in [cause.name for cause in causes]:
+                causes.append(finding)
+            if finding and check in DECISIVE:
+                break
+        if not causes and (finding := learning.one_for_all(patient)):
+            causes.append(finding)
+        return Report(causes, patient.measures())
+
+
+__all__ = ["CHECKS", "Finding", "Report", "diagnose"]

@@ -1,0 +1,128 @@
+"""What a loss consists of, found out from its values: loss = a · error + b · KL + constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from ..datasets import Batch
+from ..distributions import Delta
+from ..losses import Objective, nll, squared_error
+from ..models import Autoencoder
+
+EXACT = 1e-3  # a loss is understood if the fit leaves less than this share of its standard deviation
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of a loss, each term summed over an example.
+
+    Args:
+        error: of the error.
+        kind: which error.
+        kl: of the KL; None where there is none.
+        constant: a part that changes with the weights but with no image; None where there is none.
+    """
+
+    error: float
+    kind: str
+    kl: float | None
+    constant: float | None
+
+
+def _absolute(p: Distribution, target: Tensor) -> Tensor:
+    return (p.mean - target).abs().flatten(1).sum(1)
+
+
+def _cross_entropy(p: Distribution, target: Tensor) -> Tensor:
+    m = p.mean
+    log, log_1 = (v.log().clamp_min(-100) for v in (m, 1 - m))
+    return -(target * log + (1 - target) * log_1).flatten(1).sum(1)
+
+
+ERRORS = {
+    "(−log p)": nll, "(squared error)": squared_error, "(absolute error)": _absolute,
+    "(cross-entropy)": _cross_entropy,
+}  # fmt: skip
+
+
+def loss_weights(
+    objective: Objective, model: Autoencoder, fresh: Autoencoder, data: Batch
+) -> LossWeights | None:
+    """Fit the loss by its error and its KL; None if it is made of something else.
+
+    The mean loss of each of many small batches is fitted, under two sets of weights: the model's and fresh
+    ones. So it does not matter where the objective takes its means, and a constant that differs between the
+    two sets is a penalty on weights.
+    """
+    old, new = (_means(objective, m, data) for m in (model, fresh))
+    if old is None or new is None:
+        return None
+    for kind in ERRORS:
+        names = [name for name in (kind, "kl") if name in old]
+        rows = []
+        for means in (old, new):
+            m = torch.stack([means[name] for name in [*names, "loss"]], 1)
+            rows.append((m - m.mean(0)) / m[:, -1].std().clamp_min(1e-30))
+        m = torch.cat(rows)
+        size = m[:, :-1].norm(dim=0)
+        if not m.isfinite().all() or not (size > 0).all():
+            continue
+        x, y = m[:, :-1] / size, m[:, -1]
+        w = torch.linalg.lstsq(x, y[:, None]).solution[:, 0] / size
+        rest = (y - m[:, :-1] @ w).square().mean().sqrt()
+        if rest > EXACT:
+            continue
+        doubt = rest * torch.linalg.pinv(x.T @ x).diagonal().sqrt() / size
+        if doubt.max() > 0.02 * w.abs().max():
+            continue  # a KL that is nearly nothing everywhere drowns in the rounding of the loss
+        left = [
+            (means["loss"] - sum(a * means[name] for a, name in zip(w, names, strict=True))).mean().item()
+            for means in (old, new)
+        ]
+        constant = left[0] if abs(left[0] - left[1]) > 1e-3 * old["loss"].abs().mean() else None
+        return LossWeights(w[0].item(), kind, w[1].item() if len(w) > 1 else None, constant)
+    return None
+
+
+@torch.no_grad()
+def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, Tensor] | None:
+    """Mean loss, errors and KL of each small batch, (N,); None where the objective decodes otherwise."""
+    n = max(4, len(data) // 25)
+    if len(data) < 2 * n:
+        return None
+    out: dict[str, list[Tensor]] = {}
+    for rows in torch.arange(len(data), device=data.x.device).chunk(n):
+        c, y = (None if v is None else v[rows] for v in (data.c, data.y))
+        batch = Batch(data.x[rows], data.target[rows], c, y)
+        qs: list[Distribution] = []
+        ps: list[Distribution] = []
+        hooks = [
+            model.encoder.register_forward_hook(lambda _, __, out, qs=qs: qs.append(out)),
+            model.decoder.register_forward_hook(lambda _, __, out, ps=ps: ps.append(out)),
+        ]
+        try:
+            terms = {"loss": objective(model, batch)["loss"]}
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if len(qs) != 1 or len(ps) != 1 or ps[0].mean.shape != batch.target.shape:
+            return None
+        terms |= {kind: f(ps[0], batch.target) for kind, f in ERRORS.items()}
+        if (kl := _kl(model, qs[0], c)) is not None:
+            terms["kl"] = kl
+        for name, term in terms.items():
+            out.setdefault(name, []).append(term.mean().cpu().double())
+    return {name: torch.stack(each) for name, each in out.items()}
+
+
+def _kl(model: Autoencoder, q: Distribution, c: Tensor | None) -> Tensor | None:
+    if model.prior is None or isinstance(q, Delta):
+        return None
+    try:
+        return kl_divergence(q, model.prior(c))
+    except NotImplementedError:
+        return None

@@ -1,0 +1,288 @@
+"""The patient of a diagnosis: a model, its data, and what is measured of them, each thing once.
+
+Randomness is seeded here without ado: `diagnose` gives the caller's back at its end.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.optim import Optimizer
+
+from ..datasets import Batch, Images
+from ..distributions import Delta
+from ..losses import Objective, elbo, kl_per_dimension, reconstruction
+from ..models import Autoencoder
+from ..training import Optimizers, Record
+from .loss import LossWeights, loss_weights
+
+SAMPLE = 256  # images looked at
+Gradients = dict[str, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause: its name, the evidence for it in numbers, and a cure."""
+
+    name: str
+    evidence: str
+    cure: str
+
+
+class Seen(NamedTuple):
+    """What a model makes of a batch: posterior, its means (B, K), a sample, reconstructions at the means."""
+
+    q: Distribution
+    codes: Tensor
+    z: Tensor
+    p: Distribution
+    x_hat: Tensor
+
+
+def sample(data: Images, device: torch.device) -> Batch:
+    """At most `SAMPLE` images, evenly spread over the set, with the transforms of the data."""
+    rows = np.unique(np.linspace(0, len(data) - 1, SAMPLE).astype(int))
+    torch.manual_seed(0)
+    return data[rows].batch(device)
+
+
+def permuted(v: Tensor) -> Tensor:
+    """The same rows, moved on by one: each example gets what belongs to another."""
+    return v.roll(1, 0)
+
+
+def explained(x_hat: Tensor, target: Tensor) -> float:
+    """The share of the targets' variance that x̂ explains: 1 is perfect, 0 the mean image for everybody."""
+    return 1 - ((x_hat - target).square().sum() / (target - target.mean(0)).square().sum()).item()
+
+
+def anew(module: nn.Module, seed: int = 0) -> None:
+    """Every layer that knows how to start gets new weights, in place."""
+    torch.manual_seed(seed)
+    for layer in module.modules():
+        if callable(reset := getattr(layer, "reset_parameters", None)):
+            reset()
+
+
+class Patient:
+    """A model in evaluation mode, its data, and measurements that are made when first asked for."""
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        data: Images,
+        objective: Objective | None,
+        valid: Images | None,
+        history: Sequence[Record],
+        optimizers: Optimizers | None,
+    ) -> None:
+        self.model, self.data, self.valid_data, self.history = model, data, valid, history
+        self.batch = sample(data, model.device)
+        self.valid = None if valid is None else sample(valid, model.device)
+        self.told = objective
+        self.groups: dict[str, list[Optimizer]] | None = None
+        if optimizers is not None:
+            by_term = optimizers if isinstance(optimizers, Mapping) else {"loss": optimizers}
+            self.groups = {k: [o] if isinstance(o, Optimizer) else list(o) for k, o in by_term.items()}
+
+    # what goes in and comes out
+
+    @torch.no_grad()
+    def look(self, model: Autoencoder, batch: Batch) -> Seen:
+        """One pass, always with the same noise."""
+        torch.manual_seed(1)
+        q = model.encode(batch.x, batch.c)
+        p = model.decode(q.mean, batch.c)
+        return Seen(q, q.mean.flatten(1), q.rsample(), p, p.mean)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What the model makes of the training images."""
+        return self.look(self.model, self.batch)
+
+    @cached_property
+    def explained(self) -> float:
+        """The share of variance explained, of the training images."""
+        return explained(self.seen.x_hat, self.batch.target)
+
+    @cached_property
+    def spread(self) -> float:
+        """How much the output varies over inputs, against how much the targets do, as standard deviations."""
+        return (self.seen.x_hat.var(0).sum() / self.batch.target.var(0).sum()).sqrt().item()
+
+    @cached_property
+    def kl(self) -> Tensor | None:
+        """(K,) the KL of each dimension of the code in nats, where posterior and prior have one."""
+        if self.model.prior is None or isinstance(self.seen.q, Delta):
+            return None
+        try:
+            with torch.no_grad():
+                each = kl_per_dimension(self.seen.q, self.model.prior(self.batch.c))
+        except (TypeError, NotImplementedError):
+            return None
+        return each.expand(len(self.batch), *each.shape[1:]).flatten(1).mean(0)
+
+    @property
+    def active(self) -> Tensor:
+        """(K,) dimensions of the code whose mean varies over the images; see `metrics.active_units`."""
+        return self.seen.codes.var(0) > 0.01
+
+    # copies whose weights start anew: what they cannot do, no training can teach them
+
+    @cached_property
+    def fresh(self) -> Autoencoder:
+        """The same wiring, its weights started anew."""
+        model = copy.deepcopy(self.model)
+        anew(model)
+        return model
+
+    @cached_property
+    def growth(self) -> dict[str, float]:
+        """Root mean square of each weight matrix, in units of what it is at the start."""
+        start = dict(self.fresh.named_parameters())
+        return {
+            name: (w.square().mean() / start[name].square().mean()).sqrt().item()
+            for name, w in self.model.named_parameters()
+            if w.ndim > 1 and w.requires_grad and start[name].any() and not w.equal(start[name])
+        }
+
+    # the loss and its gradients
+
+    @property
+    def objective(self) -> Objective:
+        """What the model was trained with, or the usual one for its kind."""
+        plain = self.model.prior is None or isinstance(self.seen.q, Delta)
+        return self.told or (reconstruction if plain else elbo)
+
+    @cached_property
+    def weights(self) -> LossWeights | None:
+        """The weights of the terms in the loss that was told."""
+        return None if self.told is None else loss_weights(self.told, self.model, self.fresh, self.batch)
+
+    @cached_property
+    def term_of(self) -> dict[str, str | None]:
+        """Parameter → the term whose gradient it gets; None: no optimizer moves it."""
+        held = {
+            id(p): term
+            for term, group in (self.groups or {}).items()
+            for o in group
+            for g in o.param_groups
+            for p in g["params"]
+        }
+        return {name: held.get(id(p)) if self.groups else "loss" for name, p in self.model.named_parameters()}
+
+    def gradients(self, model: Autoencoder) -> Gradients:
+        """Trainable parameter → gradient of its own term's mean, None where none arrives."""
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        out: Gradients = dict.fromkeys(named)
+        torch.manual_seed(0)
+        with torch.enable_grad():
+            terms = self.objective(model, self.batch)
+            for term in {t or "loss" for t in self.term_of.values()}:
+                mine = [name for name in named if (self.term_of[name] or "loss") == term]
+                if mine and terms[term].requires_grad:
+                    parameters = [named[name] for name in mine]
+                    found = torch.autograd.grad(
+                        terms[term].mean(), parameters, allow_unused=True, retain_graph=True
+                    )
+                    out |= dict(zip(mine, found, strict=True))
+        return out
+
+    @cached_property
+    def trained_gradients(self) -> Gradients:
+        """Of the model as it is."""
+        return self.gradients(self.model)
+
+    @cached_property
+    def fresh_gradients(self) -> Gradients:
+        """Of the copy that starts anew."""
+        return self.gradients(self.fresh)
+
+    def order(self, part: str) -> list[str]:
+        """The linear layers and convolutions of "encoder" or "decoder", by name, in the order they run."""
+        names = {m: f"{part}.{n}" for n, m in getattr(self.model, part).named_modules()}
+        ran: list[str] = []
+        layers = [m for m in names if isinstance(m, nn.Linear | _ConvNd)]
+        hooks = [m.register_forward_hook(lambda m, *_: ran.append(names[m])) for m in layers]
+        try:
+            self.look(self.model, self.batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return list(dict.fromkeys(ran))
+
+    @cached_property
+    def dead(self) -> dict[str, float]:
+        """Hidden layer → share of its units that get no gradient from any image, in the order they run."""
+        out = {}
+        for name in [*self.order("encoder")[:-1], *self.order("decoder")[:-1]]:
+            weight = self.trained_gradients.get(f"{name}.weight")
+            bias = self.trained_gradients.get(f"{name}.bias")
+            if weight is not None:
+                turned = isinstance(self.model.get_submodule(name), _ConvTransposeNd)
+                units = (weight.transpose(0, 1) if turned else weight).flatten(1).abs().amax(1)
+                units = units if bias is None else units.maximum(bias.abs())
+                out[name] = (units == 0).float().mean().item()
+        return out
+
+    def driven(self, part: str) -> Seen | None:
+        """What comes out when the last layer of "encoder" or "decoder" gives ±1000; None without a layer."""
+        names = self.order(part)
+        if not names:
+            return None
+        last = self.model.get_submodule(names[-1])
+        hook = last.register_forward_hook(lambda _, __, out: 1e3 * torch.randn_like(out).sign())
+        try:
+            return self.look(self.model, self.batch)
+        finally:
+            hook.remove()
+
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """The lowest and the highest pixel that the decoder can give."""
+        seen = self.driven("decoder")
+        return (-math.inf, math.inf) if seen is None else (seen.x_hat.min().item(), seen.x_hat.max().item())
+
+    @torch.no_grad()
+    def with_batch_statistics(self) -> float | None:
+        """Variance explained when normalisation layers use the batch's own statistics; None without such."""
+        model = copy.deepcopy(self.model)
+        norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+        for norm in norms:
+            norm.train()
+        return explained(self.look(model, self.batch).x_hat, self.batch.target) if norms else None
+
+    def measures(self) -> dict[str, float]:
+        """What the report shows, as far as it could be measured."""
+        x, target = self.batch.x, self.batch.target
+        out = {"lowest pixel": target.min().item(), "highest pixel": target.max().item()}
+        if not all(v.isfinite().all() for v in (x, target, *self.model.parameters())):
+            return out
+        out |= {"variance explained": self.explained, "spread of outputs": self.spread}
+        if self.weights is not None and self.weights.kl is not None and self.weights.error:
+            out["β"] = self.weights.kl / self.weights.error
+        out["spread of codes"] = self.seen.codes.std(0).mean().item()
+        if self.valid is not None:
+            x_hat = self.look(self.model, self.valid).x_hat
+            out["variance explained in validation"] = explained(x_hat, self.valid.target)
+        if self.kl is not None:
+            out |= {"KL (nats)": self.kl.sum().item(), "largest KL of a dimension": self.kl.max().item()}
+            out |= {"active units": self.active.sum().item(), "units": float(len(self.active))}
+        if self.dead:
+            out["largest share of dead units in a layer"] = max(self.dead.values())
+        for part in ("encoder", "decoder"):
+            mine = [g for n, g in self.trained_gradients.items() if n.startswith(part) and g is not None]
+            if mine:
+                out[f"gradient at the {part}"] = sum(g.square().sum().item() for g in mine) ** 0.5
+        return out

@@ -1,0 +1,186 @@
+"""From images to the codes that are compared: an encoder, and what is done to its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
+
+from ..datasets import Images
+from ..models import Autoencoder, evaluating
+
+SAMPLE = 4000  # images that a whitening is fitted to, at most
+
+
+class Contrast(nn.Module):
+    """(B, C, H, W) → (B, 1, H, W): how each grey pixel differs from its surroundings, in their deviations.
+
+        (x − m) / (s + 0.03),  m and s: mean and standard deviation over a square around the pixel.
+
+    It takes the light away and leaves the drawing: as an encoder's first layer, or on a batch's target.
+
+    Args:
+        width: of the square, in pixels, odd. Outside the image there is nothing to average over.
+    """
+
+    def __init__(self, width: int = 13) -> None:
+        super().__init__()
+        if width < 3 or width % 2 == 0:
+            raise ValueError(f"the width of the surroundings is odd and at least 3; got {width}")
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images → drawings, of both signs."""
+        x = x.mean(1, keepdim=True)
+        x = x - self._mean(x)
+        return x / (self._mean(x * x).sqrt() + 0.03)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        half = self.width // 2  # rows, then columns: 2 · width additions a pixel in place of width²
+        x = avg_pool2d(x, (1, self.width), 1, (0, half), count_include_pad=False)
+        return avg_pool2d(x, (self.width, 1), 1, (half, 0), count_include_pad=False)
+
+
+class Places(nn.Module):
+    """(B, C, H, W) → (B, C·G·G): what is there at each of G × G places of the image, and not how much of it.
+
+    The mean over each place, its root (with its sign), and all C numbers of a place together scaled to length
+    one: so a shadow over half of a face changes little.
+
+    Args:
+        grid: G.
+    """
+
+    def __init__(self, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Feature maps → vectors."""
+        if h.ndim != 4:
+            raise ValueError(f"places are taken of feature maps (B, C, H, W); got {tuple(h.shape)}")
+        h = adaptive_avg_pool2d(h, self.grid)
+        return normalize(h.sign() * h.abs().sqrt(), dim=1, eps=1e-3).flatten(1)
+
+
+class Whitening(nn.Module):
+    """(B, D) → (B, K): the first K principal coordinates, each divided by its standard deviation to a power.
+
+        z = Λ^(−power/2) Vᵀ (h − mean).
+
+    Args:
+        size_in: D.
+        size: K.
+    """
+
+    def __init__(self, size_in: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size_in))
+        self.register_buffer("map", torch.zeros(size_in, size))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Vectors → vectors."""
+        return (h - self.get_buffer("mean")) @ self.get_buffer("map")
+
+
+class Coder(nn.Module):
+    """(B, C, H, W) → (B, K), what is compared: encode, then the steps; perhaps with the mirror image.
+
+    Args:
+        model: an `Autoencoder`, of which the posterior's mean is taken, or any module, as `nn.Flatten()`.
+        steps: modules, in order, as `Places(8)`.
+        mirror: the mean of the image's code and its mirror image's. Who looks left and who looks right then
+            have nearly the same code.
+    """
+
+    def __init__(self, model: nn.Module, *steps: nn.Module, mirror: bool = False) -> None:
+        super().__init__()
+        self.model, self.steps, self.mirror = model, nn.Sequential(*steps), mirror
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images → codes."""
+        z = self.once(x)
+        return (z + self.once(x.flip(-1))) / 2 if self.mirror else z
+
+    def once(self, x: Tensor) -> Tensor:
+        """Images → codes, without the mirror image."""
+        model = self.model
+        return self.steps(model.encode(x).mean if isinstance(model, Autoencoder) else model(x)).flatten(1)
+
+    def whitened(self, data: Images, size: int, power: float = 1.0) -> Coder:
+        """The same coder with a whitening as its last step, fitted to these images (4,000 of them at most).
+
+        Args:
+            size: K, of the new code.
+            power: 1 whitens; 0 only turns and cuts (PCA); between them weak directions are amplified less.
+
+        Raises:
+            ValueError: fewer images, or numbers in a code, than K.
+        """
+        from sklearn.decomposition import PCA
+
+        rows = np.random.default_rng(0).permutation(len(data))[:SAMPLE]
+        sample = data[np.sort(rows)]
+        one_sided = Coder(self.model, *self.steps)
+        h = codes(one_sided, sample)
+        if self.mirror:
+            h = torch.cat([h, codes(one_sided, sample, flip=True)])
+        if not 1 <= size <= min(h.shape):
+            raise ValueError(f"a whitening to {size} numbers needs as many images and as many numbers in a "
+                             f"code; there are {len(h)} images and {h.shape[1]} numbers")  # fmt: skip
+        fitted = PCA(size, n_oversamples=50, random_state=0).fit(h.numpy())
+        step = Whitening(h.shape[1], size)
+        scale = np.maximum(fitted.explained_variance_, 1e-12) ** (-power / 2)
+        step.get_buffer("mean").copy_(torch.as_tensor(fitted.mean_))
+        step.get_buffer("map").copy_(torch.as_tensor((fitted.components_ * scale[:, None]).T.copy()))
+        at = next((v.device for v in self.state_dict().values()), torch.device("cpu"))
+        return Coder(self.model, *self.steps, step.to(at), mirror=self.mirror)
+
+
+@torch.no_grad()
+def codes(coder: nn.Module, data: Images, flip: bool = False, batch_size: int = 250) -> Tensor:
+    """(N, K) codes of all images, or of their mirror images, on the CPU."""
+    at = next((v.device for v in coder.state_dict().values()), torch.device("cpu"))
+    with evaluating(coder):
+        each = (b.x.flip(-1) if flip else b.x for b in data.batches(batch_size, device=at))
+        return torch.cat([coder(x).flatten(1).cpu() for x in each])
+
+
+def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int] | None = None) -> Tensor:
+    """(1, C, H, W) an image file as a query, in [0, 1]: turned upright, cut, resized.
+
+    Args:
+        file: of any format that Pillow reads. How the camera was held (EXIF) is taken into account.
+        shape: (C, H, W) of the images that the coder was trained on.
+        box: (left, top, right, bottom) in pixels of what is kept: cut as tightly as those images are.
+            None: the largest square in the middle.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image, or the box is empty or reaches outside.
+    """
+    channels, height, width = shape
+    try:
+        with Image.open(file) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+    except FileNotFoundError:
+        raise
+    except Exception as e:
+        raise ValueError(
+            f"{file} cannot be read as an image ({e}): give a JPEG or PNG that opens elsewhere"
+        ) from e
+    if box is None:
+        side = min(upright.size)
+        left, top = (upright.width - side) // 2, (upright.height - side) // 2
+        box = (left, top, left + side, top + side)
+    if not (0 <= box[0] < box[2] <= upright.width and 0 <= box[1] < box[3] <= upright.height):
+        raise ValueError(
+            f"a box is (left, top, right, bottom) inside {upright.width}×{upright.height}; got {box}"
+        )
+    small = np.array(upright.crop(box).resize((width, height), Image.Resampling.BICUBIC))
+    return torch.from_numpy(small.reshape(height, width, -1)).permute(2, 0, 1)[None] / 255

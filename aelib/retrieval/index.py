@@ -1,0 +1,208 @@
+"""An index over codes that is asked for the nearest ones, and its file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..errors import unknown
+from .coding import Coder, Places, Whitening
+
+METRICS, KINDS = ("cosine", "euclidean"), ("exact", "hnsw", "ivf")
+
+
+class Answer(NamedTuple):
+    """Rows (Q, k) of the nearest codes, nearest first, and their cosine similarity or Euclidean distance.
+
+    An approximate index may find fewer than k: then the row is −1 and the closeness NaN.
+    """
+
+    rows: Tensor
+    closeness: Tensor
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as e:
+        raise ImportError("retrieval needs FAISS; install it with: pip install faiss-cpu") from e
+    faiss.omp_set_num_threads(torch.get_num_threads())  # it has its own threads, one per core by default
+    return faiss
+
+
+class Index:
+    """Codes (N, K), ready to be asked for the nearest to others.
+
+    Args:
+        codes: (N, K), finite.
+        metric: "cosine" (the angle alone) or "euclidean".
+        kind: "exact" compares with every code; "hnsw" walks a graph of neighbours, "ivf" looks into some of
+            4 √N cells: both find most of the nearest, in a fraction of the time.
+        effort: how much the approximate kinds look at: candidates of the walk, or cells. More finds more.
+
+    Raises:
+        ValueError: no codes, codes that are not (N, K) or not finite, or a name that is not known.
+
+    Source: Douze et al., The Faiss library, 2024, https://arxiv.org/abs/2401.08281; HNSW: Malkov, Yashunin,
+    2016, https://arxiv.org/abs/1603.09320; IVF: Jégou, Douze, Schmid, 2011.
+
+    >>> Index(torch.eye(4)).ask(torch.eye(4)[2:3] + 0.1, k=1).rows
+    tensor([[2]])
+    """
+
+    def __init__(self, codes: Tensor, metric: str = "cosine", kind: str = "exact", effort: int = 64) -> None:
+        for what, name, known in (("metric", metric, METRICS), ("kind of index", kind, KINDS)):
+            if name not in known:
+                raise ValueError(unknown(what, name, known))
+        if codes.ndim != 2 or codes.numel() == 0:
+            raise ValueError(f"an index needs codes (N, K), at least one; got {tuple(codes.shape)}")
+        faiss, self.metric, self.kind = _faiss(), metric, kind
+        x, size = self._vectors(codes), codes.shape[1]
+        self.inner = faiss.IndexFlatL2(size)
+        if kind == "hnsw":
+            self.inner = faiss.IndexHNSWFlat(size, 16)
+        elif kind == "ivf":
+            cells = min(len(x), round(4 * len(x) ** 0.5))
+            self.inner = faiss.IndexIVFFlat(self.inner, size, cells)
+            self.inner.cp.min_points_per_centroid, self.inner.cp.max_points_per_centroid = 1, 64
+            self.inner.cp.niter = 10  # cells need not be perfect, and a million codes take minutes
+            self.inner.train(x)
+        self.inner.add(x)
+        self.look(effort)
+
+    def look(self, effort: int) -> None:
+        """Change how much the approximate kinds look at."""
+        if self.kind == "hnsw":
+            self.inner.hnsw.efSearch = effort
+        elif self.kind == "ivf":
+            self.inner.nprobe = effort
+
+    def _vectors(self, codes: Tensor) -> np.ndarray:
+        """What FAISS compares, always by Euclidean distance: at length one d² = 2 − 2 cos."""
+        x = codes.detach().cpu().float()
+        if not x.isfinite().all():
+            raise ValueError("a code has NaN or infinite numbers: look at the model's output")
+        return (normalize(x) if self.metric == "cosine" else x).contiguous().numpy()
+
+    def __len__(self) -> int:
+        return int(self.inner.ntotal)
+
+    def __repr__(self) -> str:
+        return f"Index({len(self):,} codes of {self.inner.d}, {self.kind}, {self.metric})"
+
+    def ask(self, z: Tensor, k: int = 10, leave_out: Sequence[int] | Tensor | None = None) -> Answer:
+        """The k nearest codes to each of z (Q, K).
+
+        Args:
+            leave_out: (Q,) a row for each query that shall not be an answer: its own.
+
+        Raises:
+            ValueError: z is not (Q, K), or there are fewer than k codes to find.
+        """
+        if z.ndim != 2 or z.shape[1] != self.inner.d:
+            raise ValueError(f"this index is asked with codes (Q, {self.inner.d}); got {tuple(z.shape)}")
+        most = len(self) - (leave_out is not None)
+        if not 1 <= k <= most:
+            raise ValueError(f"k is from 1 to {most}, the codes there are to find; got {k}")
+        _faiss()
+        squared, found = self.inner.search(self._vectors(z), k + (leave_out is not None))
+        rows, d2 = torch.from_numpy(found), torch.from_numpy(squared)
+        if leave_out is not None:
+            own = torch.as_tensor(leave_out)
+            if own.shape != (len(z),):
+                raise ValueError(f"{len(z)} queries, but {own.numel()} rows to leave out: need one each")
+            # sorted by whether to drop and else as they are: the last is the own one, or one too many
+            order = torch.argsort((rows == own[:, None]).int(), dim=1, stable=True)[:, :k]
+            rows, d2 = rows.gather(1, order), d2.gather(1, order)
+        closeness = 1 - d2 / 2 if self.metric == "cosine" else d2.clamp_min(0).sqrt()
+        return Answer(rows, closeness.masked_fill(rows < 0, torch.nan))
+
+
+def fingerprint(model: nn.Module) -> str:
+    """64 hexadecimal digits that change when a weight, its name or its shape does (SHA-256)."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(path: str | Path, coder: Coder, index: Index) -> None:
+    """Write the index and the coder's steps to one file, in one move, with a fingerprint of its model.
+
+    The model itself is not in it: it has a file of its own.
+
+    Raises:
+        TypeError: a step that is neither `Places`, `Whitening` nor `nn.Flatten`.
+    """
+    from safetensors.numpy import save_file
+
+    steps: list[list[Any]] = []
+    for step in coder.steps:
+        if isinstance(step, Places):
+            steps.append(["Places", step.grid])
+        elif isinstance(step, Whitening):
+            steps.append(["Whitening", *step.get_buffer("map").shape])
+        elif isinstance(step, nn.Flatten):
+            steps.append(["Flatten"])
+        else:
+            raise TypeError(f"{type(step).__name__} cannot be saved as a step: put it into the model")
+    about = {"steps": steps, "mirror": coder.mirror, "metric": index.metric, "kind": index.kind}
+    about["model"] = fingerprint(coder.model)
+    arrays = {k: v.cpu().numpy() for k, v in coder.steps.state_dict().items()}
+    arrays["index"] = _faiss().serialize_index(index.inner)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        save_file(arrays, part, {"aelib.retrieval": json.dumps(about)})
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
+    """The coder and the index of a file of `save`.
+
+    Args:
+        model: the one that the codes were made with.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or no such file, or it belongs to a model with other weights.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no index at {path}; write one with retrieval.save")
+    try:
+        with safe_open(path, "np") as file:
+            about = json.loads((file.metadata() or {})["aelib.retrieval"])
+            arrays = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (it is no dict)
+        kinds = {"Places": Places, "Whitening": Whitening, "Flatten": nn.Flatten}
+        coder = Coder(
+            model, *(kinds[name](*given) for name, *given in about["steps"]), mirror=about["mirror"]
+        )
+        index = object.__new__(Index)
+        index.metric, index.kind = about["metric"], about["kind"]
+        index.inner = _faiss().deserialize_index(arrays.pop("index"))
+        coder.steps.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+    except ImportError:
+        raise
+    except Exception as e:
+        raise ValueError(f"{path} is no index, or is damaged ({type(e).__name__}: {e}): save it again") from e
+    if about["model"] != fingerprint(model):
+        raise ValueError(
+            f"{path} holds codes of another model: its weights were {about['model'][:8]}…, these are "
+            f"{fingerprint(model)[:8]}…. Load the weights it was made with, or index the images anew"
+        )
+    return coder, index

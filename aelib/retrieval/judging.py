@@ -1,0 +1,97 @@
+"""How good the answers are: precision at k by identity, and LFW's protocol of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+
+from ..datasets import Images
+from .coding import codes as codes_of
+from .index import Index
+
+
+def precision_at(
+    codes: Tensor, labels: np.ndarray, k: Sequence[int] = (1, 5, 10), metric: str = "cosine"
+) -> dict[int, float]:
+    """Precision at k: the share of the k nearest other images that show the same person, from 0 to 1.
+
+    Queries are the images of everybody with two or more. Who has few images cannot fill k places: the
+    precision of one-hot codes of the labels is the most there is to reach.
+
+    Args:
+        codes: (N, K).
+        labels: (N,) who it is.
+
+    Raises:
+        ValueError: nobody has two images, or lengths that differ.
+    """
+    who = torch.as_tensor(np.asarray(labels))
+    if len(who) != len(codes):
+        raise ValueError(f"{len(codes)} codes, but {len(who)} labels: need one per code")
+    _, person, counts = who.unique(return_inverse=True, return_counts=True)
+    queries = (counts[person] > 1).nonzero().flatten()
+    if not len(queries):
+        raise ValueError("nobody has two images: there is nobody to find again")
+    rows = Index(codes, metric).ask(codes[queries], max(k), leave_out=queries).rows
+    right = (who[rows] == who[queries][:, None]).double()
+    return {n: right[:, :n].mean().item() for n in k}
+
+
+def similarity(coder: nn.Module, images: Images, rows: np.ndarray) -> np.ndarray:
+    """(P,) cosine similarity of the codes of pairs of images (P, 2); only those images are encoded."""
+    needed, places = np.unique(rows, return_inverse=True)
+    z = codes_of(coder, images[needed])
+    a, b = z[places.reshape(rows.shape).T]
+    return cosine_similarity(a, b).numpy()
+
+
+class Verification(NamedTuple):
+    """Accuracy of "the same person or not": mean over the folds, standard error, each fold's, thresholds."""
+
+    mean: float
+    standard_error: float
+    folds: np.ndarray
+    thresholds: np.ndarray
+
+
+def threshold(scores: np.ndarray, same: np.ndarray) -> float:
+    """The similarity above which "the same person" is right most often: half way between two, or ±∞."""
+    order = np.argsort(-scores, kind="stable")
+    s = np.concatenate([[np.inf], scores[order], [-np.inf]])
+    right = np.concatenate([[0], np.cumsum(np.where(same[order], 1, -1))])  # of n called "same", + a constant
+    right = np.where(s[:-1] > s[1:], right, -len(s))  # equal scores cannot be told apart
+    n = int(right.argmax())
+    return float((s[n] + s[n + 1]) / 2)
+
+
+def verification(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> Verification:
+    """LFW's protocol: each fold is judged by the threshold that is best on all the others.
+
+    The standard error is that of the mean of the folds' accuracies: their standard deviation / √folds.
+
+    Args:
+        scores: (P,) similarity of each pair, by a model that was trained on none of its people.
+        same: (P,) whether both are the same person.
+        fold: (P,) the fold of each pair, two or more folds in all.
+
+    Raises:
+        ValueError: lengths that differ, scores that are NaN, or a single fold.
+
+    Source: Huang, Ramesh, Berg, Learned-Miller, 2007, http://vis-www.cs.umass.edu/lfw/.
+    """
+    scores, same, fold = np.asarray(scores), np.asarray(same, bool), np.asarray(fold)
+    if not len(scores) == len(same) == len(fold) or np.isnan(scores).any():
+        raise ValueError(f"a score, a truth and a fold for each pair, without NaN; got {len(scores)}, "
+                         f"{len(same)} and {len(fold)}")  # fmt: skip
+    names = np.unique(fold)
+    if len(names) < 2:
+        raise ValueError("a threshold is chosen on the other folds: there must be two at least")
+    thresholds = np.array([threshold(scores[fold != f], same[fold != f]) for f in names])
+    pairs = zip(names, thresholds, strict=True)
+    each = np.array([((scores > t) == same)[fold == f].mean() for f, t in pairs])
+    return Verification(float(each.mean()), float(each.std(ddof=1) / len(each) ** 0.5), each, thresholds)

@@ -1,0 +1,631 @@
+"""Each patient is ill in one way, or in none; the diagnosis must name that first, or nothing."""
+
+import copy
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aelib import datasets, diagnose, latent, losses, metrics, models, nets
+from aelib import distributions as D
+from aelib.datasets import Batch, conditioned, noisy
+from aelib.diagnosis.loss import loss_weights
+from aelib.training import adam, train
+
+SHAPE, SIZE = (1, 8, 8), 6
+build = partial(models.autoencoder, SHAPE, SIZE, net="mlp", hidden=(64,))
+
+
+@cache
+def digits():
+    return datasets.load("digits")
+
+
+def mapped(*transforms):
+    parts = [digits().train, digits().valid]
+    for f in transforms:
+        parts = [part.map(f) for part in parts]
+    return datasets.Split(*parts, digits().test)
+
+
+def trained(model, data, objective, epochs=7, optimizers=None, lr=1e-2, **options):
+    optimizers = optimizers or adam(model, lr)
+    history = list(
+        train(model, data.train, objective, optimizers, epochs=epochs, valid=data.valid, batch_size=128)
+    )
+    return {"objective": objective, "history": history, "optimizers": optimizers} | options
+
+
+def gaussian(**options):
+    return build(likelihood="gaussian", **options)
+
+
+def standard(batch):
+    return replace(batch, x=(x := (batch.x - 0.3) / 0.37), target=x)
+
+
+def by_hand(encoder, decoder, prior=True):
+    return models.Autoencoder(encoder, decoder, D.StandardNormal(SIZE) if prior else None)
+
+
+def parts(activation=nn.GELU, out=None):
+    encoder = nn.Sequential(nets.MLP(64, 64, 2 * SIZE, activation=activation), D.Gaussian())
+    decoder = [nets.MLP(SIZE, 64, 64, activation=activation), *([out] if out else []), nets.Reshape(*SHAPE)]
+    return encoder, nn.Sequential(*decoder, D.Bernoulli())
+
+
+# healthy
+
+
+def plain_autoencoder():
+    model, data = gaussian(posterior="deterministic"), digits()
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+def linear_autoencoder():
+    model = models.autoencoder(SHAPE, SIZE, net="linear", posterior="deterministic", likelihood="gaussian")
+    return model, digits(), trained(model, digits(), losses.reconstruction)
+
+
+def squared_error_objective():
+    model, data = gaussian(posterior="deterministic"), digits()
+    return (
+        model,
+        data,
+        trained(model, data, partial(losses.reconstruction, error=losses.squared_error), epochs=4),
+    )
+
+
+def vae():
+    model, data = build(), digits()
+    return model, data, trained(model, data, losses.elbo)
+
+
+def convolutional_vae_with_learnt_scale():
+    model = models.autoencoder(SHAPE, SIZE, hidden=(4, 8), likelihood="gaussian-learnt")
+    return model, digits(), trained(model, digits(), losses.elbo)
+
+
+def beta_vae():
+    model, data = build(), digits()
+    return model, data, trained(model, data, partial(losses.elbo, beta=2.0), epochs=12)
+
+
+def vae_with_free_bits():
+    model, data = build(), digits()
+    return model, data, trained(model, data, partial(losses.elbo, free_bits=0.5))
+
+
+def importance_weighted():
+    model, data = build(), digits()
+    return model, data, trained(model, data, losses.iwae, epochs=4)
+
+
+def conditional_vae():
+    model, data = build(conditions=10), mapped(conditioned(10))
+    return model, data, trained(model, data, losses.elbo)
+
+
+def denoiser():
+    model, data = gaussian(posterior="deterministic"), mapped(noisy(0.3))
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+def denoiser_told_the_noise():
+    model = gaussian(posterior="deterministic", conditions=1)
+    data = mapped(noisy((0.05, 0.5), known=True))
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+def sparse_autoencoder():
+    encoder = nn.Sequential(nets.MLP(64, 64, 32), nn.ReLU(), D.Deterministic())
+    model = by_hand(encoder, nn.Sequential(nets.MLP(32, 64, 64), nets.Reshape(*SHAPE), D.Gaussian(1.0)), None)
+    return model, digits(), trained(model, digits(), partial(losses.sparse, weight=0.01))
+
+
+def contractive_autoencoder():
+    model, data = gaussian(posterior="deterministic"), digits()
+    return model, data, trained(model, data, partial(losses.contractive, weight=0.01), epochs=4)
+
+
+def batch_normalised():
+    model, data = build(norm=nn.BatchNorm1d), digits()
+    return model, data, trained(model, data, losses.elbo)
+
+
+def standardised_pixels_under_a_gaussian():
+    model, data = gaussian(posterior="deterministic"), mapped(standard)
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+HEALTHY = [
+    plain_autoencoder, linear_autoencoder, squared_error_objective, vae, convolutional_vae_with_learnt_scale,
+    beta_vae, vae_with_free_bits, importance_weighted, conditional_vae, denoiser, denoiser_told_the_noise,
+    sparse_autoencoder, contractive_autoencoder, batch_normalised, standardised_pixels_under_a_gaussian,
+]  # fmt: skip
+
+
+# the clinic's patients
+
+
+def pixels_to_255():
+    def f(batch):
+        return Batch(255 * batch.x)
+
+    model, data = build(), mapped(f)
+    return model, data, trained(model, data, losses.elbo, epochs=3)
+
+
+def noise_times_zero():
+    def f(batch):
+        return replace(batch, x=batch.x + 0.0 * torch.randn_like(batch.x), target=batch.target)
+
+    model, data = gaussian(posterior="deterministic"), mapped(f)
+    return model, data, trained(model, data, losses.reconstruction, epochs=2)
+
+
+def mean_and_mean():
+    def objective(model, batch):
+        q, _, p = model(batch.x)
+        error = nn.functional.binary_cross_entropy(p.mean, batch.target, reduction="none").flatten(1).mean(1)
+        kl = losses.kl_per_dimension(q, model.prior()).mean(1)
+        return {"loss": error + kl}
+
+    model, data = build(), digits()
+    return model, data, trained(model, data, objective, epochs=4)
+
+
+def kl_only_encoder():
+    model, data = build(), digits()
+    optimizers = {"kl": adam(model.encoder, 5e-3), "nll": adam(model.decoder, 5e-3)}
+    return model, data, trained(model, data, losses.elbo, optimizers=optimizers, epochs=2)
+
+
+def label_missing_in_the_encoder():
+    model, data = build(conditions=10), mapped(conditioned(10))
+    model.encoder = nn.Sequential(nets.Channels(1), nets.Centre(), nets.MLP(64, 64, 2 * SIZE), D.Gaussian())
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def sparsity_on_weights():
+    def objective(model, batch):
+        error = losses.reconstruction(model, batch)["loss"]
+        penalty = sum(w.abs().sum() for w in model.encoder.parameters())
+        return {"loss": error + 1e-3 * penalty}
+
+    model, data = gaussian(posterior="deterministic"), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def steps_too_large():
+    model, data = by_hand(*parts(nn.ReLU)), digits()
+    return model, data, trained(model, data, losses.elbo, lr=1.0, epochs=4)
+
+
+def steps_too_small():
+    model, data = build(), digits()
+    return model, data, trained(model, data, losses.elbo, lr=1e-6)
+
+
+def dead_relus():
+    model, data = by_hand(*parts(nn.ReLU)), digits()
+    nn.init.constant_(model.decoder[0][1].bias, -10.0)
+    return model, data, trained(model, data, losses.elbo, epochs=5)
+
+
+def last_training_batch_as_validation():
+    model, data = gaussian(posterior="deterministic"), digits()
+    given = trained(model, data, losses.reconstruction)
+    *_, batch = data.train.batches(64, seed=3)
+    with torch.no_grad():
+        given["history"][-1]["valid/loss"] = losses.reconstruction(model, batch)["loss"].mean().item()
+    return model, data, given
+
+
+def collapsed():
+    model, data = gaussian(), digits()  # σ = 1: no error is worth a nat
+    return model, data, trained(model, data, losses.elbo, epochs=5)
+
+
+CLINIC = {
+    pixels_to_255: "pixels outside the likelihood's range",
+    noise_times_zero: "corruption that changes nothing",
+    mean_and_mean: "hidden β",
+    kl_only_encoder: "encoder trained on the KL alone",
+    label_missing_in_the_encoder: "condition missing in the encoder",
+    sparsity_on_weights: "penalty that sees no image",
+    steps_too_large: "learning rate too large",
+    steps_too_small: "hardly trained",
+    dead_relus: "dead units",
+    last_training_batch_as_validation: "validation scored on other images",
+    collapsed: "posterior collapse",
+}
+
+# ill in ways that the clinic does not show
+
+
+def untrained():
+    return build(), digits(), {}
+
+
+def label_missing_in_the_decoder():
+    model, data = build(conditions=10), mapped(conditioned(10))
+    first, rest = nets.Channels(SIZE), model.decoder
+    rest[0][0][1] = nn.Linear(SIZE, 64)
+    model.decoder = nn.Sequential(first, rest)
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def labels_of_other_images():
+    data = digits()
+    parts = []
+    for part in (data.train, data.valid):
+        order = np.random.default_rng(0).permutation(len(part))
+        parts.append(replace(part, labels=part.labels[order]).map(conditioned(10)))
+    model, data = build(conditions=10), datasets.Split(*parts, data.test)
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def code_times_zero():
+    class Zero(nn.Module):
+        def forward(self, z):
+            return 0 * z
+
+    model, data = build(), digits()
+    model.decoder = nn.Sequential(Zero(), model.decoder)
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def sigmoid_twice():
+    model, data = by_hand(*parts(out=nn.Sigmoid())), digits()
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def standardised_under_bernoulli():
+    model, data = build(), mapped(standard)
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def divided_by_255_twice():
+    model, data = build(), mapped(lambda b: Batch(b.x / 255))
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def one_nan_weight():
+    model, data, given = copy.deepcopy(ill(vae)[0]), *ill(vae)[1:]
+    with torch.no_grad():
+        model.encoder[1][1][1].weight[3, 5] = torch.nan
+    return model, data, given
+
+
+def nan_in_the_data():
+    def f(batch):
+        return Batch(batch.x / batch.x.std(0))
+
+    return gaussian(posterior="deterministic"), mapped(f), {}
+
+
+def the_same_image_again_and_again():
+    data = digits()
+    data = replace(data, train=data.train[np.arange(300) % 3])
+    model = gaussian(posterior="deterministic")
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+def kl_with_the_wrong_sign():
+    def objective(model, batch):
+        terms = losses.elbo(model, batch)
+        return {"loss": terms["nll"] - 0.1 * terms["kl"]}
+
+    model, data = build(), digits()
+    return model, data, trained(model, data, objective, epochs=3)
+
+
+def no_kl():
+    model, data = build(), digits()
+    return model, data, trained(model, data, losses.reconstruction, epochs=2)
+
+
+def detached_code():
+    def objective(model, batch):
+        q = model.encode(batch.x)
+        return {"loss": losses.nll(model.decode(q.sample()), batch.target)}
+
+    model, data = build(), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def detached_code_beside_a_kl():
+    def objective(model, batch):
+        q = model.encode(batch.x)
+        kl = losses.kl_term(q, model.prior(), q.mean)
+        return {"loss": losses.nll(model.decode(q.sample()), batch.target) + kl}
+
+    model, data = build(), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def only_the_decoder_in_the_optimizer():
+    model, data = build(), digits()
+    return model, data, trained(model, data, losses.elbo, optimizers=adam(model.decoder, 5e-3), epochs=2)
+
+
+def learning_rate_zero():
+    model, data = build(), digits()
+    return model, data, trained(model, data, losses.elbo, optimizers=adam(model, 0.0), epochs=2)
+
+
+def weight_decay_ten():
+    model, data = gaussian(posterior="deterministic"), digits()
+    optimizer = adam(model, 5e-3, weight_decay=10.0)
+    return model, data, trained(model, data, losses.reconstruction, optimizers=optimizer)
+
+
+def stale_batch_statistics():
+    model, data = build(norm=nn.BatchNorm1d), digits()
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm1d):
+            m.momentum = 1e-4
+    return model, data, trained(model, data, losses.elbo, epochs=5)
+
+
+def batch_statistics_in_evaluation():
+    model, data = build(norm=partial(nn.BatchNorm1d, track_running_stats=False)), digits()
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def skip_connection():
+    class Skipping(models.Autoencoder):
+        def encode(self, x, c=None):
+            self.kept = x
+            return super().encode(x, c)
+
+        def decode(self, z, c=None):
+            p = super().decode(z, c)
+            return D.Bernoulli()(p.base_dist.logits + self.kept)
+
+    plain = build()
+    model, data = Skipping(plain.encoder, plain.decoder, plain.prior), digits()
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def ten_sigmoid_layers():
+    encoder = nn.Sequential(nets.MLP(64, *[32] * 10, SIZE, activation=nn.Sigmoid), D.Deterministic())
+    model = by_hand(encoder, gaussian().decoder, None)
+    return model, digits(), trained(model, digits(), losses.reconstruction)
+
+
+def few_images_large_net():
+    model = gaussian(posterior="deterministic", hidden=(256, 256))
+    data = replace(digits(), train=digits().train[:40])
+    return model, data, trained(model, data, losses.reconstruction, epochs=60)
+
+
+def validation_is_training():
+    data = replace(digits(), valid=digits().train[100:300])
+    model = gaussian(posterior="deterministic")
+    return model, data, trained(model, data, losses.reconstruction, epochs=2)
+
+
+def validation_without_the_standardisation():
+    data = mapped(standard)
+    data = replace(data, valid=digits().valid)
+    model = gaussian(posterior="deterministic")
+    return model, data, trained(model, data, losses.reconstruction, epochs=2)
+
+
+def hidden_beta_of_sum_and_mean():
+    def objective(model, batch):
+        terms = losses.elbo(model, batch, error=losses.squared_error)
+        return {"loss": terms["nll"] / 64 + terms["kl"]}
+
+    model, data = gaussian(), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def frozen_encoder():
+    model, data = build(), digits()
+    model.encoder.requires_grad_(False)
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def targets_of_other_images():
+    def f(batch):
+        return replace(noisy(0.2)(batch), target=batch.target.roll(1, 0))
+
+    model, data = gaussian(posterior="deterministic"), mapped(f)
+    return model, data, trained(model, data, losses.reconstruction, epochs=2)
+
+
+def a_condition_that_is_always_the_same():
+    model, data = build(conditions=10), mapped(lambda b: replace(b, c=torch.ones(len(b), 10)))
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def weights_of_zero():
+    model, data = gaussian(posterior="deterministic"), digits()
+    for w in model.parameters():
+        nn.init.zeros_(w)
+    return model, data, trained(model, data, losses.reconstruction, epochs=2)
+
+
+def relu_before_the_posterior():
+    model, data = build(), digits()
+    model.encoder = nn.Sequential(nets.MLP(64, 64, 2 * SIZE), nn.ReLU(), D.Gaussian())
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def relu_before_pixels_of_both_signs():
+    encoder, _ = parts()
+    decoder = nn.Sequential(nets.MLP(SIZE, 64, 64), nn.ReLU(), nets.Reshape(*SHAPE), D.Gaussian(0.1))
+    model, data = by_hand(encoder, decoder), mapped(lambda b: Batch(2 * b.x - 1))
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def means_over_the_batch_as_well():
+    def objective(model, batch):
+        terms = losses.elbo(model, batch)
+        return {"loss": (terms["nll"].mean() / 64 + terms["kl"].mean()).expand(len(batch))}
+
+    model, data = build(), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def kl_with_sigma_for_its_logarithm():
+    def objective(model, batch):
+        q, _, p = model(batch.x)
+        log_var = q.base_dist.scale  # it is not
+        kl = -0.5 * (1 + log_var - q.mean.square() - log_var.exp()).sum(1)
+        nll = losses.nll(p, batch.target)
+        return {"loss": nll + kl, "nll": nll, "kl": kl}
+
+    model, data = build(), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def all_of_an_image_averaged_away():
+    encoder = nn.Sequential(nn.AdaptiveAvgPool2d(1), nets.MLP(1, 64, SIZE), D.Deterministic())
+    model, data = by_hand(encoder, gaussian().decoder, None), digits()
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+OTHERS = {
+    untrained: "hardly trained",
+    label_missing_in_the_decoder: "condition missing in the decoder",
+    labels_of_other_images: "condition unrelated to the images",
+    code_times_zero: "code does not reach the decoder",
+    sigmoid_twice: "outputs cannot reach the pixels",
+    standardised_under_bernoulli: "pixels outside the likelihood's range",
+    divided_by_255_twice: "pixels outside the likelihood's range",
+    one_nan_weight: "NaN in the weights",
+    nan_in_the_data: "NaN in the data",
+    the_same_image_again_and_again: "images all alike",
+    kl_with_the_wrong_sign: "KL with the wrong sign",
+    no_kl: "no KL in the loss",
+    detached_code: "parameters without gradient",
+    detached_code_beside_a_kl: "encoder trained on the KL alone",
+    only_the_decoder_in_the_optimizer: "parameters without an optimizer",
+    learning_rate_zero: "hardly trained",
+    weight_decay_ten: "weight decay too strong",
+    stale_batch_statistics: "stale batch statistics",
+    batch_statistics_in_evaluation: "neighbours change the result",
+    skip_connection: "decoder sees more than the code",
+    ten_sigmoid_layers: "vanishing gradient",
+    few_images_large_net: "overfitting",
+    validation_is_training: "validation images among the training images",
+    validation_without_the_standardisation: "validation prepared differently",
+    hidden_beta_of_sum_and_mean: "hidden β",
+    frozen_encoder: "parameters without gradient",
+    targets_of_other_images: "inputs and targets of different images",
+    a_condition_that_is_always_the_same: "condition unrelated to the images",
+    weights_of_zero: "units all alike",
+    relu_before_the_posterior: "posterior cannot become a code",
+    relu_before_pixels_of_both_signs: "outputs cannot reach the pixels",
+    means_over_the_batch_as_well: "hidden β",
+    kl_with_sigma_for_its_logarithm: "KL miscalculated",
+    all_of_an_image_averaged_away: "the same picture for every image",
+}
+
+
+@cache
+def ill(patient):
+    torch.manual_seed(0)
+    return patient()
+
+
+@pytest.mark.parametrize("patient", HEALTHY, ids=lambda f: f.__name__)
+def test_nothing_is_found_in_a_healthy_model(patient):
+    model, data, given = ill(patient)
+    report = diagnose(model, data, **given)
+    assert report.names == [], report
+    assert diagnose(model, data.train).names == []
+
+
+@pytest.mark.parametrize(
+    "patient, cause", [*CLINIC.items(), *OTHERS.items()], ids=lambda v: getattr(v, "__name__", "")
+)
+def test_the_right_cause_is_named_first(patient, cause):
+    model, data, given = ill(patient)
+    report = diagnose(model, data, **given)
+    assert report.names[:1] == [cause], report
+
+
+def test_measures_are_those_of_the_metrics():
+    model, data, given = ill(vae)
+    few = data.train[:256]  # no more are looked at
+    measures = diagnose(model, few, **given).measures
+    assert measures["variance explained"] == pytest.approx(metrics.fraction_of_variance(model, few), rel=1e-4)
+    assert measures["KL (nats)"] == pytest.approx(metrics.kl_per_dimension(model, few).sum().item(), rel=1e-4)
+    assert measures["active units"] == metrics.active_units(model, few).sum()
+    spread = latent.encode(model, few).std(0).mean().item()
+    assert measures["spread of codes"] == pytest.approx(spread, rel=1e-4)
+
+
+@pytest.mark.parametrize("error, kl, constant", [(1.0, 1.0, 0.0), (0.01, 0.5, 0.0), (3.0, -2.0, 0.1)])
+@pytest.mark.parametrize("scalar", [False, True])
+def test_the_weights_of_a_loss_are_found(error, kl, constant, scalar):
+    def objective(model, batch):
+        terms = losses.elbo(model, batch)
+        loss = error * terms["nll"] + kl * terms["kl"]
+        loss = loss + constant * sum(w.abs().sum() for w in model.parameters())
+        return {"loss": loss.mean().expand(len(batch)) if scalar else loss}
+
+    torch.manual_seed(0)
+    model, other = build(), build()
+    w = loss_weights(objective, model, other, digits().train[:256].batch())
+    assert (w.error, w.kl) == pytest.approx((error, kl), rel=0.01)
+    assert (w.constant is not None) == (constant > 0)
+
+
+@pytest.mark.parametrize("beta", [0.01, 50.0])
+def test_the_effective_beta_is_in_the_evidence(beta):
+    report = diagnose(build(), digits(), partial(losses.elbo, beta=beta))
+    assert report.names[0] == "hidden β" and f"a β of {beta:g}" in report.causes[0].evidence
+
+
+def test_a_diagnosis_leaves_everything_as_it_was():
+    model, data, given = ill(batch_normalised)
+    model.train()
+    before = {name: v.clone() for name, v in model.state_dict().items()}
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = diagnose(model, data, **given)
+    assert torch.rand(3).equal(expected)
+    assert model.training and all(v.equal(before[name]) for name, v in model.state_dict().items())
+    assert repr(diagnose(model, data, **given)) == repr(first)
+
+
+def test_a_report_shows_every_cause_with_evidence_and_cure():
+    model, data, given = ill(mean_and_mean)
+    report = diagnose(model, data, **given)
+    for shown in (repr(report), report._repr_html_()):
+        assert "hidden β" in shown and "posterior collapse" in shown and "sum both terms" in shown
+        assert "a β of 10.67" in shown and "variance explained" in shown
+    assert repr(diagnose(*ill(vae)[:2])).startswith("nothing found\n")
+
+
+def test_what_is_no_patient_is_refused():
+    with pytest.raises(TypeError, match=r"takes an Autoencoder.*Linear"):
+        diagnose(nn.Linear(2, 2), digits())
+    with pytest.raises(TypeError, match=r"takes Images or a Split; got Tensor"):
+        diagnose(build(), torch.zeros(5, 1, 8, 8))
+    with pytest.raises(ValueError, match=r"two images at least.*got 1"):
+        diagnose(build(), digits().train[:1])
+
+
+@pytest.mark.parametrize("n", [2, 9])
+def test_few_images_are_enough_to_look_at(n):
+    for patient in (vae, conditional_vae, denoiser):
+        model, data, given = ill(patient)
+        diagnose(model, data.train[:n], given["objective"], valid=data.valid[:n], history=given["history"])
+
+
+def test_a_learning_rate_that_a_schedule_brought_to_its_end_is_not_zero():
+    model, data, _ = ill(vae)
+    optimizer = adam(model, 1e-2)
+    optimizer.param_groups[0] |= {"initial_lr": 1e-2, "lr": 1e-9}
+    assert diagnose(model, data, losses.elbo, optimizers=optimizer).names == []
