@@ -20,7 +20,7 @@ pytestmark = [
 ]
 SETUP = """\
 import torch
-from aelib import datasets, denoising, explorers, latent, models
+from aelib import datasets, denoising, explorers, latent, models, retrieval
 
 faces = datasets.load("drawn-faces", n=60).test
 photos = faces.batch().x
@@ -76,6 +76,9 @@ def broken(strength):
 
 kinds = {"noise": datasets.noisy, "hole": datasets.occluded, "broken": broken}
 explorers.denoising({"untrained": denoising.restorer(faces.shape[0])}, faces, kinds)""",
+    "search": """\
+directions = {"one": torch.tensor([9.0, -9.0, 9.0, -9.0]), "broken": torch.ones(3)}
+explorers.search(retrieval.Index(z), z, faces, directions)""",
 }
 
 
@@ -247,6 +250,12 @@ HANDS = {
         lambda c: c.slide(1, "ArrowLeft", 8),
         lambda c: c.choose("broken"),
         lambda c: c.choose("noise"),
+    ),
+    "search": (
+        lambda c: c.slide(1, "ArrowRight", 8),
+        lambda c: c.push("reset"),
+        lambda c: c.choose("broken"),
+        lambda c: (c.choose("one"), c.push("reset")),
     ),
 }
 CHANGES = {"reconstructions": 2}  # image 1 is the input, which is shown only where it is not the photo
