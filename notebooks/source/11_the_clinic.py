@@ -418,7 +418,7 @@ for name, images in pictures.items():
 plots.show({name: images[:10] for name, images in pictures.items()})
 
 # %% [markdown]
-# Without its signs a direction points elsewhere: the pictures change, and what changes is not the smile.
+# Without its signs a direction points elsewhere: the pictures change as much, and smile far less often.
 #
 # ## 12 · Test edges in the graph
 #
