@@ -103,7 +103,8 @@ diagnose(broken, faces, mean_and_mean, history=history)
 
 # %%
 repaired = mlp(faces, 32, likelihood="gaussian-learnt")
-history = train(repaired, faces, losses.elbo)
+settings = course.pick(full={}, quick={"epochs": 12, "lr": 1e-3})
+history = train(repaired, faces, losses.elbo, **settings)
 print("causes:", diagnose(repaired, faces, losses.elbo, history=history).names)
 look(faces, broken=broken, repaired=repaired)
 

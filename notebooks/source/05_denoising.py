@@ -1,0 +1,440 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,source//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Denoising
+#
+# **Can it restore what it never saw clean?**
+#
+# *You need* notebook 01, and LFW and Fashion-MNIST (without them the page runs on drawn faces and small
+# digits).
+# *It takes* about twenty minutes on one core, most of it training.
+# *You will be able to* train a denoiser that beats the classical ones, say why a bottleneck loses to a filter
+# where there is little noise, repair holes, learn without any clean picture, and read a density's slope off
+# a denoiser.
+
+# %% tags=["nbval-ignore-output"]
+from dataclasses import replace
+from functools import partial
+
+from aelib import check, course, denoising, explorers, fit, losses, metrics, models, nets, plots
+from aelib.datasets import flipped, masked, noisy, occluded, salt_and_pepper
+from aelib.training import adam, cosine
+
+import torch
+from skimage.restoration import inpaint_biharmonic
+
+faces = course.data("lfw", otherwise="drawn-faces", quick=240)
+clothes = course.data("fashion-mnist", otherwise="digits", quick=1000)
+
+# %% [markdown]
+# ## Predict
+#
+# A picture with noise goes in, the clean one is the target. Three networks: a multilayer one and a
+# convolutional one, both through a code of 64 numbers, and one without a bottleneck. Which is best where the
+# noise is strong? And where you hardly see it? Does any of them beat a median filter *everywhere*?
+#
+# ## 1 · Noise is data
+#
+# x̃ = x + σ ε, with ε from N(0, 1), cut to [0, 1]. It changes what the encoder *sees*; what the
+# reconstruction is compared with stays clean. So it is a function of a batch, and enters by `map`, anew
+# every epoch.
+
+
+# %%
+def by_hand(batch, sigma=0.3):
+    return replace(batch, x=(batch.x + sigma * torch.randn_like(batch.x)).clamp(0, 1))
+
+
+results = []
+for corruption in (by_hand, noisy(0.3)):
+    torch.manual_seed(0)
+    results.append(clothes.test[:8].map(corruption).batch())
+print("by hand = the library's:", torch.allclose(results[0].x, results[1].x))
+print("the target is still clean:", torch.equal(results[0].target, clothes.test[:8].batch().x))
+
+# %% [markdown]
+# More that can happen to a picture, on one face:
+
+# %%
+scratches = torch.zeros(faces.shape[1:], dtype=torch.bool)
+for row in range(0, faces.shape[1], 8):
+    scratches[row : row + 2] = True
+damage = {
+    "noise": noisy(0.2), "salt, pepper": salt_and_pepper(0.2), "hole": occluded(0.2),
+    "noisy hole": occluded(0.2, fill=None), "known hole": masked(scratches),
+}  # fmt: skip
+torch.manual_seed(2)
+photo = faces.test[3:4]
+seen = [photo.map(f).batch().x[:, : faces.shape[0]] for f in damage.values()]
+plots.show(torch.cat([photo.batch().x, *seen]), titles=["photo", *damage])
+
+# %% [markdown]
+# ### The fault that wins a table
+#
+# Somewhere in public code the noise is multiplied by zero. Nothing crashes. Below, a network that was *not
+# trained at all*, and that returns what it sees, is scored on such "noisy" images, and on really noisy ones.
+
+
+# %%
+def broken(batch):
+    return replace(batch, x=batch.x + 0 * torch.randn_like(batch.x))
+
+
+lazy = denoising.restorer(clothes.shape[0])
+for name, corruption in {"noise times zero": broken, "noise": noisy(0.3)}.items():
+    batch = clothes.test[:100].map(corruption).batch()
+    error = metrics.mse(lazy.reconstruct(batch.x), batch.target).mean()
+    print(
+        f"{name:16s}  x equals the target: {torch.equal(batch.x, batch.target)!s:5s}  error 0: {error == 0}"
+    )
+
+# %% [markdown]
+# The cure is one line before training: compare x with the target. An error too good to be true before the
+# first step is the other sign.
+#
+# ## 2 · Three denoisers
+#
+# All three see the same images with the same noise: each image its own σ, uniform from 0.05 to 0.5, which
+# nobody tells them: they are *blind*. The third is `denoising.restorer`: z = x + f(x), where f is a U-Net at
+# full resolution that starts at zero, and the decoder shows z as it is. Its code is as large as the picture.
+
+# %%
+clothes_train = clothes.train.map(noisy((0.05, 0.5)))
+torch.manual_seed(0)
+trained = {
+    "multilayer": models.autoencoder(clothes.shape, 64, net="mlp", posterior="deterministic"),
+    "convolutional": models.autoencoder(clothes.shape, 64, posterior="deterministic"),
+    "restorer": denoising.restorer(clothes.shape[0], widths=(64, 64)),
+}
+for name, model in trained.items():
+    few = {"epochs": 2, "batch_size": 8} if name == "restorer" else {"epochs": 3, "batch_size": 64}
+    fit(model, clothes_train, losses.reconstruction, adam(model, 2e-3), schedule={"lr": cosine()}, **few)
+
+# %% [markdown]
+# Against them: the median of a window, and *non-local means*, which averages pixels with similar
+# surroundings, and is told σ. Their settings are chosen at each level, on validation images. All methods get
+# the same noisy test images.
+
+# %%
+levels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5]
+n = course.pick(full=200, quick=20)  # from 40 on: the first 40 were looked at when settings were tried
+
+
+def classical(split):
+    few = split.valid[: course.pick(full=50, quick=4)]
+    medians = {str(side): denoising.median(side) for side in (3, 5, 7, 9)}
+    means = {str(h): denoising.non_local_means(h) for h in (0.3, 0.4, 0.6, 0.8)}
+    return {
+        "median": denoising.chosen(medians, few, levels),
+        "non-local means": denoising.chosen(means, few, levels),
+    }
+
+
+ours = {name: denoising.by(model) for name, model in trained.items()}
+table = denoising.compare({**classical(clothes), **ours}, clothes.test[40 : 40 + n], levels)
+
+
+# %%
+def draw(table):
+    figure, panels = plots.axes(1, 2, (4.4, 3.2))
+    for ax, quality in zip(panels[0], ("psnr", "ssim"), strict=True):
+        for name, rows in table.groupby(level="method", sort=False):
+            style = "--" if name in ("noisy input", "median", "non-local means") else "-"
+            ax.errorbar(levels, rows[quality], rows[f"{quality}_error"], ls=style, marker=".", label=name)
+        ax.set(xlabel="σ", ylabel={"psnr": "PSNR, dB", "ssim": "SSIM"}[quality])
+    panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+draw(table)
+
+# %% [markdown]
+# Bars are standard errors. Follow the two networks with a code of 64 from right to left: with less and less
+# noise they hardly get better, and at the left end even the *untouched* input is ahead. What they lose, they
+# lose in the bottleneck, and it was lost before any noise came. A bottleneck is a strong guess about what
+# pictures look like: worth having when the noise hides nearly everything, a burden when it hides nothing.
+
+# %% tags=["nbval-ignore-output"]
+print("PSNR in dB")
+print(table["psnr"].unstack("sigma").loc[["noisy input", *classical(clothes), *ours]].round(2).to_string())
+
+# %% [markdown]
+# ## 3 · Faces
+#
+# The same restorer, in colour, at 64×64.
+
+# %%
+torch.manual_seed(0)
+restorer = denoising.restorer(faces.shape[0])
+history = fit(
+    restorer, faces.train.map(flipped).map(noisy((0.05, 0.5))), losses.reconstruction, adam(restorer, 2e-3),
+    epochs=course.pick(full=4, quick=1), batch_size=4, schedule={"lr": cosine()},
+)  # fmt: skip
+methods = {**classical(faces), "restorer": denoising.by(restorer)}
+face_table = denoising.compare(methods, faces.test[40 : 40 + n], levels)
+
+# %% tags=["figure-denoising"]
+draw(face_table)
+
+# %% tags=["nbval-ignore-output"]
+for name, rows in (("clothes", table), ("faces", face_table)):
+    for quality in ("psnr", "ssim"):
+        each = rows[quality].unstack("method")
+        lead = each["restorer"] - each[["noisy input", "median", "non-local means"]].max(axis=1)
+        text = "   ".join(f"{sigma}: {v:+.3f}" for sigma, v in lead.items())
+        print(f"{name:8s}{quality}, restorer minus the best other at σ = {text}")
+
+# %% [markdown]
+# A positive number: the restorer, which is blind, is ahead of the input, of the median and of non-local
+# means, which is told σ. Look at how the lead grows with the noise: the more is hidden, the more it is worth
+# to know what faces look like.
+
+# %% tags=["figure-restored"]
+shown = (0.1, 0.3, 0.5)
+columns = []
+for sigma in shown:
+    torch.manual_seed(0)
+    x = faces.test[7:9].map(noisy(sigma)).batch().x
+    columns.append([x, *(method(x, sigma) for method in methods.values())])
+rows = {name: torch.cat([c[k] for c in columns]) for k, name in enumerate(["noisy input", *methods])}
+rows["truth"] = faces.test[[7, 8] * len(shown)].batch().x
+plots.show(rows, titles=[f"σ = {s}" for s in shown for _ in range(2)], width=7)
+
+# %% [markdown]
+# ### Explore
+#
+# Move the strength, draw the noise anew. Then change the corruption: what does a denoiser do with damage that
+# it has never seen? Below, the same as a still picture.
+
+# %%
+explorers.denoising({"restorer": restorer}, faces.test[:60])
+
+# %%
+cases = {f"σ = {s}": noisy(s) for s in (0.05, 0.2, 0.5)}
+cases |= {"salt, pepper": salt_and_pepper(0.1), "hole": occluded(0.1)}
+plots.show(explorers.restored_strip(restorer, faces.test[5:6], cases), titles=list(cases))
+
+# %% [markdown]
+# ## 4 · It knows the damage it was shown
+#
+# Two more restorers of clothes, on fewer images: one sees Gaussian noise, the other salt and pepper. Each is
+# tried on both, beside the median filter.
+
+# %%
+short = clothes.train[: course.pick(full=15000, quick=300)]
+settings = {"epochs": 1, "batch_size": 8, "schedule": {"lr": cosine()}}
+
+
+def restorer_for(data, objective=losses.reconstruction, told=0):
+    torch.manual_seed(0)
+    channels = clothes.shape[0]
+    model = denoising.restorer(channels, seen=channels + told, widths=(64, 64))
+    fit(model, data, objective, adam(model, 2e-3), **settings)
+    return model
+
+
+blind = restorer_for(short.map(noisy((0.05, 0.5))))
+salty = restorer_for(short.map(salt_and_pepper((0.05, 0.5))))
+
+# %% tags=["nbval-ignore-output"]
+trials = {"trained on noise": denoising.by(blind), "trained on salt": denoising.by(salty)}
+trials["median 3×3"] = denoising.median(3)
+for damage, corruption in {"noise 0.2": noisy(0.2), "salt, pepper 0.2": salt_and_pepper(0.2)}.items():
+    with models.seeded(0):
+        batch = clothes.test[40 : 40 + n].map(corruption).batch()
+    each = {name: metrics.psnr(f(batch.x, 0.2), batch.target).mean() for name, f in trials.items()}
+    print(f"{damage:18s}", "   ".join(f"{name} {v:.1f} dB" for name, v in each.items()))
+
+# %% [markdown]
+# ## 5 · Blind, or told?
+#
+# A known level is a condition, so `noisy(…, known=True)` puts it into c, and the network sees one more
+# constant channel. The same training otherwise. How many dB is it worth to be told σ?
+
+# %%
+told = restorer_for(short.map(noisy((0.05, 0.5), known=True)), told=1)
+ask = denoising.by(told, known=True)
+pair = {"blind": denoising.by(blind), "told": ask, "told 0.3 always": lambda x, sigma: ask(x, 0.3)}
+levels_told = denoising.compare(pair, clothes.test[40 : 40 + n], levels)["psnr"].unstack("method")
+
+# %% tags=["nbval-ignore-output"]
+levels_told["gain"] = levels_told["told"] - levels_told["blind"]
+print(levels_told[["blind", "told", "gain", "told 0.3 always"]].round(2).to_string())
+
+# %% [markdown]
+# A small gain says that the blind network reads σ off the picture: a few hundred pixels are plenty to
+# estimate one number. The last column says what it costs a network to believe what is not so.
+#
+# ## 6 · Holes
+#
+# Where a hole is cannot be a condition, which is one number for the whole picture: it is one more channel of
+# x. Trained on rectangles at random places (`occluded(…, known=True)`), tried on a bar across the middle and
+# on scratches. What lies outside a *known* hole need not be guessed: it is put back.
+
+# %%
+torch.manual_seed(0)
+filler = denoising.restorer(clothes.shape[0], seen=clothes.shape[0] + 1)
+holes = short.map(occluded((0.05, 0.25), known=True))
+history = fit(filler, holes, losses.reconstruction, adam(filler, 2e-3), **settings)
+
+# %%
+high, wide = clothes.shape[1:]
+bar, scratches = torch.zeros(2, high, wide, dtype=torch.bool)
+bar[high // 4 : high // 2, wide // 4 : 3 * wide // 4] = True
+scratches[::8] = scratches[1::8] = True
+filled = {}
+for name, hole in {"bar": bar, "scratches": scratches}.items():
+    batch = clothes.test[40 : 40 + n].map(masked(hole)).batch()
+    seen, guess = batch.x[:, :-1], denoising.restore(filler, batch)
+    smooth = [inpaint_biharmonic(x, hole.numpy(), channel_axis=0) for x in seen.double().numpy()]
+    smooth = torch.stack([torch.from_numpy(x).float() for x in smooth]).clamp(0, 1)
+    rows = {"input": seen, "biharmonic": smooth, "restorer": torch.where(hole, guess, seen)}
+    filled[name] = rows | {"truth": batch.target}
+
+# %%
+both = {row: torch.cat([filled[name][row][:6] for name in filled]) for row in filled["bar"]}
+plots.show(both, titles=[name for name in filled for _ in range(6)], width=7)
+
+# %% tags=["nbval-ignore-output"]
+for (name, rows), hole in zip(filled.items(), (bar, scratches), strict=True):
+    truth = rows["truth"][..., hole]
+    inside = {
+        method: -10 * metrics.mse(x[..., hole], truth).mean().log10()
+        for method, x in rows.items()
+        if method != "truth"
+    }
+    print(f"in the {name:9s}", "   ".join(f"{method} {v:.1f} dB" for method, v in inside.items()))
+
+# %% [markdown]
+# *Biharmonic* filling continues the picture as smoothly as it can. Look at which hole is whose. Where the
+# hole is thin, smoothness is nearly all there is to know, and the network was never shown such a hole. Where
+# it is broad, nothing beside it says what was there, and the network fills in what clothes are like: likely,
+# and perhaps wrong.
+#
+# ## 7 · What nobody saw clean
+#
+# Now take the clean pictures away altogether. Input *and* target are noisy, with noise drawn separately. The
+# squared error is smallest at the mean of the target given the input, E[x + ε′ | x̃] = E[x | x̃], because ε′
+# has mean 0 and knows nothing of x̃. (The target's noise is not cut to [0, 1]: cut noise has another mean.)
+
+
+# %%
+def noisy_target(batch):
+    return replace(batch, target=batch.target + 0.3 * torch.randn_like(batch.target))
+
+
+pairs = {"clean targets": short.map(noisy(0.3)), "noisy targets": short.map(noisy(0.3)).map(noisy_target)}
+objective = partial(losses.reconstruction, error=losses.squared_error)
+never = {name: denoising.by(restorer_for(data, objective)) for name, data in pairs.items()}
+results = denoising.compare(never, clothes.test[40 : 40 + n], [0.3])
+
+# %% tags=["nbval-ignore-output"]
+print(results[["psnr", "psnr_error", "ssim", "ssim_error"]].round(3).to_string())
+
+# %% [markdown]
+# So the answer to this page's question is yes: what the noise of many pictures does not agree on, averages
+# out, and no clean picture is needed; compare the last two rows. (Lehtinen et al., *Noise2Noise*, 2018.)
+#
+# ## 8 · What a denoiser knows: the score
+#
+# Blur a density p with noise, p_σ = p ∗ N(0, σ²). Its *score* ∇ log p_σ(x) points uphill, to where the data
+# are. The best denoiser r(x) = E[clean | x] is all one needs for it (Tweedie's formula):
+#
+# ∇ log p_σ(x) = (r(x) − x) / σ²
+#
+# On points in a plane, where p_σ is a mixture of Gaussians, the exact score is known. Here, a spiral.
+
+# %%
+torch.manual_seed(0)
+angle = 3 * torch.pi * torch.rand(1000).sqrt()
+points = torch.stack([angle * angle.cos(), angle * angle.sin()], 1) / 6
+sigma, r = 0.2, nets.MLP(2, 128, 128, 2)
+optimizer = adam(r, 2e-3)
+for _ in range(course.pick(full=2500, quick=300)):
+    x = points + sigma * torch.randn_like(points)
+    error = (r(x) - points).square().sum(1).mean()
+    optimizer.zero_grad()
+    error.backward()
+    optimizer.step()
+
+
+# %%
+@torch.no_grad()
+def learnt(x):
+    return (r(x) - x) / sigma**2
+
+
+side = torch.linspace(-1.75, 1.75, 18)
+grid = torch.cartesian_prod(side, side)
+figure, panels = plots.axes(1, 2, (4, 4))
+exact = denoising.score(points, grid, sigma)
+for ax, (name, arrows) in zip(panels[0], {"exact": exact, "learnt": learnt(grid)}.items(), strict=True):
+    ax.plot(*points.T, ".", markersize=2, color="C1")
+    ax.quiver(*grid.T, *arrows.T, color="C0", scale=400, width=0.004)
+    ax.set(title=f"{name} score", xticks=[], yticks=[], aspect="equal")
+figure
+
+# %% tags=["nbval-ignore-output"]
+torch.manual_seed(1)
+for name, x in {
+    "where it was trained": points + sigma * torch.randn_like(points),
+    "on the grid": grid,
+}.items():
+    truth = denoising.score(points, x, sigma)
+    agree = torch.nn.functional.cosine_similarity(learnt(x), truth)
+    print(f"cosine similarity {name}: mean {agree.mean():.3f}, median {agree.median():.3f}")
+
+# %% [markdown]
+# Look for the places where the two differ: in the middle between two arms, where the score is nearly zero and
+# its direction hangs by a thread, and far out, where the network never was and guesses. Going uphill, a
+# little at a time, leads from near and far to the data. Add noise at each step, less and less of it, and this
+# is how *diffusion models* draw pictures.
+#
+# ## Your turn
+#
+# The score, from noisy x (B, D), its denoised r (B, D) and σ.
+
+
+# %%
+def score(x, r, sigma): ...
+
+
+check.score(score)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def score(x, r, sigma):
+#     return (r - x) / sigma**2
+# ```
+# </details>
+#
+# Then try:
+#
+# * Train the restorer of faces on `noisy(…)` *and* `salt_and_pepper(…)`, one `map` after the other. What does
+#   it lose on noise alone?
+# * Cut the target's noise in section 7 to [0, 1] too. Where do black pixels end up, and why?
+# * Train the filler on scratches as well as on rectangles. Does it catch up with biharmonic filling?
+# * Give a convolutional denoiser a code of 256. How far to the left does it stay ahead of the input?
+#
+# ## Take away
+#
+# * Corruption is data: it changes x and never the target, and one compares the two before training.
+# * Without a bottleneck, only the corruption keeps a network from copying; with one, it also loses what
+#   little noise would have left.
+# * A denoiser learns the mean of what may have been there: from noisy targets as well, and it is the slope of
+#   the density.
+#
+# Next: **06, image retrieval.**
