@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from . import distributions as D
 from . import nets
+from .datasets.graph import Graph
 from .errors import unknown
 
 
@@ -53,14 +54,19 @@ class Autoencoder(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module | None = None) -> None:
         super().__init__()
         self.encoder, self.decoder, self.prior = encoder, decoder, prior
+        self.recipe: dict[str, Any] | None = None  # what `autoencoder` was called with, to make it again
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        """q(z|x, c) of images (B, C, H, W) in [0, 1]."""
+    def encode(self, x: Tensor | Graph, c: Tensor | None = None) -> Distribution:
+        """q(z|x, c) of images (B, C, H, W) in [0, 1], or q(z|x) of the nodes of a `Graph`."""
+        if isinstance(x, Graph):
+            if c is not None:
+                raise TypeError("a graph takes no condition: give its nodes more features instead")
+            return self.encoder(x)
         if not isinstance(x, Tensor):
             raise TypeError(f"encode takes a tensor of images, as data[:8].batch().x; got {type(x).__name__}")
         if x.ndim != 4:
@@ -81,14 +87,14 @@ class Autoencoder(nn.Module):
             e.add_note(_given("decoder", z, c))
             raise
 
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Output:
+    def forward(self, x: Tensor | Graph, c: Tensor | None = None) -> Output:
         """Encode, draw one code an image, decode it."""
         q = self.encode(x, c)
         z = q.rsample()
         return Output(q, z, self.decode(z, c))
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+    def reconstruct(self, x: Tensor | Graph, c: Tensor | None = None) -> Tensor:
         """(B, C, H, W) the mean of p at the mean of q: for looking, without gradient."""
         return self.decode(self.encode(x, c).mean, c).mean
 
@@ -241,7 +247,12 @@ def autoencoder(
         nn.init.constant_(cast(Tensor, last.bias)[: len(cast(Tensor, last.bias)) // params], 0.5)
     prior = None if posterior == "deterministic" else D.StandardNormal(*code)
     encoder = nn.Sequential(nets.Centre(), encoder, q_head)
-    return Autoencoder(encoder, nn.Sequential(decoder, p_head), prior)
+    model = Autoencoder(encoder, nn.Sequential(decoder, p_head), prior)
+    model.recipe = {
+        "shape": list(shape), "latent": latent, "net": net, "posterior": posterior, "likelihood": likelihood,
+        "conditions": conditions, "hidden": list(hidden or ()) or None, "norm": norm and norm.__name__,
+    }  # fmt: skip
+    return model
 
 
 def classifier(

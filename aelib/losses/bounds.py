@@ -1,8 +1,4 @@
-"""Objectives: functions of (model, batch) that return named terms, one number per example, in nats.
-
-One rule of reduction holds everywhere: sum over an example, mean over the batch (`train` takes the
-mean). With it β = 1 is the evidence lower bound.
-"""
+"""Objectives that bound or equal a likelihood: reconstruction, ELBO, importance-weighted, prediction."""
 
 from __future__ import annotations
 
@@ -13,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, kl_divergence
 
-from .datasets import Batch
-from .distributions import Delta, Quantized
-from .models import Autoencoder
+from ..datasets import Batch
+from ..distributions import Delta, Quantized
+from ..models import Autoencoder
 
 Terms = dict[str, Tensor]
 Objective = Callable[..., Terms]
 Error = Callable[[Distribution, Tensor], Tensor]
-Penalty = Callable[[Tensor], Tensor]
-EXACT = 16  # up to so many numbers in a code, its Jacobian is computed row by row
 
 
 def nll(p: Distribution, target: Tensor) -> Tensor:
@@ -59,6 +53,9 @@ def elbo(
 
     Returns:
         {"loss", "nll", "kl"}, each (B,), where loss = nll + beta · kl.
+
+    For a VQ-VAE with a prior over its codes (`priors.Autoregressive`) q is one code with probability 1, so
+    the KL is −log P(z), and the bound as true as a VAE's.
 
     Raises:
         TypeError: the posterior is a point, whose KL is infinite, or there is no prior.
@@ -132,12 +129,18 @@ def _log_weights(model: Autoencoder, batch: Batch, q: Distribution, prior: Distr
 
 def _prior(model: Autoencoder, batch: Batch, q: Distribution) -> Distribution:
     """p(z|c), or the reason why there is no bound."""
-    if model.prior is None or isinstance(q, Delta):
+    if model.prior is None or (isinstance(q, Delta) and not isinstance(q, Quantized)):
         raise TypeError(
             "the ELBO needs a posterior with a density and a prior. For a plain autoencoder use the "
             'objective `reconstruction`; for a VAE build the model with posterior="gaussian"'
         )
-    return model.prior(batch.c)
+    p = model.prior(batch.c)
+    if isinstance(q, Quantized) and not p.support.is_discrete:  # a probability over a density is no ratio
+        raise TypeError(
+            "codes from a codebook need a prior of probabilities, as priors.Autoregressive; this one "
+            f"has a density: {p}"
+        )
+    return p
 
 
 def kl_term(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
@@ -176,146 +179,3 @@ def prediction(net: nn.Module, batch: Batch) -> Terms:
     if each is None:
         return {"loss": -p.log_prob(batch.y)}
     return {"loss": -torch.where(y.isnan(), 0.0, each).sum(1)}
-
-
-def l1(z: Tensor) -> Tensor:
-    """(B,) Σ |z| over each code: a penalty for `sparse`."""
-    return z.abs().flatten(1).sum(1)
-
-
-def to_rate(rate: float) -> Penalty:
-    """Penalty for `sparse`: Σ over the units of KL(ρ ‖ ρ̂) in nats; ρ̂ is a unit's mean over the batch.
-
-    KL(ρ ‖ ρ̂) = ρ log ρ/ρ̂ + (1 − ρ) log (1 − ρ)/(1 − ρ̂). It says how often a unit is active, not which
-    units an image may use. The sum belongs to the batch, so every example is given the same number: their
-    mean is the formula. (It is the one term of an example that changes with its neighbours, and the larger
-    the batch the better is ρ̂.)
-
-    Args:
-        rate: ρ, the activation aimed at, between 0 and 1.
-
-    Returns:
-        (B, K) or (B, K, h, w), activations in [0, 1] → (B,).
-
-    Raises:
-        ValueError: a rate that is not between 0 and 1; activations that are not (on a CPU; elsewhere the
-            check would wait for the device).
-
-    Source: Ng, Sparse autoencoder, CS294A lecture notes, 2011, https://web.stanford.edu/class/cs294a.
-    """
-    if not 0 < rate < 1:
-        raise ValueError(f"a rate of activation is between 0 and 1, as 0.05; got {rate}")
-
-    def penalty(z: Tensor) -> Tensor:
-        if z.device.type == "cpu" and not (z.min() >= 0 and z.max() <= 1):
-            raise ValueError(
-                f"a rate needs activations in [0, 1]; got {z.min().item():.3g} to {z.max().item():.3g}. "
-                "Put nn.Sigmoid() before the encoder's head"
-            )
-        # a unit that is silent for all of a batch must still get a gradient
-        mean = 1e-6 + (1 - 2e-6) * z.flatten(1).mean(0)
-        kl = rate * (rate / mean).log() + (1 - rate) * ((1 - rate) / (1 - mean)).log()
-        return kl.sum().expand(len(z))
-
-    return penalty
-
-
-def sparse(
-    model: Autoencoder, batch: Batch, weight: float = 0.1, penalty: Penalty = l1, error: Error = nll
-) -> Terms:
-    """The objective of a sparse autoencoder: error + weight · penalty of the code.
-
-    The penalty acts on *activations*, that is on z. (On weights it would be a weight decay, which makes no
-    code sparse.) With a ReLU before the encoder's head, L1 gives codes that are zero for the most part.
-
-    Args:
-        weight: of the penalty, against nats.
-        penalty: z → (B,): `l1`, or `to_rate(0.05)`.
-        error: (p, target) → (B,).
-
-    Returns:
-        {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
-    """
-    _, z, p = model(batch.x, batch.c)
-    error_, penalty_ = error(p, batch.target), penalty(z)
-    return {"loss": error_ + weight * penalty_, "nll": error_, "penalty": penalty_}
-
-
-def contractive(
-    model: Autoencoder, batch: Batch, weight: float = 0.1, error: Error = nll, probes: int | None = None
-) -> Terms:
-    """The objective of a contractive autoencoder: error + weight · ‖∂z/∂x‖²_F, of the code's mean.
-
-    A code that must change little with x, and still tell images apart, follows the directions in which images
-    differ and ignores the others. A code must depend on its own image alone (no batch statistics).
-
-    Args:
-        weight: of the penalty, against nats.
-        error: (p, target) → (B,).
-        probes: as in `squared_jacobian`.
-
-    Returns:
-        {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
-
-    Source: Rifai, Vincent, Muller, Glorot, Bengio, 2011, https://icml.cc/2011/papers/455_icmlpaper.pdf.
-    """
-    learning = torch.is_grad_enabled()
-    with torch.enable_grad():  # a Jacobian is asked for in validation too
-        x = batch.x.detach().requires_grad_()
-        q = model.encode(x, batch.c)
-        penalty = squared_jacobian(q.mean, x, probes, create_graph=learning)
-    error_ = error(model.decode(q.rsample(), batch.c), batch.target)
-    return {"loss": error_ + weight * penalty, "nll": error_, "penalty": penalty}
-
-
-def squared_jacobian(z: Tensor, x: Tensor, probes: int | None = None, create_graph: bool = True) -> Tensor:
-    """(B,) ‖∂z/∂x‖²_F of each example: the squared Frobenius norm of its Jacobian.
-
-    Exactly: Σₖ |∂zₖ/∂x|², one backward pass for each of the K numbers of a code. Estimated: the mean of
-    |vᵀ ∂z/∂x|² over random v of signs ±1, which is right in expectation, since E[v vᵀ] = 1.
-
-    Args:
-        z: (B, K) or (B, K, h, w), computed from x, each code from its own example alone.
-        x: (B, …), which requires a gradient.
-        probes: random directions v; 0: exactly; None: exactly up to K = 16, with one direction beyond.
-        create_graph: so that the norm itself has a gradient.
-
-    Source: Hutchinson, 1990, https://doi.org/10.1080/03610919008812866 (the estimate).
-    """
-    flat = z.flatten(1)
-    n, k = flat.shape
-    if probes is None:
-        probes = 0 if k <= EXACT else 1
-    if probes:
-        rows = torch.randint(0, 2, (probes, n, k), device=z.device).to(z.dtype) * 2 - 1
-    else:
-        rows = torch.eye(k, device=z.device, dtype=z.dtype)[:, None].expand(k, n, k)
-    total = flat.new_zeros(n)
-    for v in rows:
-        (gradient,) = torch.autograd.grad(flat, x, v, retain_graph=True, create_graph=create_graph)
-        total = total + gradient.square().flatten(1).sum(1)
-    return total / (probes or 1)
-
-
-def vector_quantized(model: Autoencoder, batch: Batch, beta: float = 0.25, error: Error = nll) -> Terms:
-    """The objective of a VQ-VAE: error + β · commitment, for an encoder that ends in a `VectorQuantizer`.
-
-    Args:
-        beta: weight of the commitment, which keeps the encoder near the codebook it is rounded to.
-        error: (p, target) → (B,).
-
-    Returns:
-        {"loss", "nll", "commitment"}, each (B,).
-
-    Raises:
-        TypeError: the code is not quantised.
-
-    Source: van den Oord, Vinyals, Kavukcuoglu, 2017, https://arxiv.org/abs/1711.00937.
-    """
-    q, _, p = model(batch.x, batch.c)
-    if not isinstance(q, Quantized):
-        raise TypeError(
-            f"the encoder must end in a distributions.VectorQuantizer; its code is a {type(q).__name__}"
-        )
-    error_ = error(p, batch.target)
-    return {"loss": error_ + beta * q.commitment, "nll": error_, "commitment": q.commitment}

@@ -1,0 +1,56 @@
+"""The command line: `aelib VERB …`. Its verbs are typed functions, whose arguments are options and YAML keys.
+
+This file and the signatures import nothing heavy, so that `aelib --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .train import begin, evaluate, resume
+
+# `begin` is called as "train": the parser looks for a name in the package too, where `aelib.train` is another
+VERBS: dict[str, Callable[..., None]] = {"train": begin, "resume": resume, "evaluate": evaluate}
+ABOUT = (
+    "Autoencoders from the command line: train one on a known dataset or a folder of photos, look at it, and "
+    "use its codes. A first try: aelib train digits --epochs 5, then aelib report runs/digits."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb.
+
+    Exit codes: 0 done, 1 it cannot be done (the message says why), 2 wrong usage, 130 after Ctrl-C.
+    """
+    from .parser import run
+
+    try:
+        run(VERBS, ABOUT, sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt as e:
+        print(f"\naelib: {e or 'stopped'}", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # as in `aelib datasets | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as e:
+        if os.environ.get("AELIB_TRACEBACK") or not _is_explained(e):
+            raise
+        print(f"aelib: {_message(e)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _is_explained(e: Exception) -> bool:
+    """Was the error raised to tell the user something, by this package or by the system about a file?"""
+    last = e.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    here = last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("aelib.")
+    kinds: tuple[Any, ...] = (ValueError, TypeError, KeyError, ImportError, RuntimeError, FloatingPointError)
+    return isinstance(e, OSError) or (here and isinstance(e, kinds))
+
+
+def _message(e: Exception) -> str:
+    """What the error says; a KeyError would put its own message in quotes."""
+    return str(e.args[0]) if isinstance(e, KeyError) and e.args else str(e)

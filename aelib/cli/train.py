@@ -1,0 +1,148 @@
+"""Verbs that train and judge: train, resume, evaluate."""
+
+from __future__ import annotations
+
+import json as json_
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+
+def begin(
+    data: str,
+    out: str = "",
+    size: int | None = None,
+    net: Literal["linear", "mlp", "conv", "fcn"] = "conv",
+    posterior: Literal["deterministic", "gaussian"] = "gaussian",
+    likelihood: Literal[
+        "bernoulli", "gaussian", "gaussian-learnt", "gaussian-predicted", "gaussian-optimal", "laplace",
+        "laplace-learnt",
+    ] = "gaussian-learnt",
+    latent: int = 64,
+    hidden: list[int] | None = None,
+    objective: Literal["auto", "reconstruction", "elbo", "iwae", "sparse", "contractive"] = "auto",
+    beta: float = 1.0,
+    warm_up: float = 0.0,
+    noise: float = 0.0,
+    flip: bool = False,
+    epochs: int = 20,
+    batch_size: int = 64,
+    optimizer: Literal["adam", "muon"] = "adam",
+    lr: float | None = None,
+    schedule: Literal["constant", "cosine"] = "cosine",
+    clip: float | None = None,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: str = "auto",
+    precision: str = "32-true",
+    seed: int = 0,
+) -> None:  # fmt: skip
+    """Train an autoencoder, and keep everything in a folder.
+
+    If the folder holds this training already, it goes on from there. Ctrl-C ends the step, saves, and says
+    how to go on.
+
+    Args:
+        data: a dataset's name (see `aelib datasets`) or a folder of photos.
+        out: folder of the run; runs/DATA by default.
+        size: side of the pictures in pixels, where the dataset comes in several.
+        net: kind of network.
+        posterior: deterministic is a plain autoencoder, gaussian a variational one.
+        likelihood: how a picture is compared with its reconstruction.
+        latent: size of the code.
+        hidden: widths of the hidden layers, from the image inwards, as [32,64,128].
+        objective: auto is the ELBO, or the reconstruction's error for a plain autoencoder.
+        beta: weight of the KL term in the ELBO.
+        warm_up: share of the training over which beta rises from 0.
+        noise: standard deviation of noise on what the encoder sees (a denoising autoencoder).
+        flip: mirror pictures at random.
+        epochs: passes over the training pictures.
+        batch_size: the most pictures in a step, of all devices together.
+        optimizer: adam, or muon on the matrices and adam on the rest.
+        lr: learning rate; 0.001 for adam, 0.02 for muon by default.
+        schedule: of the learning rate.
+        clip: the largest norm of the gradient.
+        accelerator: where it runs; auto takes CUDA, else MPS, else the CPU.
+        devices: how many on each machine.
+        nodes: machines.
+        strategy: of Lightning Fabric for several devices, as ddp.
+        precision: of Lightning Fabric, as bf16-mixed.
+        seed: of the weights, the order and the noise.
+    """
+    config = {k: v for k, v in locals().items() if k != "out"}
+    from lightning_fabric import Fabric
+
+    from .. import datasets, losses, models, runs, training
+    from .opening import dataset
+
+    several = devices * nodes > 1
+    strategy = "ddp" if several and strategy == "auto" else strategy
+    fabric = Fabric(
+        accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=nodes,
+        precision=precision,  # type: ignore[arg-type]
+    )  # fmt: skip
+    if several:
+        fabric.launch()
+    split = dataset(data, size)
+    images = split.train.map(datasets.flipped) if flip else split.train
+    images = images.map(datasets.noisy(noise)) if noise else images
+    with models.seeded(seed):
+        model = models.autoencoder(
+            split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden
+        )
+    name = objective if objective != "auto" else "elbo" if posterior == "gaussian" else "reconstruction"
+    goal: losses.Objective = getattr(losses, name)
+    schedules = {"lr": training.cosine()} if schedule == "cosine" else {}
+    if name == "elbo":
+        goal, rise = partial(goal, beta=beta), training.warm_up(warm_up)
+        schedules["beta"] = lambda t: beta * rise(t)
+    optimizers = getattr(training, optimizer)(model, **({} if lr is None else {"lr": lr}))
+    run = runs.Run(out or Path("runs", Path(data).name), config)
+    history = training.fit(
+        model, images, goal, optimizers, epochs=epochs, batch_size=batch_size, valid=split.valid,
+        schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
+    )  # fmt: skip
+    if fabric.is_global_zero:
+        print(f"{history}\n{run.path}: to look at it: aelib report {run.path}")
+
+
+def resume(run: str, epochs: int | None = None) -> None:
+    """Go on with a training that was stopped, or train one that has ended for longer.
+
+    Args:
+        run: its folder.
+        epochs: passes over the data, counted from its beginning; as it was planned by default.
+    """
+    from ..runs import Run, RunError
+    from .parser import run as call
+
+    folder = Run(run)
+    folder.about()  # says so, if this is no run
+    config = folder.path / "config.yaml"
+    if "net" not in folder.settings():
+        raise RunError(f"{run} was begun in Python, not by `aelib train`: call fit again, with run={run!r}")
+    more = [] if epochs is None else [f"--epochs={epochs}"]
+    call({"train": begin}, "", ["train", f"--config={config}", f"--out={run}", *more])
+
+
+def evaluate(run: str, data: str | None = None, which: str = "best", json: bool = False) -> None:
+    """Judge a model on its test pictures: error, likelihood, and what its code holds.
+
+    Args:
+        run: folder of the run.
+        data: another dataset, or a folder of photos of the same size.
+        which: checkpoint: best, last, or a name.
+        json: print JSON.
+    """
+    from .. import metrics
+    from .opening import opened
+
+    model, split = opened(run, data, which)
+    numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, split.test).items()}
+    if json:
+        print(json_.dumps({"run": run, "data": split.name, "images": len(split.test)} | numbers))
+    else:
+        print(f"{run} on {len(split.test):,} test pictures of {split.name}")
+        for name, value in numbers.items():
+            print(f"  {name:<24} {value:.5g}")

@@ -1,0 +1,191 @@
+"""Checkpoints: folders that are whole or not there, whose files are checked, and that execute nothing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..training import History, Optimizers, Unfinished
+from ..training.optim import by_term
+
+WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+
+
+class RunError(RuntimeError):
+    """A run's folder that is damaged, locked, of another training, or cannot be written; says what to do."""
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place, see it to the disk, and move it into its place."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise RunError(f"{path} cannot be written: {reason(e)}") from e
+
+
+def reason(e: OSError) -> str:
+    """What a full or read-only disk means for the one whose training it is."""
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full. What was saved before is whole: make room, then resume"
+    return f"{e.strerror}. What was saved before is whole"
+
+
+def weights(model: nn.Module) -> bytes:
+    """A model's weights as safetensors, with its recipe, if `autoencoder` made it, as metadata."""
+    from safetensors.torch import save as serialise
+
+    recipe = getattr(model, "recipe", None)
+    tensors = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    return serialise(tensors, {"recipe": json.dumps(recipe)} if recipe else None)
+
+
+def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history: History) -> None:
+    """Write a checkpoint under its name in one move, so that no reader, and no accident, sees half of it.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written; checkpoints before this one are whole.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    groups = by_term(optimizers or {})
+    state = {
+        "kinds": _kinds(groups),
+        "optimizers": {k: [o.state_dict() for o in g] for k, g in groups.items()},
+        "history": list(history),
+        "unfinished": None if history.unfinished is None else asdict(history.unfinished),
+    }
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        _sync(part / WEIGHTS, weights(model))
+        _sync(part / STATE, _bytes(state))
+        sums = {name: _digest(part / name) for name in (WEIGHTS, STATE)}
+        _sync(part / MANIFEST, json.dumps({"sha256": sums}, indent=1).encode())
+        if folder.exists():  # of the same step, written before the training went back to an earlier one
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+        _sync_folder(folder.parent)
+    except OSError as e:
+        raise RunError(f"the checkpoint {folder} was not written: {reason(e)}") from e
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check(folder: Path) -> None:
+    """Raise `RunError` if a file of this checkpoint is not what was written."""
+    try:
+        sums = json.loads((folder / MANIFEST).read_text())["sha256"]
+        damaged = [name for name in (WEIGHTS, STATE) if _digest(folder / name) != sums[name]]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise RunError(f"the checkpoint {folder} is damaged ({type(e).__name__}: {e})") from e
+    if damaged:
+        raise RunError(f"the checkpoint {folder} is damaged: {' and '.join(damaged)} changed on the disk")
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Weights by name, and the recipe that was saved with them.
+
+    Raises:
+        RunError: this is no file of safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            recipe = json.loads((file.metadata() or {}).get("recipe", "null"))
+            return {name: file.get_tensor(name) for name in file.keys()}, recipe  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as e:
+        raise RunError(f"{path} is no file of weights, or a damaged one ({e})") from e
+
+
+def fill(model: nn.Module, file: Path) -> nn.Module:
+    """The model, with the weights of this file.
+
+    Raises:
+        RunError: they are another model's; says which.
+    """
+    found, mine = read_weights(file)[0], model.state_dict()
+    wrong = [f"{k} is {tuple(v.shape)}, not {tuple(mine[k].shape)}" for k, v in found.items()
+             if k in mine and v.shape != mine[k].shape]  # fmt: skip
+    wrong += [f"{k} is missing" for k in mine.keys() - found.keys()]
+    wrong += [f"{k} is not of this model" for k in found.keys() - mine.keys()]
+    if wrong:
+        raise RunError(
+            f"{file} is of another model: {'; '.join(sorted(wrong)[:3])}. Give load the right one as `into`"
+        )
+    model.load_state_dict(found)
+    return model
+
+
+def read_state(folder: Path, optimizers: Optimizers | None, history: History) -> None:
+    """Put the optimizers (if any) and the history in the state of this checkpoint.
+
+    Raises:
+        RunError: the file holds something other than numbers, or these are not its optimizers.
+    """
+    try:
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        records, unfinished, saved = state["history"], state["unfinished"], state["optimizers"]
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as e:
+        raise RunError(
+            f"{folder / STATE} is not a state that this program has written, and nothing of it was executed"
+        ) from e
+    mine = by_term(optimizers) if optimizers is not None else {}
+    if optimizers is not None and _kinds(mine) != state["kinds"]:
+        raise RunError(f"{folder} was trained by {state['kinds']}, not by {_kinds(mine)}")
+    try:
+        for optimizer, was in ((o, s) for k in mine for o, s in zip(mine[k], saved[k], strict=True)):
+            optimizer.load_state_dict(was)
+    except ValueError as e:
+        raise RunError(f"the optimizers of {folder} are of another model: {e}") from e
+    history[:] = records
+    history.unfinished = None if unfinished is None else Unfinished(**unfinished)
+
+
+def _kinds(groups: dict[str, list[Any]]) -> dict[str, list[str]]:
+    return {term: [type(o).__name__ for o in group] for term, group in groups.items()}
+
+
+def _bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()  # torch would hide a full disk behind an error of its own
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _sync(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

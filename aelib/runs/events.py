@@ -1,0 +1,110 @@
+"""TensorBoard's events of a run: curves, reconstructions, samples, histograms of codes, and the projector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..datasets import Images
+from ..models import Autoencoder, evaluating, seeded
+
+PICTURES, CODES = 16, 1000  # so many images are shown, and so many codes
+
+
+class Events:
+    """Writes events into a folder, whose file is made with the first one.
+
+    Curves for every model; pictures and codes for an `Autoencoder`.
+
+    Args:
+        folder: the run's.
+        model: the one that is trained.
+        data: validation images.
+    """
+
+    def __init__(self, folder: Path, model: nn.Module, data: Images) -> None:
+        self.folder, self.model, self.data = folder, model, data
+        self.writer: Any = None
+
+    def close(self) -> None:
+        """Write what is waiting."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def add(self, record: Mapping[str, float]) -> None:
+        """The events of one epoch; those of later ones, of a training that went back, no longer count."""
+        epoch = int(record["epoch"])
+        if self.writer is None:
+            self.writer = _writer(self.folder, epoch)
+        for name, value in record.items():
+            if name != "epoch":
+                self.writer.add_scalar(name, value, epoch)
+        if self._shows_pictures():
+            x, x_hat, samples = self._pictures()
+            self.writer.add_image("reconstructions", _grid(torch.cat([x, x_hat]), len(x)), epoch)
+            if samples is not None:
+                self.writer.add_image("samples", _grid(samples, len(x) // 2), epoch)
+            self.writer.add_histogram("codes", self._codes()[0], epoch)
+
+    def end(self, epoch: int) -> None:
+        """The projector's: codes of validation images, with their thumbnails and classes."""
+        if (
+            self.writer is None
+            or not isinstance(self.model, Autoencoder)
+            or not isinstance(self.data, Images)
+        ):
+            return
+        codes, thumbnails = self._codes()
+        names = self.data[: len(codes)].names
+        self.writer.add_embedding(
+            codes,
+            None if names is None else [str(n) for n in names],
+            _rgb(thumbnails),
+            global_step=epoch,
+            tag="codes",
+        )
+
+    def _shows_pictures(self) -> bool:
+        return isinstance(self.model, Autoencoder) and isinstance(self.data, Images)
+
+    @torch.no_grad()
+    def _pictures(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        model: Any = self.model
+        with evaluating(model), seeded(0, model.device):
+            batch = self.data[:PICTURES].batch(model.device)
+            x_hat = model.reconstruct(batch.x, batch.c)
+            samples = None
+            if model.prior is not None:
+                samples = model.sample(len(batch), batch.c)
+        return batch.x, x_hat, samples
+
+    @torch.no_grad()
+    def _codes(self) -> tuple[Tensor, Tensor]:
+        model: Any = self.model
+        with evaluating(model), seeded(0, model.device):
+            batch = self.data[:CODES].batch(model.device)
+            return model.encode(batch.x, batch.c).mean.flatten(1).float().cpu(), batch.target.cpu()
+
+
+def _writer(folder: Path, first: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as e:
+        raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
+    return SummaryWriter(str(folder), purge_step=first)
+
+
+def _grid(x: Tensor, columns: int) -> Tensor:
+    """(3, H', W') one picture of many, without a frame that the pixels would have to share."""
+    from torchvision.utils import make_grid
+
+    return make_grid(_rgb(x.clamp(0, 1).cpu()), nrow=max(columns, 1), padding=1, pad_value=1.0)
+
+
+def _rgb(x: Tensor) -> Tensor:
+    """(N, 3, H, W): the first three channels, or the first one three times."""
+    return x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)

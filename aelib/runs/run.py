@@ -1,0 +1,233 @@
+"""A run: the folder of one training, with its settings, its history, its checkpoints and its events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from filelock import FileLock, Timeout
+from torch import nn
+
+from .. import __version__
+from ..training import History, Optimizers
+from . import checkpoint
+from .checkpoint import WEIGHTS, RunError, fill, write_file
+
+FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
+
+
+class Run:
+    """The folder of one training.
+
+    `config.yaml` (the settings), `run.json` (versions, and what identifies the training), `history.csv` (a
+    row an epoch), `checkpoints/epoch-0003` (after three epochs; `epoch-0003+00012` is twelve steps on),
+    `events.out.tfevents…` (TensorBoard). The last two checkpoints are kept, and the best.
+
+    Args:
+        path: the folder; made when something is saved.
+        config: the settings, for `config.yaml`; None: those that `fit` was given.
+    """
+
+    def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None) -> None:
+        self.path, self.config = Path(path), config
+        self.checkpoints = self.path / "checkpoints"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def names(self) -> list[str]:
+        """Names of the checkpoints, the oldest first."""
+        found = self.checkpoints.glob("epoch-*") if self.checkpoints.is_dir() else []
+        return sorted((f.name for f in found if re.fullmatch(r"epoch-\d+(\+\d+)?", f.name)), key=_place)
+
+    def history(self) -> History:
+        """The records of its last checkpoint that is whole."""
+        history = History()
+        checkpoint.read_state(self.folder("last"), None, history)
+        return history
+
+    def folder(self, which: str = "best") -> Path:
+        """A checkpoint's folder, whose files were checked.
+
+        Args:
+            which: "best" (smallest validation loss, or training loss without validation), "last", or a name.
+
+        Raises:
+            RunError: there is none, or it is damaged; then the message offers the newest whole one.
+        """
+        names = self.names()
+        if not names:
+            raise RunError(
+                f"{self.path} holds no checkpoint: it is no run, or was stopped before its first save"
+            )
+        name = names[-1] if which == "last" else which
+        if which == "best":
+            name = self._best(names)
+        if name not in names:
+            raise RunError(f"{self.path} has no checkpoint {name!r}; it has best, last, {', '.join(names)}")
+        try:
+            checkpoint.check(self.checkpoints / name)
+        except RunError as e:
+            whole = next((n for n in reversed(names) if n != name and _is_whole(self.checkpoints / n)), None)
+            offer = f'The one before it is whole: which="{whole}"' if whole else "None of the others is whole"
+            raise RunError(f"{e}. {offer}") from e
+        return self.checkpoints / name
+
+    def _best(self, names: list[str]) -> str:
+        for name in reversed(names):  # the newest that can be read knows which was best
+            with contextlib.suppress(RunError):
+                checkpoint.check(self.checkpoints / name)
+                history = History()
+                checkpoint.read_state(self.checkpoints / name, None, history)
+                best = _named(_best_epoch(history)) if history else name
+                return best if best in names else name
+        return names[-1]
+
+    def save(self, model: nn.Module, optimizers: Optimizers | None, history: History) -> Path:
+        """Write a checkpoint and history.csv; keep the last two and the best. Returns its folder."""
+        step = history.unfinished.step if history.unfinished else 0
+        folder = self.checkpoints / _named(len(history), step)
+        checkpoint.write(folder, model, optimizers, history)
+        write_file(self.path / "history.csv", history.table().to_csv().encode())
+        names = self.names()
+        keep = {*names[-2:], folder.name, _named(_best_epoch(history)) if history else ""}
+        for name in names:
+            if name not in keep:
+                shutil.rmtree(self.checkpoints / name, ignore_errors=True)
+        return folder
+
+    def restore(self, model: nn.Module, optimizers: Optimizers | None, history: History) -> bool:
+        """Go back to the newest checkpoint that is whole, if any; warn of newer ones that are not."""
+        for name in reversed(self.names()):
+            folder = self.checkpoints / name
+            try:
+                checkpoint.check(folder)
+            except RunError as e:
+                warnings.warn(f"{e}. Going on from the one before", stacklevel=2)
+                continue
+            fill(model, folder / WEIGHTS)
+            checkpoint.read_state(folder, optimizers, history)
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Inside, no other process trains in this folder; what a killed one left half-written is removed.
+
+        Raises:
+            RunError: another process does.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout as e:
+            raise RunError(
+                f"another process trains in {self.path}: wait for it, or choose another folder"
+            ) from e
+        except OSError as e:
+            raise RunError(f"{self.path} cannot be written to: {checkpoint.reason(e)}") from e
+        try:
+            for part in [*self.path.glob(".*.part"), *self.checkpoints.glob(".*.part")]:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Write `config.yaml` and `run.json`, or compare with what stands there.
+
+        Args:
+            about: what identifies the training; it must be the same when the training goes on.
+
+        Raises:
+            RunError: the folder is of another training, or of a newer aelib.
+        """
+        if (self.path / "run.json").exists():
+            was = self.about()
+            old, new = _flat(was["training"]), _flat(about)
+            told = "; ".join(f"{k} was {old.get(k)}, is {new[k]}" for k in new if old.get(k) != new[k])
+            if told and self.names():
+                raise RunError(
+                    f"{self.path} holds another training ({told}). Choose another folder for this one"
+                )
+        config = dict(self.config) if self.config is not None else dict(about)
+        write_file(
+            self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+        )
+        text = json.dumps({"format": FORMAT, "versions": versions(), "training": dict(about)}, indent=1)
+        write_file(self.path / "run.json", text.encode())
+
+    def settings(self) -> dict[str, Any]:
+        """What config.yaml says.
+
+        Raises:
+            RunError: it is not there, or no YAML.
+        """
+        try:
+            return dict(yaml.safe_load((self.path / "config.yaml").read_text()))
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
+            raise RunError(f"{self.path} is no run, or its config.yaml is damaged ({e})") from e
+
+    def about(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            RunError: it is not there, damaged, or of a newer aelib.
+        """
+        try:
+            about = json.loads((self.path / "run.json").read_text())
+            written, known = int(about["format"]), about["training"]
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise RunError(f"{self.path} is no run, or its run.json is damaged ({e})") from e
+        if written > FORMAT or not isinstance(known, dict):
+            raise RunError(
+                f"{self.path} was written by aelib {about['versions'].get('aelib')}, in format {written}; "
+                f"this is aelib {__version__}, which reads up to format {FORMAT}. Install the newer one"
+            )
+        return about
+
+
+def versions() -> dict[str, str]:
+    """aelib, Python, torch and the machine."""
+    return {
+        "aelib": __version__, "python": platform.python_version(), "torch": torch.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }  # fmt: skip
+
+
+def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
+    model = about.get("model")
+    return {**about, **model} | {"model": "by autoencoder"} if isinstance(model, Mapping) else dict(about)
+
+
+def _named(epoch: int, step: int = 0) -> str:
+    return f"epoch-{epoch:04d}" + (f"+{step:05d}" if step else "")
+
+
+def _place(name: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", name))
+
+
+def _best_epoch(history: History) -> int:
+    key = "valid/loss" if "valid/loss" in history[0] else "train/loss"
+    return int(history.best(key)["epoch"])
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        checkpoint.check(folder)
+    except RunError:
+        return False
+    return True
