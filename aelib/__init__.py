@@ -14,7 +14,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 __version__ = "0.1.0"
 _HOMES = {
-    "Autoencoder": "models", "autoencoder": "models", "load": "datasets", "Batch": "datasets",
+    "Autoencoder": "models", "autoencoder": "models", "load": "runs", "Batch": "datasets",
     "Images": "datasets", "Split": "datasets", "elbo": "losses", "reconstruction": "losses",
     "train": "training", "fit": "training", "History": "training", "AutoencoderTransformer": "estimators",
     "diagnose": "diagnosis",

@@ -5,7 +5,7 @@ import torch
 import zuko
 from torch import nn
 
-from aelib import datasets, losses, models, nets
+from aelib import datasets, losses, models, nets, runs
 from aelib import distributions as D
 from aelib.datasets import Batch
 
@@ -156,7 +156,7 @@ def test_names_of_the_package_are_where_they_say():
 
     for name in aelib.__all__:
         assert getattr(aelib, name) is not None
-    assert aelib.load is datasets.load
+    assert aelib.load is runs.load and aelib.elbo is losses.elbo
     with pytest.raises(AttributeError, match="aelib has no 'Autoencodr'"):
         _ = aelib.Autoencodr
 

@@ -92,8 +92,9 @@ def test_the_readmes_first_result_runs():
         exec(compile(code, "README.md", "exec"), {})
 
 
-def test_the_readmes_numbers_are_printed_by_the_pages():
-    section = (HERE / "README.md").read_text().split("### What it reaches")[1].split("\n## ")[0]
+@pytest.mark.parametrize("document", ["README.md", "materials/results.md"])
+def test_the_numbers_we_report_are_printed_by_the_pages(document):
+    section = (HERE / document).read_text().split(" reaches\n")[1].split("\n## ")[0]
     numbers = re.findall(r"\d+\.\d{3,}|[−+]?\d+\.\d %", section)
     printed = " ".join(t for page in PAGES for c in code_cells(page) for t in text_outputs(c))
     assert len(numbers) >= 10

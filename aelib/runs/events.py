@@ -95,7 +95,7 @@ def _writer(folder: Path, first: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as e:
         raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
-    return SummaryWriter(str(folder), purge_step=first)
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=first)
 
 
 def _grid(x: Tensor, columns: int) -> Tensor:

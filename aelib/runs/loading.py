@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .. import __version__
+from ..datasets import DATASETS
 from ..models import Autoencoder, autoencoder
 from ..training import History
 from . import checkpoint
@@ -52,7 +53,8 @@ def load(
         model: nn.Module = pretrained.load(parts[1])
     else:
         if not Path(path).exists():
-            raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights")
+            data = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
+            raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{data}")
         file = Path(path) if Path(path).is_file() else Run(path).folder(which) / WEIGHTS
         if into is None:
             recipe = checkpoint.read_weights(file)[1]

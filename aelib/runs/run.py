@@ -31,7 +31,7 @@ class Run:
 
     `config.yaml` (the settings), `run.json` (versions, and what identifies the training), `history.csv` (a
     row an epoch), `checkpoints/epoch-0003` (after three epochs; `epoch-0003+00012` is twelve steps on),
-    `events.out.tfevents…` (TensorBoard). The last two checkpoints are kept, and the best.
+    `tensorboard` (its events). The last two checkpoints are kept, and the best.
 
     Args:
         path: the folder; made when something is saved.
