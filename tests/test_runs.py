@@ -93,6 +93,26 @@ def test_every_kind_of_optimizers_goes_on(name, tmp_path, monkeypatch):
     assert same(whole, resumed) and without_seconds(history) == without_seconds(again)
 
 
+def test_an_adversary_goes_on_too(tmp_path, monkeypatch):
+    """The optimizers' own parameters, which are no part of the model, are saved with their states."""
+
+    def game(path, press=None):
+        torch.manual_seed(0)
+        model, critic = vae(), nets.MLP(4, 8, 1)
+        optimizers = {"loss": adam(model), "discriminator": adam(critic)}
+        with monkeypatch.context() as patch:
+            if press:
+                asked_at(press, patch)
+            objective = partial(losses.adversarial, critic=critic)
+            fit(model, DATA, objective, optimizers, epochs=2, batch_size=64, run=path)
+        return model, critic
+
+    whole = game(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        game(tmp_path / "run", press=7)
+    assert all(same(a, b) for a, b in zip(whole, game(tmp_path / "run"), strict=True))
+
+
 def test_an_epoch_that_takes_long_is_saved_halfway_and_changes_nothing(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "SAVE_SECONDS", 0.0)
     seen = []

@@ -68,6 +68,7 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
     state = {
         "kinds": _kinds(groups),
         "optimizers": {k: [o.state_dict() for o in g] for k, g in groups.items()},
+        "others": [p.detach() for p in _others(model, groups)],
         "history": list(history),
         "unfinished": None if history.unfinished is None else asdict(history.unfinished),
     }
@@ -134,29 +135,63 @@ def fill(model: nn.Module, file: Path) -> nn.Module:
     return model
 
 
-def read_state(folder: Path, optimizers: Optimizers | None, history: History) -> None:
-    """Put the optimizers (if any) and the history in the state of this checkpoint.
+def read_history(folder: Path) -> History:
+    """What this checkpoint knows of the training.
 
     Raises:
-        RunError: the file holds something other than numbers, or these are not its optimizers.
+        RunError: the file holds something other than numbers.
     """
+    return _history(_state(folder), History())
+
+
+def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: History) -> None:
+    """Put the model, its optimizers, what else they move, and the history in the state of this checkpoint.
+
+    Raises:
+        RunError: a file is not what it should be, or is of another model or other optimizers.
+    """
+    fill(model, folder / WEIGHTS)
+    state, groups = _state(folder), by_term(optimizers)
+    if _kinds(groups) != state["kinds"]:
+        raise RunError(f"{folder} was trained by {state['kinds']}, not by {_kinds(groups)}")
+    others = _others(model, groups)
+    if [p.shape for p in others] != [p.shape for p in state["others"]]:
+        raise RunError(f"{folder}: what the optimizers move beside the model had other shapes")
+    try:
+        with torch.no_grad():
+            for mine, was in zip(others, state["others"], strict=True):
+                mine.copy_(was)
+        for term, group in groups.items():
+            for optimizer, saved in zip(group, state["optimizers"][term], strict=True):
+                optimizer.load_state_dict(saved)
+    except (ValueError, KeyError) as e:
+        raise RunError(f"the optimizers of {folder} are of another model: {e}") from e
+    _history(state, history)
+
+
+def _state(folder: Path) -> dict[str, Any]:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-        records, unfinished, saved = state["history"], state["unfinished"], state["optimizers"]
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as e:
+        if not {"kinds", "others", "optimizers", "history", "unfinished"} <= state.keys():
+            raise KeyError
+        return state
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError) as e:
         raise RunError(
             f"{folder / STATE} is not a state that this program has written, and nothing of it was executed"
         ) from e
-    mine = by_term(optimizers) if optimizers is not None else {}
-    if optimizers is not None and _kinds(mine) != state["kinds"]:
-        raise RunError(f"{folder} was trained by {state['kinds']}, not by {_kinds(mine)}")
-    try:
-        for optimizer, was in ((o, s) for k in mine for o, s in zip(mine[k], saved[k], strict=True)):
-            optimizer.load_state_dict(was)
-    except ValueError as e:
-        raise RunError(f"the optimizers of {folder} are of another model: {e}") from e
-    history[:] = records
-    history.unfinished = None if unfinished is None else Unfinished(**unfinished)
+
+
+def _history(state: dict[str, Any], history: History) -> History:
+    history[:] = state["history"]
+    history.unfinished = None if state["unfinished"] is None else Unfinished(**state["unfinished"])
+    return history
+
+
+def _others(model: nn.Module, groups: dict[str, list[Any]]) -> list[Tensor]:
+    """What the optimizers move beside the model: an adversary, the parameters of a loss."""
+    mine = {id(p) for p in model.parameters()}
+    moved = (p for group in groups.values() for o in group for g in o.param_groups for p in g["params"])
+    return [p for p in moved if id(p) not in mine]
 
 
 def _kinds(groups: dict[str, list[Any]]) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from torch import nn
 from .. import __version__
 from ..training import History, Optimizers
 from . import checkpoint
-from .checkpoint import WEIGHTS, RunError, fill, write_file
+from .checkpoint import RunError, write_file
 
 FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
 
@@ -52,9 +52,7 @@ class Run:
 
     def history(self) -> History:
         """The records of its last checkpoint that is whole."""
-        history = History()
-        checkpoint.read_state(self.folder("last"), None, history)
-        return history
+        return checkpoint.read_history(self.folder("last"))
 
     def folder(self, which: str = "best") -> Path:
         """A checkpoint's folder, whose files were checked.
@@ -87,8 +85,7 @@ class Run:
         for name in reversed(names):  # the newest that can be read knows which was best
             with contextlib.suppress(RunError):
                 checkpoint.check(self.checkpoints / name)
-                history = History()
-                checkpoint.read_state(self.checkpoints / name, None, history)
+                history = checkpoint.read_history(self.checkpoints / name)
                 best = _named(_best_epoch(history)) if history else name
                 return best if best in names else name
         return names[-1]
@@ -106,7 +103,7 @@ class Run:
                 shutil.rmtree(self.checkpoints / name, ignore_errors=True)
         return folder
 
-    def restore(self, model: nn.Module, optimizers: Optimizers | None, history: History) -> bool:
+    def restore(self, model: nn.Module, optimizers: Optimizers, history: History) -> bool:
         """Go back to the newest checkpoint that is whole, if any; warn of newer ones that are not."""
         for name in reversed(self.names()):
             folder = self.checkpoints / name
@@ -115,8 +112,7 @@ class Run:
             except RunError as e:
                 warnings.warn(f"{e}. Going on from the one before", stacklevel=2)
                 continue
-            fill(model, folder / WEIGHTS)
-            checkpoint.read_state(folder, optimizers, history)
+            checkpoint.restore(folder, model, optimizers, history)
             return True
         return False
 
