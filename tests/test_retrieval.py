@@ -13,7 +13,7 @@ from torch import nn
 
 from aelib import check, datasets, explorers, models, retrieval
 from aelib.datasets import DataError, Images
-from aelib.datasets.files import decode
+from aelib.datasets.decoder import decode
 from aelib.explorers import parts
 from aelib.retrieval import Coder, Index, cost
 
@@ -224,8 +224,7 @@ def test_however_the_camera_was_held_the_photo_is_upright(tmp_path, orientation)
 def test_a_photo_is_cut_and_resized_as_the_datasets_are(tmp_path, shape):
     file = tmp_path / "a.jpg"
     Image.fromarray(RNG.integers(0, 256, (50, 70, 3), np.uint8)).save(file)
-    out = np.empty((1, *shape), np.uint8)
-    decode([file], out, None, "")
+    out = np.frombuffer(decode(file, shape), np.uint8).reshape(1, *shape)
     x = retrieval.photo(file, shape)
     assert x.shape == (1, *shape)
     np.testing.assert_allclose(x.numpy() * 255, out, atol=1e-3)

@@ -9,9 +9,11 @@ from ..errors import unknown
 from .drawn import drawn_faces
 from .embedded import digits, faces_sample
 from .files import DataError
+from .food import coco, food_101
 from .images import Batch, Images, Split
 from .lfw import Pairs, lfw, lfw_pairs, pairs_of
 from .mnist import fashion_mnist, mnist
+from .photos import folder
 from .transforms import binarised, conditioned, flipped, masked, noisy, occluded, salt_and_pepper
 
 DATASETS: dict[str, Callable[..., Split]] = {
@@ -21,6 +23,9 @@ DATASETS: dict[str, Callable[..., Split]] = {
     "digits": digits,
     "faces-sample": faces_sample,
     "drawn-faces": drawn_faces,
+    "food-101": food_101,
+    "coco": coco,
+    "folder": folder,
 }
 
 
@@ -28,11 +33,12 @@ def load(name: str, **options: Any) -> Split:
     """A dataset by name, split into train, valid and test.
 
     It is looked for in `AELIB_DATA`, then in the cache, then downloaded with its checksum verified.
-    `digits`, `faces-sample` and `drawn-faces` need neither files nor a network.
+    `digits`, `faces-sample` and `drawn-faces` need neither files nor a network; `folder` is your own photos.
 
     Args:
         name: one of `DATASETS`.
-        options: of that dataset, as `size=64` for "lfw"; `help(aelib.datasets.lfw)` lists them.
+        options: of that dataset, as `size=64` for "lfw" or `path="Pictures"` for "folder";
+            `help(aelib.datasets.lfw)` lists them.
 
     Raises:
         ValueError: there is no dataset of this name; the message suggests the nearest.
@@ -47,7 +53,7 @@ def load(name: str, **options: Any) -> Split:
 
 
 __all__ = [
-    "DATASETS", "Batch", "DataError", "Images", "Pairs", "Split", "binarised", "conditioned", "digits",
-    "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "lfw", "lfw_pairs", "load", "masked",
-    "mnist", "noisy", "occluded", "pairs_of", "salt_and_pepper",
+    "DATASETS", "Batch", "DataError", "Images", "Pairs", "Split", "binarised", "coco", "conditioned",
+    "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "folder", "food_101", "lfw",
+    "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "pairs_of", "salt_and_pepper",
 ]  # fmt: skip

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
+import math
 import os
+import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image
 from platformdirs import user_cache_dir
-from tqdm.auto import tqdm
 
-CACHE_VERSION = 1  # part of every key: raise it when decoding changes
+CACHE_VERSION = 2  # part of every key: raise it when decoding changes
 TIMEOUT_SECONDS = 8  # an unreachable host fails after this, not after minutes
 
 
@@ -129,22 +130,44 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def cached_pixels(
-    key: dict, fill: Callable[[np.ndarray], None], shape: tuple[int, int, int, int]
+    key: dict, fill: Callable[[Path, int], None], shape: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """Decoded pixels from the cache, memory-mapped; made first if they are not there.
+    """Decoded pixels from the cache, memory-mapped and read-only; made first if they are not there.
 
     Args:
         key: all that the pixels depend on; its hash names the file.
-        fill: fills the array (N, C, H, W) of uint8 that it is given.
+        fill: writes them into the file that it is given, from the byte on that it is given. After an
+            interruption it is given the same file again; what it notes behind the pixels is kept till then.
         shape: (N, C, H, W).
+
+    Raises:
+        DataError: the disk is full.
     """
 
     def write(part: Path) -> None:
-        pixels = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-        fill(pixels)
-        pixels.flush()
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        start = header.tell()
+        whole = start + math.prod(shape)
+        if not part.exists() or part.stat().st_size < whole:
+            if shutil.disk_usage(part.parent).free < whole:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with open(part, "wb") as file:
+                file.write(header.getvalue())
+                file.truncate(whole)
+        fill(part, start)
+        os.truncate(part, whole)
 
-    return np.load(_once(_place(key, ".npy"), write), mmap_mode="c")
+    try:
+        return np.load(_once(place(key, ".npy"), write), mmap_mode="r")
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(
+            f"the disk of {cache_dir()} is full: {shape[0]:,} images of this size take "
+            f"{math.prod(shape) / 1e9:.2g} GB. Make room, set AELIB_CACHE to a folder on a larger disk, or "
+            "ask for a smaller size."
+        ) from e
 
 
 def cached_arrays(key: dict, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -154,59 +177,29 @@ def cached_arrays(key: dict, make: Callable[[], dict[str, np.ndarray]]) -> dict[
         with open(part, "wb") as file:
             np.savez(file, allow_pickle=False, **make())
 
-    with np.load(_once(_place(key, ".npz"), write)) as arrays:
+    with np.load(_once(place(key, ".npz"), write)) as arrays:
         return dict(arrays)
 
 
-def _place(key: dict, suffix: str) -> Path:
+def place(key: dict, suffix: str) -> Path:
+    """The file of the cache that belongs to a key; `key["name"]` stands first in its name."""
     digest = hashlib.sha256(json.dumps([CACHE_VERSION, key], sort_keys=True).encode()).hexdigest()
     return cache_dir() / "decoded" / f"{key['name']}-{digest[:16]}{suffix}"
 
 
 def _once(path: Path, write: Callable[[Path], None]) -> Path:
     """A file, written if it is not there: beside its place, then moved into it, so that no reader sees
-    half of it. A lock lets two processes do the work once."""
+    half of it. A lock lets two processes do the work once. A failure leaves nothing; an interruption (Ctrl-C,
+    a process that is killed) leaves the part for `write` to go on with."""
     path.parent.mkdir(exist_ok=True)
     if not path.exists():
         with FileLock(f"{path}.lock"):
             if not path.exists():
-                part = path.with_name(f"{path.name}.{os.getpid()}.part")
+                part = path.with_name(f"{path.name}.part")
                 try:
                     write(part)
                     os.replace(part, path)
-                finally:
+                except Exception:
                     part.unlink(missing_ok=True)
+                    raise
     return path
-
-
-def decode(files: Sequence[Path], out: np.ndarray, crop: int | None, what: str) -> None:
-    """Decode photos into `out` (N, C, H, W), in threads (the decoder lets go of Python's lock).
-
-    Args:
-        crop: side of the central square to keep, in pixels; None keeps the largest square.
-        what: said by the progress bar.
-
-    Raises:
-        DataError: a photo cannot be decoded; the message names it.
-    """
-    channels, height, width = out.shape[1:]
-
-    def one(job: tuple[int, Path]) -> None:
-        i, file = job
-        try:
-            with Image.open(file) as opened:
-                photo = opened.convert("L" if channels == 1 else "RGB")
-                side = crop or min(photo.size)
-                left, top = (photo.width - side) // 2, (photo.height - side) // 2
-                square = photo.crop((left, top, left + side, top + side))
-                small = np.asarray(square.resize((width, height), Image.Resampling.BICUBIC))
-        except Exception as e:
-            raise DataError(
-                f"{file} cannot be decoded ({e}). It is damaged or half-copied: copy or unpack it again."
-            ) from e
-        out[i] = small[None] if channels == 1 else small.transpose(2, 0, 1)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs: Iterable[None] = pool.map(one, enumerate(files), chunksize=1)
-        for _ in tqdm(jobs, what, total=len(files), unit=" photos", leave=False, mininterval=0.5):
-            pass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -43,6 +46,11 @@ class Batch:
 Transform = Callable[[Batch], Batch]
 
 
+def cut(k: int, n: int, total: int, first: int = 0) -> slice:
+    """The k-th of n pieces of [first, first + total), whose lengths differ by at most one."""
+    return slice(first + k * total // n, first + (k + 1) * total // n)
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """A set of N images of one size, as uint8, with what is known about each.
@@ -54,9 +62,11 @@ class Images:
         attributes: a table of N rows and A columns, 1 = present, 0 = absent, NaN = not known.
         rows: (N,) which images of the store these are, in order; None: all. Nothing is copied.
         transforms: applied to every batch, in order; see `map`.
+        paths: (M,) bytes, the file of each image of the store; see `files`.
 
     Raises:
-        ValueError: a table whose length is not N, or a store that is not (M, C, H, W) uint8.
+        ValueError: a table whose length is not N, a label without a class, or a store that is not
+            (M, C, H, W) uint8.
 
     >>> data = Images(np.zeros((10, 1, 8, 8), np.uint8))
     >>> [len(b) for b in data.batches(4)]
@@ -69,6 +79,7 @@ class Images:
     attributes: pd.DataFrame | None = None
     rows: np.ndarray | None = None
     transforms: tuple[Transform, ...] = ()
+    paths: np.ndarray | None = None
     _resident: dict[torch.device, tuple[Tensor, Tensor | None, Tensor | None]] = field(
         default_factory=dict, repr=False
     )
@@ -82,6 +93,13 @@ class Images:
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
                 raise ValueError(f"{len(self)} images, but {len(value)} {name}: need one per image")
+        if self.labels is not None and len(self.classes) and len(self):
+            low, high = int(self.labels.min()), int(self.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise ValueError(
+                    f"labels go from {low} to {high}, but there are {len(self.classes)} classes: "
+                    f"0 to {len(self.classes) - 1}"
+                )
 
     def __len__(self) -> int:
         return len(self.store) if self.rows is None else len(self.rows)
@@ -105,6 +123,15 @@ class Images:
     def names(self) -> np.ndarray | None:
         """(N,) the class (or the person) of each image, by name."""
         return None if self.labels is None else np.asarray(self.classes)[self.labels]
+
+    @property
+    def files(self) -> np.ndarray | None:
+        """(N,) the name of each image's file, below the folder they were read from."""
+        if self.paths is None:
+            return None
+        return np.array(
+            [os.fsdecode(p) for p in (self.paths if self.rows is None else self.paths[self.rows])]
+        )
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Images:
         """The images of these rows: a slice, a list of numbers or a boolean mask."""
@@ -146,7 +173,11 @@ class Images:
         return replace(self, attributes=pd.DataFrame(columns), _resident={})
 
     def batches(
-        self, size: int, seed: int | None = None, device: torch.device | str = "cpu"
+        self,
+        size: int,
+        seed: int | None = None,
+        device: torch.device | str = "cpu",
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """Yield every image once, in ⌈N / size⌉ batches whose lengths differ by at most one.
 
@@ -157,6 +188,7 @@ class Images:
             size: the most images in a batch.
             seed: the order is a permutation drawn from it; None keeps the order.
             device: where the batch is wanted. The pixels travel there once, as uint8, if they fit.
+            part: (k, n): of every batch the k-th of n parts, for the k-th of n devices that share it.
         """
         if size < 1:
             raise ValueError(f"a batch has at least one image; got size={size}")
@@ -167,13 +199,31 @@ class Images:
         if seed is not None:
             order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).to(pixels.device)
         for k in range(n):
-            piece = slice(k * total // n, (k + 1) * total // n)
+            piece = cut(k, n, total)
+            piece = cut(*part, piece.stop - piece.start, piece.start)
             these = piece if order is None else order[piece]
             x = pixels[these if rows is None else rows[these]].to(device, non_blocking=True)
             batch = Batch(x.to(torch.float32).div_(255), y=None if y is None else y[these].to(device))
             for f in self.transforms:
                 batch = f(batch)
+                if not isinstance(batch, Batch):
+                    raise TypeError(
+                        f"a function given to map returns a Batch; {f} returned {type(batch).__name__}"
+                    )
             yield batch
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the number of images, their pixels or labels (SHA-256).
+
+        Of more than 1,000 images, 1,000 at equal distances are read: it costs the same for ten million.
+        """
+        some = np.linspace(0, max(len(self) - 1, 0), min(len(self), 1000)).astype(int)
+        rows = some if self.rows is None else self.rows[some]
+        digest = hashlib.sha256(f"{len(self)} {self.shape}".encode())
+        digest.update(np.ascontiguousarray(self.store[rows]).tobytes())
+        if self.labels is not None:
+            digest.update(np.asarray(self.labels)[some].astype(np.int64).tobytes())
+        return digest.hexdigest()[:16]
 
     def batch(self, device: torch.device | str = "cpu") -> Batch:
         """All images as one batch: for a handful, as in `data[:8].batch()`."""
@@ -188,7 +238,9 @@ class Images:
                 pixels, rows = torch.from_numpy(self.pixels).to(device), None
                 y = None if y is None else y.to(device)
             else:  # torch sees the store's memory (or its file) as it is
-                pixels = torch.from_numpy(self.store)
+                with warnings.catch_warnings():  # the file is read-only; batches are copies
+                    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                    pixels = torch.from_numpy(self.store)
                 rows = None if self.rows is None else torch.from_numpy(self.rows)
             self._resident[device] = (pixels, rows, y)
         return self._resident[device]
@@ -196,12 +248,17 @@ class Images:
 
 @dataclass(frozen=True)
 class Split:
-    """Three sets of images that share none: to fit, to choose, and to report."""
+    """Three sets of images that share none: to fit, to choose, and to report.
+
+    Args:
+        unreadable: photos that are in none, as they cannot be read: {file: why}.
+    """
 
     train: Images
     valid: Images
     test: Images
     name: str = ""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -210,7 +267,8 @@ class Split:
 
     def head(self, n: int) -> Split:
         """The first n training images, and of the other two at most n / 4: for a quick try."""
-        return Split(self.train[:n], self.valid[: -(-n // 4)], self.test[: -(-n // 4)], self.name)
+        few = -(-n // 4)
+        return replace(self, train=self.train[:n], valid=self.valid[:few], test=self.test[:few])
 
     def __repr__(self) -> str:
         counts = f"{len(self.train):,} train, {len(self.valid):,} valid, {len(self.test):,} test"

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import unknown
-from .files import DataError, cache_dir, cached_arrays, cached_pixels, decode, download, find, unpack
+from .decoding import decode
+from .files import DataError, cache_dir, cached_arrays, cached_pixels, download, find, unpack
 from .images import Images, Split
 
 FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")  # as the loaders of others name them
@@ -59,16 +60,16 @@ def lfw(
     """
     if split not in SPLITS:
         raise ValueError(unknown("split", split, SPLITS))
-    pixels, labels, people = _photos(size, crop, channels)
-    data = Images(pixels, labels, people, _attributes(people, labels))
+    pixels, labels, people, paths = _photos(size, crop, channels)
+    data = Images(pixels, labels, people, _attributes(people, labels), paths=paths)
     train, valid, test = SPLITS[split](labels, np.random.default_rng(seed))
     return Split(data[train], data[valid], data[test], f"lfw, {split} split")
 
 
 def _photos(
     size: int | tuple[int, int], crop: int | None, channels: int
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """All photos, person by person: pixels (N, C, H, W), whose each is (N,), and the people's names."""
+) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+    """All photos, person by person: pixels (N, C, H, W), whose each is (N,), people's names, files."""
     if channels not in (1, 3):
         raise ValueError(f"channels is 3 (colour) or 1 (grey); got {channels}")
     height, width = (size, size) if isinstance(size, int) else size
@@ -83,12 +84,17 @@ def _photos(
     counts = cached_arrays(key, lambda: {"counts": _counts(folder, people)})["counts"]
     labels = np.repeat(np.arange(len(people)), counts)
     files = [f"{p}/{p}_{i:04d}.jpg" for p, n in zip(people, counts, strict=True) for i in range(1, n + 1)]
-    pixels = cached_pixels(
-        key | {"crop": crop, "channels": channels, "size": [height, width]},
-        lambda out: decode([folder / f for f in files], out, crop, "LFW: decoding, once"),
-        (len(files), channels, height, width),
-    )
-    return pixels, labels, people
+    paths, shape = np.array([os.fsencode(f) for f in files]), (channels, height, width)
+
+    def fill(part: Path, start: int) -> None:
+        for row, why in decode(folder, paths, part, start, shape, crop, "LFW: decoding, once"):
+            raise DataError(
+                f"{folder / files[row]} cannot be decoded ({why}). It is damaged or half-copied: copy or "
+                "unpack it again."
+            )
+
+    decoded = key | {"crop": crop, "channels": channels, "size": [height, width]}
+    return cached_pixels(decoded, fill, (len(files), *shape)), labels, people, paths
 
 
 def _folder() -> Path:
@@ -243,7 +249,7 @@ def lfw_pairs(
     if name not in PAIRS:
         raise ValueError(unknown("set of pairs", name, PAIRS))
     text, number, digest = PAIRS[name]
-    pixels, labels, people = _photos(size, crop, channels)
+    pixels, labels, people, paths = _photos(size, crop, channels)
     file = find(f"lfw/{text}") or download(
         f"lfw/{text}", [f"https://ndownloader.figshare.com/files/{number}"], f"sha256:{digest}",
         otherwise="drawn-faces", what=f"LFW's pairs ({text})",
@@ -265,7 +271,7 @@ def lfw_pairs(
     if len(rows) != folds * 2 * each:
         raise DataError(f"{file} has {len(rows)} pairs and announces {folds * 2 * each}: get it again.")
     fold = np.arange(folds).repeat(2 * each)
-    return Pairs(Images(pixels, labels, people), np.array(rows), np.array(same), fold)
+    return Pairs(Images(pixels, labels, people, paths=paths), np.array(rows), np.array(same), fold)
 
 
 def pairs_of(images: Images, folds: int = 10, each: int = 60, seed: int = 0) -> Pairs:

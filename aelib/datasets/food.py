@@ -1,0 +1,84 @@
+"""Photos that many have worked with: 101 dishes, and the everyday scenes of COCO."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .files import DataError, cache_dir, download, find, unpack
+from .images import Split
+from .photos import by_subfolder, dealt, names, photos
+
+FOOD = "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz"
+FOOD_HASH = "md5:85eeb15f3717b99a5da872d97d918f87"
+COCO = "http://images.cocodataset.org/zips"
+
+
+def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
+    """Photos of dishes in 101 classes, with the official test part: 25,250 of 101,000, or of what is there.
+
+    A tenth of the official training part, of each class alike, is the validation part. (The training part
+    was not cleaned: some labels are wrong, some colours garish. The test part was.)
+
+    Args:
+        size, channels: of the images, as in `folder`.
+        seed: decides which training photos are the validation part.
+
+    Raises:
+        DataError: photos are missing, or the 5 GB cannot be downloaded.
+
+    Source: Bossard, Guillaumin, Van Gool, Food-101: Mining Discriminative Components with Random Forests,
+    2014, https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/.
+    """
+    root = find("food-101/images")
+    if root is None:
+        archive = download(
+            "food-101.tar.gz", [FOOD], FOOD_HASH, otherwise="drawn-faces", what="Food-101 (5 GB)"
+        )
+        unpack(archive, cache_dir() / "food-101")
+        archive.unlink()
+        root = cache_dir() / "food-101" / "images"
+    meta = root.parent / "meta"
+    try:
+        fit, test = (
+            np.array([f"{line}.jpg".encode() for line in (meta / f"{part}.txt").read_text().split()])
+            for part in ("train", "test")
+        )
+    except OSError as e:
+        raise DataError(f"{meta} lacks train.txt and test.txt, Food-101's lists: unpack it again.") from e
+    data, unreadable = photos("food-101", root, size, channels, only=np.concatenate([fit, test]))
+    data = by_subfolder(data)
+    data = replace(data, classes=[c.replace("_", " ").capitalize() for c in data.classes])
+    in_test = np.isin(names(data), test)
+    valid, train = dealt(data[~in_test], seed, 1)
+    return Split(train, valid, data[in_test], "food-101", unreadable)
+
+
+def coco(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
+    """Photos of everyday scenes: 118,287 to train on, 5,000 to test, or what is there of them.
+
+    They are the parts `train2017` and `val2017` (of the official test part nothing is known). A tenth of the
+    first is the validation part.
+
+    Args:
+        size, channels: of the images, as in `folder`.
+        seed: decides which training photos are the validation part.
+
+    Raises:
+        DataError: the photos are not there; the message says where to get them.
+
+    Source: Lin et al., Microsoft COCO: Common Objects in Context, 2014, https://arxiv.org/abs/1405.0312.
+    """
+    parts = []
+    for part, size_in_words in (("train2017", "18 GB"), ("val2017", "0.8 GB")):
+        if (root := find(f"coco/{part}")) is None:
+            raise DataError(
+                f"COCO's photos are not here. Get {COCO}/{part}.zip ({size_in_words}), unpack it into a "
+                f"folder coco, and set AELIB_DATA to the folder that holds coco/{part}. For any other photos "
+                "there is datasets.load('folder', path=…)."
+            )
+        parts.append(photos(f"coco-{part}", root, size, channels))
+    (fit, bad_fit), (test, bad_test) = parts
+    valid, train = dealt(fit, seed, 1)
+    return Split(train, valid, test, "coco", bad_fit | bad_test)

@@ -1,0 +1,210 @@
+"""Your own photos: any folder of them, a handful or ten million."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from .decoding import decode
+from .files import DataError, cached_pixels, place
+from .images import Images, Split
+
+SUFFIXES = (
+    b".jpg", b".jpeg", b".jfif", b".png", b".gif", b".bmp", b".webp", b".tif", b".tiff", b".ppm", b".pgm",
+)  # fmt: skip
+SHARE = 0.1  # of the photos: the validation part, and as many again the test part
+
+
+def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed: int = 0) -> Split:
+    """The photos in a folder and in all folders below it, cut to the central square.
+
+    If they lie in two subfolders or more, and none beside these, the subfolders are classes. A tenth of the
+    photos is the test part, a tenth the validation part, of each class alike. Which is in which follows from
+    the names and the seed, so a copy of the folder elsewhere is split in the same way.
+
+    They are decoded once, by all processors, into a file in the cache, which is read as batches need it: a
+    set may be larger than the memory. It is decoded anew when a photo is added, changed or removed. Photos
+    that cannot be read are left out and listed in `Split.unreadable`.
+
+    Args:
+        path: of the folder. Files that are not named as photos are passed over, hidden ones too.
+        size: side of the images in pixels.
+        channels: 3 colour, 1 grey.
+        seed: decides which photo is in which part.
+
+    Raises:
+        DataError: there is no such folder (the message names the nearest), or no photo in it that can be
+            read, or the disk of the cache is full.
+        ValueError: a size below 1, or a number of channels other than 1 and 3.
+    """
+    root = existing(path)
+    data, unreadable = photos("folder", root, size, channels)
+    test, valid, train = dealt(by_subfolder(data), seed, 2)
+    return Split(train, valid, test, root.name, unreadable)
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """The folder, if there is one.
+
+    Raises:
+        DataError: there is none; the message names the nearest.
+    """
+    root = Path(path).expanduser()
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise DataError(f"{root} is a file: give the folder of the photos (an archive: unpack it first).")
+    above = next(p for p in root.absolute().parents if p.is_dir())
+    wrong = root.absolute().relative_to(above).parts[0]
+    near = difflib.get_close_matches(wrong, [p.name for p in os.scandir(above) if p.is_dir()], 1)
+    hint = f"Did you mean {above / near[0]}?" if near else f"In {above} is no folder {wrong!r}."
+    raise DataError(f"there is no folder {root}. {hint}")
+
+
+def photos(
+    name: str, root: Path, size: int, channels: int = 3, only: np.ndarray | None = None
+) -> tuple[Images, dict[str, str]]:
+    """The photos below a folder that can be read, in the order of their names, and why the others cannot.
+
+    Args:
+        name: of the dataset: its file in the cache begins with it.
+        root: the folder.
+        size, channels: as in `folder`.
+        only: (N,) bytes, the names of those that are wanted, all of which must be there; None: all.
+    """
+    if size < 1 or channels not in (1, 3):
+        raise ValueError(f"size is at least 1, channels 3 or 1; got size={size}, channels={channels}")
+    files, stamp = listed(root, only)
+    if not len(files):
+        known = ", ".join(s.decode() for s in SUFFIXES)
+        raise DataError(f"there is no photo in {root} or below it: no file that ends in {known}.")
+    shape = (channels, size, size)
+    key = {"name": name, "folder": str(root.resolve()), "stamp": stamp, "shape": shape}
+    report = place(key, ".unreadable.txt")
+
+    def fill(part: Path, start: int) -> None:
+        unread = sorted(decode(root, files, part, start, shape, None, f"{name}: decoding, once"))
+        lines = [json.dumps([row, os.fsdecode(files[row]), why]) for row, why in unread]
+        if len(lines) == len(files):
+            raise DataError(f"no photo in {root} can be read. The first: {lines[0]}")
+        if lines:
+            report.write_text("\n".join(lines) + "\n")
+
+    pixels = cached_pixels(key, fill, (len(files), *shape))
+    good, unreadable = np.ones(len(files), bool), {}
+    if report.exists():
+        for row, file, why in map(json.loads, report.read_text().splitlines()):
+            good[row], unreadable[file] = False, why
+        file, why = next(iter(unreadable.items()))
+        warnings.warn(
+            f"{len(unreadable):,} of {len(files):,} photos in {root} could not be read and are left out: "
+            f"{file} ({why}){' …' if len(unreadable) > 1 else ''}; list in {report}",
+            stacklevel=4,
+        )
+    return Images(pixels, rows=np.flatnonzero(good), paths=files), unreadable
+
+
+def listed(root: Path, only: np.ndarray | None = None) -> tuple[np.ndarray, str]:
+    """The files below a folder that are named as photos: (N,) bytes, sorted, and a fingerprint of the list.
+
+    The fingerprint changes when one is added, removed, renamed or changed (its size or time).
+    """
+    found, parts = _walk(os.fsencode(root)), []
+    while some := list(islice(found, 2**16)):  # arrays, not objects: a hundred bytes a photo
+        parts.append([np.array(column) for column in zip(*some, strict=True)])
+    if not parts:
+        return np.array([], "S1"), ""
+    files, sizes, times = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(files)
+    if only is not None:
+        if len(missing := np.setdiff1d(only, files)):
+            raise DataError(
+                f"{root} lacks {len(missing):,} of {len(only):,} photos, first {os.fsdecode(missing[0])}. "
+                "The archive was unpacked halfway: unpack it again."
+            )
+        order = order[np.isin(files[order], only)]
+    columns = files[order], sizes[order], times[order]
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update(np.ascontiguousarray(column).view(np.uint8))
+    return columns[0], digest.hexdigest()
+
+
+def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, size and time of each photo. Every folder is entered once, however many links lead to it.
+
+    Folders that cannot be opened and links to nowhere are among them, so that they end up as unreadable.
+    """
+    folders, links, seen = [b""], list[bytes](), set[tuple[int, int]]()
+    while folders or links:
+        below = folders.pop() if folders else links.pop()
+        try:
+            status = os.stat(os.path.join(root, below))
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            entries = os.scandir(os.path.join(root, below))
+        except OSError as e:
+            if not below:
+                raise DataError(f"{os.fsdecode(root)} cannot be opened ({e.strerror}).") from e
+            yield below, -1, 0
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        inner = []
+        for entry in entries:
+            name = below + entry.name
+            if entry.name.startswith(b"."):
+                continue
+            try:
+                if entry.is_dir():
+                    inner.append((name + b"/", entry.is_symlink()))
+                elif entry.name.lower().endswith(SUFFIXES):
+                    status = entry.stat()
+                    if stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+                        yield name, status.st_size, status.st_mtime_ns
+            except OSError:
+                yield name, -1, 0
+        for name, link in sorted(inner):
+            (links if link else folders).append(name)
+
+
+def names(data: Images) -> np.ndarray:
+    """(N,) bytes, the file of each image. (`Images.files` has them as str, which take four times as much.)"""
+    assert data.paths is not None
+    return data.paths if data.rows is None else data.paths[data.rows]
+
+
+def by_subfolder(data: Images) -> Images:
+    """With the first folder on the way to each photo as its class, if there are two and none lies outside."""
+    known: dict[bytes, int] = {}
+    tops = (p[: max(p.find(b"/"), 0)] for p in names(data))
+    met = np.fromiter((known.setdefault(top, len(known)) for top in tops), np.int64, len(data))
+    if len(known) < 2 or b"" in known:
+        return data
+    ordered = sorted(known)
+    labels = np.argsort([known[top] for top in ordered])[met]
+    return replace(data, labels=labels, classes=[os.fsdecode(top) for top in ordered])
+
+
+def dealt(data: Images, seed: int, parts: int) -> list[Images]:
+    """Parts of a tenth each, of every class alike, then the rest; by the photos' names, not their order."""
+    n, salt = len(data), str(seed).encode()
+    hashes = (hashlib.blake2b(p, digest_size=8, key=salt).digest() for p in names(data))
+    drawn = np.fromiter((int.from_bytes(h, "big") for h in hashes), np.uint64, n)
+    labels = np.zeros(n, np.int64) if data.labels is None else data.labels
+    counts = np.bincount(labels)
+    order = np.lexsort((drawn, labels))
+    place_in_class = np.empty(n)
+    place_in_class[order] = np.arange(n) - (np.cumsum(counts) - counts).repeat(counts)
+    order = np.lexsort((drawn, (place_in_class + 0.5) / counts[labels]))
+    tenth = max(round(n * SHARE), int(n > parts))
+    return [data[np.sort(rows)] for rows in np.split(order, [tenth * (i + 1) for i in range(parts)])]
