@@ -70,6 +70,10 @@ class Quantized(Delta):
         super().__init__(value)
         self.indices, self.commitment = indices, commitment
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(B,) zeros: one of finitely many codes, with probability 1."""
+        return value.new_zeros(value.shape[: value.ndim - len(self.event_shape)])
+
 
 class OptimalNormal(Distribution):
     """Normal whose scale is, for each example, the one under which its target is likeliest.

@@ -67,6 +67,27 @@ def pearson(x_hat: Tensor, target: Tensor) -> Tensor:
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
+def power_spectrum(images: Tensor) -> Tensor:
+    """(F,) mean power of images (N, C, H, W) at 0, 1, 2, … waves a picture: what a blur takes away.
+
+    |FFT|² / (H·W), averaged over images, channels and the directions of a wave; its length is rounded to
+    whole waves over the shorter side. White noise of variance σ² has power σ² at every frequency from 1 on;
+    the mean of an image is the power at 0.
+
+    >>> power_spectrum(torch.rand(2, 3, 9, 12)).shape
+    torch.Size([7])
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images come as (N, C, H, W); got {tuple(images.shape)}")
+    h, w = images.shape[-2:]
+    power = torch.fft.fft2(images.double()).abs().square().mean((0, 1)) / (h * w)
+    y, x = (torch.fft.fftfreq(n, dtype=torch.double, device=images.device) for n in (h, w))
+    waves = ((y[:, None].square() + x.square()).sqrt() * min(h, w)).round().long().flatten()
+    total = torch.zeros(int(waves.max()) + 1, dtype=torch.double, device=images.device)
+    total = total.index_add(0, waves, power.flatten())
+    return (total / torch.bincount(waves, minlength=len(total)).clamp_min(1)).float().cpu()
+
+
 def _batches(model: nn.Module, data: Images, size: int = 500, seed: int = 0) -> Iterator[Batch]:
     """The data where the model is, with the model in evaluation mode meanwhile, and seeded noise."""
     at = next(model.parameters()).device
@@ -83,11 +104,16 @@ def evaluate(
     Args:
         metrics: name → function of (x_hat, target); MSE, PSNR, SSIM and Pearson by default.
 
+    Raises:
+        ValueError: there are no images.
+
     >>> from aelib import datasets, models
     >>> data = datasets.load("digits").test
     >>> sorted(evaluate(models.autoencoder(data.shape, 4), data))
     ['mse', 'pearson', 'psnr', 'ssim']
     """
+    if len(data) == 0:
+        raise ValueError("there are no images to judge the model on")
     metrics = metrics or {"mse": mse, "psnr": psnr, "ssim": ssim, "pearson": pearson}
     totals = dict.fromkeys(metrics, 0.0)
     for batch in _batches(model, data, batch_size):

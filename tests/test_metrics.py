@@ -42,6 +42,29 @@ def test_pearson_is_numpys():
     assert metrics.pearson(NOISY, FACES).tolist() == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_power_spectrum_of_one_wave_is_all_at_its_frequency():
+    x = torch.arange(32) / 32
+    wave = (2 * torch.pi * 5 * x).cos().expand(2, 3, 32, 32)
+    for images in (wave, wave.mT):
+        power = metrics.power_spectrum(images)
+        assert power.argmax() == 5 and power.sum() == pytest.approx(power[5].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (17, 30)])
+def test_the_power_spectrum_of_white_noise_is_its_variance_and_a_mean_is_at_zero(size):
+    torch.manual_seed(0)
+    power = metrics.power_spectrum(0.5 + 0.2 * torch.randn(400, 3, *size))
+    assert power[1:].tolist() == pytest.approx([0.04] * (len(power) - 1), rel=0.1)
+    assert power[0].item() == pytest.approx(0.25 * size[0] * size[1] + 0.04, rel=0.01)
+
+
+def test_the_power_spectrum_takes_every_size_and_says_what_it_wants():
+    assert metrics.power_spectrum(torch.rand(1, 1, 1, 1)).shape == (1,)
+    assert metrics.power_spectrum(torch.rand(2, 1, 1, 9)).isfinite().all()
+    with pytest.raises(ValueError, match="N, C, H, W"):
+        metrics.power_spectrum(torch.rand(3, 8, 8))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (5, 3), (7, 12), (11, 11)])
 def test_every_metric_takes_every_size(size):
     x = torch.rand(3, 2, *size)
