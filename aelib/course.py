@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from . import datasets
+from . import datasets, graphs
 from .datasets import DataError, Split
 from .errors import unknown
+from .graphs import Graph
 
 T = TypeVar("T")
 PROFILES = ("full", "quick")
@@ -68,3 +69,20 @@ def data(name: str, otherwise: str, quick: int = 1600, **options: Any) -> Split:
         split = split.head(quick)
     print(split)
     return split
+
+
+def graph(name: str, otherwise: str = "digits") -> Graph:
+    """The graph of a notebook, whole in both profiles, or, where it cannot be had, the embedded one; says so.
+
+    Args:
+        name: as in `graphs.load`.
+        otherwise: an embedded graph.
+    """
+    print(f"profile {profile()} on {machine()}")
+    try:
+        found = graphs.load(name)
+    except DataError as e:
+        found = graphs.load(otherwise)
+        print(f"{name} is not here, so this page runs on {otherwise}. ({str(e).splitlines()[0]})")
+    print(found)
+    return found

@@ -215,6 +215,8 @@ def autoencoder(
         raise ValueError(f"shape is (C, H, W) with each at least 1; got {tuple(shape)}")
     if latent < 1 or conditions < 0:
         raise ValueError(f"latent is at least 1 and conditions at least 0; got {latent} and {conditions}")
+    if min(hidden or (1,)) < 1:
+        raise ValueError(f"hidden layers are at least 1 wide; got {list(hidden or ())}")
     if net == "linear" and hidden:
         raise ValueError('net="linear" has no hidden layers; use net="mlp"')
     q_head, p_head = POSTERIORS[posterior](), LIKELIHOODS[likelihood]()

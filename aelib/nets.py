@@ -58,7 +58,7 @@ class Reshape(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, D) → (B, D / (H·W), H, W)."""
-        return h.reshape(len(h), -1, *self.shape[1:])
+        return h.reshape(h.shape[0], -1, *self.shape[1:])  # len(h) would fix the batch size in an export
 
     def extra_repr(self) -> str:
         """The shape."""

@@ -79,6 +79,18 @@ explorers.denoising({"untrained": denoising.restorer(faces.shape[0])}, faces, ki
     "search": """\
 directions = {"one": torch.tensor([9.0, -9.0, 9.0, -9.0]), "broken": torch.ones(3)}
 explorers.search(retrieval.Index(z), z, faces, directions)""",
+    "links": """\
+from aelib import distributions, graphs
+
+
+class Degrees(torch.nn.Module):
+    def forward(self, graph):
+        return distributions.Delta(torch.cat([-graph.degrees[:, None].float(), graph.features], 1))
+
+
+graph = graphs.neighbours(torch.rand(40, 3), 3)
+alone_is_broken = models.Autoencoder(Degrees(), Fragile(graphs.InnerProduct(), 0, -0.5))
+explorers.links(alone_is_broken, graph, torch.rand(40, 2))""",
 }
 
 
@@ -256,6 +268,12 @@ HANDS = {
         lambda c: c.push("reset"),
         lambda c: c.choose("broken"),
         lambda c: (c.choose("one"), c.push("reset")),
+    ),
+    "links": (
+        lambda c: c.slide(1, "ArrowLeft", 1),
+        lambda c: c.push("reset"),
+        lambda c: c.push("words only"),
+        lambda c: c.push("reset"),
     ),
 }
 CHANGES = {"reconstructions": 2}  # image 1 is the input, which is shown only where it is not the photo

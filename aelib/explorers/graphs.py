@@ -1,0 +1,190 @@
+"""Explorer of a graph autoencoder: pick a node, take links away from it, see whom it is linked with."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import ipywidgets as widgets
+import matplotlib as mpl
+import matplotlib.colors
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from .. import plots
+from ..graphs import BernoulliLinks, Graph
+from ..models import Autoencoder, evaluating
+from .maps import Map, flat
+from .parts import Explorer, Panel, Stage, row
+
+SHOWN = 6  # answers
+
+
+class Answers(NamedTuple):
+    """Whom a node is most probably linked with, and where its true links stand among all others.
+
+    Args:
+        nodes: (k,) the most probable first.
+        logits: (k,) zᵢᵀ zⱼ: the logarithm of the odds of a link.
+        kind: (k,) "seen": a link that the encoder was shown; "hidden": one that it was not; "": no link.
+        links: (L,) the nodes that it is linked with, those that the encoder was shown first.
+        ranks: (L,) their places in the order of all N − 1 others, from 1.
+        seen: how many of the L the encoder was shown.
+    """
+
+    nodes: Tensor
+    logits: Tensor
+    kind: list[str]
+    links: Tensor
+    ranks: Tensor
+    seen: int
+
+
+@torch.no_grad()
+def likely(model: Autoencoder, graph: Graph, node: int, seen: int, k: int = SHOWN) -> Answers:
+    """The k nodes most probably linked with a node, of whose links the encoder sees the first `seen` only.
+
+    All other links of the graph are seen. The codes are the posterior's means; scores are computed for this
+    node's N − 1 pairs.
+
+    Raises:
+        TypeError: the model does not decode links.
+        ValueError: there is no such node.
+    """
+    if not 0 <= node < len(graph):
+        raise ValueError(f"nodes are numbered 0 to {len(graph) - 1}; got {node}")
+    mine = (graph.links == node).any(0).nonzero().flatten()
+    hidden = mine[seen:]
+    kept = torch.ones(graph.links.shape[1], dtype=torch.bool)
+    kept[hidden] = False
+    shown = graph.linked(graph.links[:, kept])
+    with evaluating(model):
+        p = model.decode(model.encode(shown.to(model.device)).mean)
+    if not isinstance(p, BernoulliLinks):
+        raise TypeError(f"a decoder of links is needed, as graphs.InnerProduct; got {type(p).__name__}")
+    others = torch.arange(len(graph))
+    others = others[others != node]
+    pairs = torch.stack([torch.full_like(others, node), others])
+    score = p.logits(pairs.to(model.device)).cpu()
+    order = score.argsort(descending=True)
+    first = order[: min(k, len(others))]
+    known, whole = shown.has(pairs[:, first]), graph.has(pairs[:, first])
+    kind = ["seen" if a else "hidden" if b else "" for a, b in zip(known, whole, strict=True)]
+    friends = graph.links[:, mine].sum(0) - node  # the other end of each
+    place = torch.empty(len(graph), dtype=torch.int64)
+    place[others[order]] = torch.arange(1, len(graph))
+    return Answers(others[first], score[first], kind, friends, place[friends], len(mine) - len(hidden))
+
+
+def answers_picture(graph: Graph, node: int, answers: Answers, title: str = "") -> np.ndarray:
+    """(1, 3, H, W) uint8: a bar for each answer, as long as its log-odds, in the colour of its class.
+
+    Below, the ranks of the node's true links: filled what the encoder was shown, hollow what it was not.
+    """
+    figure, ((ax,), (below,)) = plots.axes(2, 1, (4.4, 1.6), gridspec_kw={"height_ratios": (5, 1.2)})
+    names = graph.names
+    bars = answers.logits.clamp_min(0).numpy()
+    colours = [_colour(graph, int(i)) for i in answers.nodes]
+    ax.barh(range(len(bars)), bars, color=colours, height=0.75)
+    for i, (other, kind) in enumerate(zip(answers.nodes.tolist(), answers.kind, strict=True)):
+        what = str(other) if names is None else f"{other} · {names[other]}"
+        mark = {"seen": " · link, seen", "hidden": " · LINK, HIDDEN", "": ""}[kind]
+        ax.text(0.05, i, what + mark, va="center", fontsize=8, color="black")
+    ax.set(yticks=[], xlabel="log-odds of a link, nats", ylim=(len(bars) - 0.4, -0.6))
+    ax.set_title(title or str(node), fontsize=8)
+    ranks, shown = answers.ranks.numpy(), np.arange(len(answers.ranks)) < answers.seen
+    below.plot(ranks[shown], 0 * ranks[shown], "o", color="C0", clip_on=False)
+    below.plot(ranks[~shown], 0 * ranks[~shown], "o", color="C0", markerfacecolor="none", clip_on=False)
+    below.set(xscale="log", xlim=(0.8, len(graph)), yticks=[], xlabel="rank of its true links (1: first)")
+    return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")).transpose(2, 0, 1)[None]
+
+
+def _colour(graph: Graph, node: int) -> tuple[float, ...]:
+    """Of the node's class, light enough to read black letters on it; the order of colours is the map's."""
+    names = graph.names
+    if names is None:
+        return (0.7, 0.8, 0.9)
+    known = sorted(set(names.tolist()))
+    colours = mpl.colormaps["tab10" if len(known) <= 10 else "tab20"]
+    rgb = mpl.colors.to_rgb(colours(known.index(names[node]) % colours.N))
+    return tuple(0.45 * part + 0.55 for part in rgb)
+
+
+def _title(graph: Graph, node: int, seen: int) -> str:
+    names, degree = graph.names, int(graph.degrees[node])
+    topic = "" if names is None else f" · {names[node]}"
+    return f"node {node}{topic} · {min(seen, degree)} of {degree} links seen"
+
+
+def links_strip(
+    model: Autoencoder, graph: Graph, node: int, seen: Sequence[int], k: int = SHOWN
+) -> np.ndarray:
+    """(S, 3, H, W): the answers for a node of whose links so many are seen. The still of `links`."""
+    pictures = [
+        answers_picture(graph, node, likely(model, graph, node, n, k), _title(graph, node, n)) for n in seen
+    ]
+    return np.concatenate(pictures)
+
+
+def links(
+    model: Autoencoder, graph: Graph, places: Tensor, nodes: Sequence[int] | Tensor | None = None
+) -> Explorer:
+    """Choose a node and how many of its links the encoder sees; look at the links it is believed to have.
+
+    Args:
+        graph: with all its links.
+        places: (N, 2) where each node is on the map.
+        nodes: that can be chosen; all that have two links or more, where none are given.
+
+    Raises:
+        ValueError: places that are not (N, 2), or no node to choose.
+    """
+    places = flat(places)
+    if len(places) != len(graph):
+        raise ValueError(f"{len(graph)} nodes, but {len(places)} places: need one per node")
+    chosen = ((graph.degrees >= 2).nonzero().flatten() if nodes is None else torch.as_tensor(nodes)).tolist()
+    if not chosen:
+        raise ValueError("there is no node to choose: none has two links")
+    which = widgets.IntSlider(0, 0, len(chosen) - 1, description="node", readout=False)
+    degree = int(graph.degrees[chosen[0]])
+    seen = widgets.IntSlider(degree, 0, degree, description="links seen")
+    chart = Map(places.numpy(), graph.names)
+    where, answers = Panel("lines to the answers: thick where there is a link", side=1), Panel("", side=1)
+
+    def draw() -> None:
+        node = chosen[which.value]
+        found = likely(model, graph, node, seen.value)
+        where.show(_joined(chart, places, node, found))
+        answers.show(answers_picture(graph, node, found, _title(graph, node, seen.value)))
+
+    def other() -> None:
+        seen.max = int(graph.degrees[chosen[which.value]])
+        seen.value = seen.max
+
+    stage = Stage(draw)
+    stage.follow(which, action=other)
+    stage.follow(seen)
+    none = stage.button("words only", "the encoder sees none of its links", lambda: setattr(seen, "value", 0))
+    every = stage.button("reset", "it sees all of them", lambda: setattr(seen, "value", seen.max))
+    stage.run()
+    return Explorer("links", [row(which, seen, none, every), row(where, answers), stage.message])
+
+
+def _joined(chart: Map, places: Tensor, node: int, answers: Answers) -> np.ndarray:
+    """(1, 3, H, W): the map with a ring at the node and a line to each answer."""
+    x, y = places[node].tolist()
+    picture = Image.fromarray(chart.marked(x, y)[0].transpose(1, 2, 0))
+    pen = ImageDraw.Draw(picture)
+
+    def at(i: int) -> tuple[float, float]:
+        u, v = chart.place.transform(places[i].tolist())
+        return float(u), picture.height - float(v)
+
+    for other, kind in zip(answers.nodes.tolist(), answers.kind, strict=True):
+        pen.line([at(node), at(other)], fill="black", width=3 if kind else 1)
+        u, v = at(other)
+        pen.ellipse((u - 4, v - 4, u + 4, v + 4), outline="black", width=2)
+    return np.asarray(picture).transpose(2, 0, 1)[None]

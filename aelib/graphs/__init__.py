@@ -1,0 +1,12 @@
+"""Graph autoencoders: the one `Autoencoder` class, with neighbours in its encoder and links as its data."""
+
+from ..datasets.graph import Graph
+from .data import GRAPHS, communities, load, neighbours
+from .judging import judge, scores
+from .links import Links, LinkSplit, Pairs, leaks, pairs, split, unlinked
+from .nets import GCN, BernoulliLinks, InnerProduct, autoencoder
+
+__all__ = [
+    "GCN", "GRAPHS", "BernoulliLinks", "Graph", "InnerProduct", "LinkSplit", "Links", "Pairs", "autoencoder",
+    "communities", "judge", "leaks", "load", "neighbours", "pairs", "scores", "split", "unlinked",
+]  # fmt: skip

@@ -1,0 +1,194 @@
+"""Link prediction: pairs of nodes to be told apart, a split without a leak, and how to find one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..datasets import Batch
+from ..datasets.graph import Graph
+
+
+class Pairs(NamedTuple):
+    """Pairs of nodes, and which of them are linked: a sample of the graph that a decoder is judged on.
+
+    Args:
+        nodes: (2, M) the two nodes of each pair, in any order.
+        linked: (M,) float, 1 linked, 0 not.
+    """
+
+    nodes: Tensor
+    linked: Tensor
+
+
+def pairs(present: Tensor, absent: Tensor) -> Pairs:
+    """The links (2, M) and the pairs that are none (2, M′), in this order, as `Pairs`."""
+    linked = torch.ones(present.shape[1] + absent.shape[1], device=present.device)
+    linked[present.shape[1] :] = 0
+    return Pairs(torch.cat([present, absent], 1), linked)
+
+
+def unlinked(graph: Graph, n: int, generator: torch.Generator | None = None, unique: bool = False) -> Tensor:
+    """(2, n) pairs of two different nodes that have no link, drawn at random, all alike.
+
+    Pairs are drawn and the linked ones drawn again, so that memory grows with n, not with N².
+
+    Args:
+        unique: no pair twice.
+
+    Raises:
+        ValueError: there are fewer such pairs than n (or none at all).
+    """
+    size = len(graph)
+    there_are = size * (size - 1) // 2 - graph.links.shape[1]
+    if n and there_are < (n if unique else 1):
+        raise ValueError(f"{n} pairs without a link are wanted, but the graph has {there_are}")
+    found = graph.links[:, :0].cpu()
+    here = graph.to("cpu")
+    while found.shape[1] < n:
+        drawn = torch.randint(size, (2, 2 * (n - found.shape[1]) + 16), generator=generator)
+        drawn = drawn[:, (drawn[0] != drawn[1]) & ~here.has(drawn)]
+        found = torch.cat([found, drawn], 1)
+        if unique:
+            found = found[:, _first(here.key(found))]
+    return found[:, :n]
+
+
+def _first(keys: Tensor) -> Tensor:
+    """The places where each number of `keys` stands for the first time, in order."""
+    _, which = torch.unique(keys, return_inverse=True)
+    first = torch.full((int(which.max()) + 1 if len(which) else 0,), len(keys))
+    first.scatter_reduce_(0, which, torch.arange(len(keys)), "amin")
+    return first.sort().values
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """A graph, and the pairs that a model is asked about: what `train` draws its batches from.
+
+    One batch is the whole graph: x the graph that the encoder sees, target the pairs. Its examples are the
+    *nodes*: N of them, each with its KL and with half of −log p of each of its pairs, since a pair has two
+    ends. So the objectives of `losses` serve as they are, and their mean times N is the sum over the graph.
+
+    Args:
+        graph: what the encoder sees.
+        present: (2, M) the links that are asked for.
+        absent: (2, M) pairs that are no links; None: M of them are drawn anew for every batch, out of
+            what is not linked *in this graph*. (To leave held-out links out of them would tell where those
+            are.)
+    """
+
+    graph: Graph
+    present: Tensor
+    absent: Tensor | None = None
+    _resident: dict[torch.device, Graph] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.graph)
+
+    def __repr__(self) -> str:
+        n, m = self.present.shape[1], 0 if self.absent is None else self.absent.shape[1]
+        others = "as many others, drawn anew" if self.absent is None else f"{m:,} others"
+        return f"Links({n:,} links and {others}; the encoder sees {self.graph.links.shape[1]:,})"
+
+    def batches(
+        self, size: int, seed: int | None = None, device: torch.device | str = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield one batch: the graph and the pairs.
+
+        Args:
+            size: has no meaning here: a node's code depends on its neighbours, so all come together.
+            seed: of the pairs that are drawn; None: the same every time.
+            device: where the batch is wanted; the graph travels there once.
+        """
+        device = torch.device(device)
+        graph = self._resident.setdefault(device, self.graph.to(device))
+        asked = self.asked(seed)
+        target = Pairs(asked.nodes.to(device), asked.linked.to(device))
+        yield Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
+
+    def asked(self, seed: int | None = None) -> Pairs:
+        """The pairs of a batch, on the CPU."""
+        absent = self.absent
+        if absent is None:
+            generator = torch.Generator().manual_seed(seed or 0)
+            absent = unlinked(self.graph, self.present.shape[1], generator)
+        return pairs(self.present.cpu(), absent.cpu())
+
+    def batch(self, device: torch.device | str = "cpu") -> Batch:
+        """The graph and the pairs, as one batch."""
+        return next(self.batches(len(self), device=device))
+
+
+@dataclass(frozen=True)
+class LinkSplit:
+    """Three sets of links that share none: to fit, to choose, and to report. All encode one graph."""
+
+    train: Links
+    valid: Links
+    test: Links
+
+
+def split(graph: Graph, valid: float = 0.05, test: float = 0.10, seed: int = 0) -> LinkSplit:
+    """Hide a share of the links for validation and another for the test; the encoder sees the rest.
+
+    Both hidden parts get as many pairs that are linked nowhere in the graph, all different.
+
+    Raises:
+        ValueError: shares that leave nothing to train on, or too few unlinked pairs.
+
+    Source: Kipf, Welling, 2016, https://arxiv.org/abs/1611.07308, whose split is 85 / 5 / 10.
+    """
+    total = graph.links.shape[1]
+    n_valid, n_test = round(valid * total), round(test * total)
+    if min(n_valid, n_test) < 0 or n_valid + n_test >= total:
+        raise ValueError(f"of {total} links {n_valid} + {n_test} are to be hidden: nothing is left")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(total, generator=generator).to(graph.device)
+    hidden, seen = graph.links[:, order[: n_valid + n_test]], graph.links[:, order[n_valid + n_test :]]
+    absent = unlinked(graph, n_valid + n_test, generator, unique=True)
+    encoded = graph.linked(seen)
+    return LinkSplit(
+        Links(encoded, encoded.links),
+        Links(encoded, hidden[:, :n_valid], absent[:, :n_valid]),
+        Links(encoded, hidden[:, n_valid:], absent[:, n_valid:]),
+    )
+
+
+def leaks(split: LinkSplit) -> list[str]:
+    """What a split gives away, a sentence each; empty: nothing.
+
+    It looks for hidden links that an encoder sees (in either direction), links that are in two parts, pairs
+    called unlinked that are links of some part, and unlinked pairs that validation and test share.
+    """
+    parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    graph = split.train.graph
+    known = {name: graph.linked(part.present) for name, part in parts.items()}
+    everything = graph.linked(torch.cat([part.present for part in parts.values()], 1))
+    found = []
+
+    def say(n: int, of: int, what: str) -> None:
+        if n:
+            found.append(f"{n} of {of} {what}")
+
+    for name in ("valid", "test"):
+        hidden, absent = known[name].links, parts[name].absent
+        for other, part in parts.items():
+            n = int(part.graph.has(hidden).sum())
+            say(n, hidden.shape[1], f"{name} links are in the graph that is encoded for {other}")
+        for other in ("train", "valid") if name == "test" else ("train",):
+            n = int(known[other].has(hidden).sum())
+            say(n, hidden.shape[1], f"{name} links are also {other} links")
+        if absent is None:
+            found.append(f"the unlinked pairs of {name} are drawn anew at every look")
+        else:
+            n = int(everything.has(absent).sum())
+            say(n, absent.shape[1], f"unlinked {name} pairs are links")
+    if split.valid.absent is not None and split.test.absent is not None:
+        n = int(graph.linked(split.valid.absent).has(split.test.absent).sum())
+        say(n, split.test.absent.shape[1], "unlinked test pairs are also unlinked valid pairs")
+    return found

@@ -1,0 +1,151 @@
+"""What makes an `Autoencoder` one of graphs: an encoder that looks at neighbours, a decoder of links."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+from torch.nn.functional import logsigmoid
+
+from .. import distributions as D
+from ..datasets.graph import Graph
+from ..errors import unknown
+from ..models import POSTERIORS, Autoencoder
+from .links import Pairs
+
+DENSE = 5000  # nodes of the largest graph of which all N² probabilities are given at once
+
+
+def geometric(module: str = "nn") -> ModuleType:
+    """A module of PyTorch Geometric.
+
+    Raises:
+        ImportError: it is not installed; the message names the command.
+    """
+    import importlib
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch, on what the library still calls
+            return importlib.import_module(f"torch_geometric.{module}")
+    except ModuleNotFoundError as e:
+        if not (e.name or "").startswith("torch_geometric"):
+            raise
+        raise ImportError(
+            "graphs need PyTorch Geometric: pip install torch-geometric (it needs none of its extensions)"
+        ) from e
+
+
+class GCN(nn.Module):
+    """Graph convolutions with ReLU between them: graph → (N, sizes[-1]), one row a node.
+
+        H' = Â H W + b,  Â = D^(−½) (A + I) D^(−½),  D: the degrees of A + I.
+
+    A node's row is made of its own features and those of the nodes at most `len(sizes)` links away.
+
+    Args:
+        size_in: D, features of a node.
+        sizes: of the layers' outputs.
+        dropout: share of what is between two layers that is set to zero in training.
+
+    Raises:
+        ImportError: PyTorch Geometric is missing.
+
+    Source: Kipf, Welling, 2017, https://arxiv.org/abs/1609.02907; the layer is PyTorch Geometric's.
+    """
+
+    def __init__(self, size_in: int, *sizes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        layer = geometric().GCNConv
+        self.layers = nn.ModuleList(layer(a, b) for a, b in zip((size_in, *sizes), sizes, strict=False))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Graph → (N, sizes[-1])."""
+        h = graph.compact
+        for i, layer in enumerate(self.layers):
+            h = layer(self.dropout(h.relu()) if i else h, graph.edges)
+        return h
+
+
+class BernoulliLinks(Distribution):
+    """p(A|z): each pair of nodes is linked with probability σ(zᵢᵀ zⱼ), all pairs independently.
+
+    It is a distribution over graphs, and never forms N² numbers unless `mean` is asked for: a graph is given
+    to `log_prob` as a sample of its pairs.
+
+    Args:
+        z: (N, K) codes of the nodes.
+    """
+
+    arg_constraints = {"z": constraints.real}  # noqa: RUF012
+
+    def __init__(self, z: Tensor) -> None:
+        self.z = z.float()
+        super().__init__(z.shape[:1], validate_args=False)
+
+    def logits(self, nodes: Tensor) -> Tensor:
+        """(M,) zᵢᵀ zⱼ of pairs of nodes (2, M)."""
+        return (self.z[nodes[0]] * self.z[nodes[1]]).sum(1)
+
+    def log_prob(self, value: Pairs) -> Tensor:  # type: ignore[override]  # a graph, as a sample of its pairs
+        """(N,) nats: each node's half of log p of its pairs, which have two ends. The sum is log p of all."""
+        logits, sign = self.logits(value.nodes), 2 * value.linked - 1
+        half = logsigmoid(sign * logits) / 2
+        return torch.zeros_like(self.z[:, 0]).index_add(0, value.nodes.flatten(), half.repeat(2))
+
+    @property
+    def mean(self) -> Tensor:
+        """(N, N) the probability of every link.
+
+        Raises:
+            ValueError: there are too many nodes; ask for the logits of the pairs that matter.
+        """
+        if len(self.z) > DENSE:
+            raise ValueError(
+                f"all pairs of {len(self.z):,} nodes are too many; `logits(nodes)` gives those you name"
+            )
+        return (self.z @ self.z.T).sigmoid()
+
+
+class InnerProduct(nn.Module):
+    """The decoder of a graph autoencoder, without a parameter: codes (N, K) → `BernoulliLinks`."""
+
+    def forward(self, z: Tensor) -> BernoulliLinks:
+        """(N, K) → distribution over graphs of N nodes."""
+        return BernoulliLinks(z)
+
+
+def autoencoder(
+    size: int,
+    latent: int = 16,
+    *,
+    posterior: str = "gaussian",
+    hidden: Sequence[int] = (32,),
+    dropout: float = 0.0,
+) -> Autoencoder:
+    """A graph autoencoder: posterior "deterministic" is the GAE, "gaussian" the VGAE.
+
+    Args:
+        size: features of a node.
+        latent: K.
+        hidden: sizes of the layers before the code's.
+        dropout: see `GCN`.
+
+    Raises:
+        ValueError: an unknown posterior; the nearest is suggested.
+        ImportError: PyTorch Geometric is missing.
+
+    Source: Kipf, Welling, 2016, https://arxiv.org/abs/1611.07308.
+    """
+    if posterior not in POSTERIORS:
+        raise ValueError(unknown("posterior", posterior, POSTERIORS))
+    head: Any = POSTERIORS[posterior]()
+    encoder = nn.Sequential(GCN(size, *hidden, head.factor * latent, dropout=dropout), head)
+    prior = None if posterior == "deterministic" else D.StandardNormal(latent)
+    return Autoencoder(encoder, InnerProduct(), prior)
