@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -151,3 +152,19 @@ def png(images: Pictures, columns: int = 1, zoom: int = 1) -> bytes:
     out = io.BytesIO()
     picture.save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an <svg> element for a page, whose lines and letters take the page's colour and font."""
+    out = io.StringIO()
+    for legend in filter(None, (ax.get_legend() for ax in figure.axes)):
+        legend.set_frame_on(False)  # it is white
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    text = out.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(
+        r' id="[A-Za-z.]+_\d+"', "", text
+    )  # a page of several figures would have each of them twice
+    text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
+    return text.replace("#000000", "currentColor")

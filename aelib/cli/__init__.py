@@ -10,10 +10,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .codes import embed, index, search
+from .export import export
+from .listing import list_datasets
+from .pictures import interpolate, reconstruct, sample
+from .report import report
 from .train import begin, evaluate, resume
 
 # `begin` is called as "train": the parser looks for a name in the package too, where `aelib.train` is another
-VERBS: dict[str, Callable[..., None]] = {"train": begin, "resume": resume, "evaluate": evaluate}
+VERBS: dict[str, Callable[..., None]] = {
+    "train": begin, "resume": resume, "evaluate": evaluate, "report": report, "sample": sample,
+    "reconstruct": reconstruct, "interpolate": interpolate, "embed": embed, "index": index, "search": search,
+    "export": export, "datasets": list_datasets,
+}  # fmt: skip
 ABOUT = (
     "Autoencoders from the command line: train one on a known dataset or a folder of photos, look at it, and "
     "use its codes. A first try: aelib train digits --epochs 5, then aelib report runs/digits."

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, auto_cli
 
 from ..errors import unknown
 
 Verb = Callable[..., None]
+CONFIG_BYTES, CONFIG_DEPTH = 2**20, 20  # nobody has that many options, or lists in lists
 
 
 class _Parser(ArgumentParser):
@@ -50,16 +54,49 @@ def _explained(message: str, options: Sequence[str]) -> str:
 
 def run(verbs: Mapping[str, Verb], about: str, arguments: Sequence[str]) -> None:
     """Call the verb that was asked for, with options from the line, over `--config FILE`, over defaults."""
+    for option, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        if option == "--config" or option.startswith("--config="):
+            _look_at(after if option == "--config" else option.removeprefix("--config="))
     auto_cli(dict(verbs), args=_with_values(verbs, arguments), parser_class=_Parser, prog="aelib",
              description=about, config_help="YAML file with the options of this verb")  # fmt: skip
 
 
+def _look_at(file: str) -> None:
+    """Refuse YAML that would take the parser's memory or its stack; other faults it names itself."""
+    if not os.path.isfile(file):
+        return
+    depth = 0
+    try:
+        with open(file, encoding="utf-8") as text:
+            for token in yaml.scan(text.read(CONFIG_BYTES), yaml.SafeLoader):
+                name = type(token).__name__
+                depth += ("Start" in name) - ("End" in name)
+                if depth > CONFIG_DEPTH or name == "AliasToken":
+                    raise ValueError("it nests lists too deeply, or repeats a part by *name")
+    except (ValueError, RecursionError, yaml.reader.ReaderError) as e:
+        print(f"aelib: {file} is not a file of options: {e}", file=sys.stderr)
+        sys.exit(2)
+    except yaml.YAMLError:
+        return
+
+
 def _with_values(verbs: Mapping[str, Verb], arguments: Sequence[str]) -> list[str]:
-    """`--json` alone means `--json true`."""
+    """`--json` alone means `--json true`; DATA alone `--data DATA`; the last may be many: PHOTOS…."""
     verb = next((verbs[a] for a in arguments if a in verbs), None)
-    parameters = inspect.signature(verb).parameters.values() if verb else ()
+    parameters = list(inspect.signature(verb).parameters.values()) if verb else []
     flags = {"--" + p.name.replace("_", "-") for p in parameters if isinstance(p.default, bool)}
     given: list[str] = []
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
         given += [word, "true"] if word in flags and after not in ("true", "false") else [word]
+    needed = [p for p in parameters if p.default is p.empty]
+    befores = ["", *given]
+    words = [i for i, (word, before) in enumerate(zip(given, befores, strict=False))
+             if word[:1] != "-" and (before[:2] != "--" or "=" in before)]  # fmt: skip
+    more = words[1 + len(needed) :]  # behind the verb and what it must have
+    if len(more) == 1 and any(p.name == "data" and p not in needed for p in parameters):
+        given[more[0]] = f"--data={given[more[0]]}"
+    elif needed and "list" in str(needed[-1].annotation) and len(words) > len(needed):
+        many = words[len(needed) :]  # what the last one lists, as one word
+        listed = json.dumps([given[i] for i in many], ensure_ascii=False)
+        given = [listed if i == many[0] else w for i, w in enumerate(given) if i not in many[1:]]
     return given

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -78,16 +80,17 @@ def begin(
 
     several = devices * nodes > 1
     strategy = "ddp" if several and strategy == "auto" else strategy
-    fabric = Fabric(
-        accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=nodes,
-        precision=precision,  # type: ignore[arg-type]
-    )  # fmt: skip
+    with _told():
+        fabric = Fabric(
+            accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=nodes,
+            precision=precision,  # type: ignore[arg-type]
+        )  # fmt: skip
     if several:
         fabric.launch()
     split = dataset(data, size)
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
-    with models.seeded(seed):
+    with _told(), models.seeded(seed):
         model = models.autoencoder(
             split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden
         )
@@ -97,14 +100,24 @@ def begin(
     if name == "elbo":
         goal, rise = partial(goal, beta=beta), training.warm_up(warm_up)
         schedules["beta"] = lambda t: beta * rise(t)
-    optimizers = getattr(training, optimizer)(model, **({} if lr is None else {"lr": lr}))
-    run = runs.Run(out or Path("runs", Path(data).name), config)
+    with _told():
+        optimizers = getattr(training, optimizer)(model, **({} if lr is None else {"lr": lr}))
+    run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
     history = training.fit(
         model, images, goal, optimizers, epochs=epochs, batch_size=batch_size, valid=split.valid,
         schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
     )  # fmt: skip
     if fabric.is_global_zero:
         print(f"{history}\n{run.path}: to look at it: aelib report {run.path}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Inside, what a library says against an option is meant for the one who gave it, without a traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as e:
+        raise ValueError(str(e).strip() or type(e).__name__) from e
 
 
 def resume(run: str, epochs: int | None = None) -> None:
