@@ -66,3 +66,5 @@ if __name__ == "__main__":
         (out / "parts.json").write_text(json.dumps([int(n) for n in parts]))
         if same:
             (out / "stopped-equals-plain").touch()
+    fabric.barrier()
+    torch.distributed.destroy_process_group()  # left to the garbage collection it may wait for ever

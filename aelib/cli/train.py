@@ -109,6 +109,11 @@ def begin(
     )  # fmt: skip
     if fabric.is_global_zero:
         print(f"{history}\n{run.path}: to look at it: aelib report {run.path}")
+    if several:
+        from torch import distributed
+
+        fabric.barrier()
+        distributed.destroy_process_group()  # left to the garbage collection it may wait for ever
 
 
 @contextmanager

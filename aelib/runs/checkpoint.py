@@ -8,9 +8,9 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from ..training import History, Optimizers, Unfinished
 from ..training.optim import by_term
 
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+SETTINGS = ("lr", "betas", "momentum", "weight_decay", "eps")  # which a state would bring along
 
 
 class RunError(RuntimeError):
@@ -109,10 +110,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt") as file:  # a RecursionError is JSON's
             recipe = json.loads((file.metadata() or {}).get("recipe", "null"))
             return {name: file.get_tensor(name) for name in file.keys()}, recipe  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as e:
+    except (SafetensorError, OSError, ValueError, RecursionError) as e:
         raise RunError(f"{path} is no file of weights, or a damaged one ({e})") from e
 
 
@@ -122,7 +123,15 @@ def fill(model: nn.Module, file: Path) -> nn.Module:
     Raises:
         RunError: they are another model's; says which.
     """
-    found, mine = read_weights(file)[0], model.state_dict()
+    found = read_weights(file)[0]
+    compare(model, found, file)
+    model.load_state_dict(found)
+    return model
+
+
+def compare(model: nn.Module, found: Mapping[str, Tensor], file: Path) -> None:
+    """Raise `RunError` if these are not a model's weights."""
+    mine = model.state_dict()
     wrong = [f"{k} is {tuple(v.shape)}, not {tuple(mine[k].shape)}" for k, v in found.items()
              if k in mine and v.shape != mine[k].shape]  # fmt: skip
     wrong += [f"{k} is missing" for k in mine.keys() - found.keys()]
@@ -131,8 +140,6 @@ def fill(model: nn.Module, file: Path) -> nn.Module:
         raise RunError(
             f"{file} is of another model: {'; '.join(sorted(wrong)[:3])}. Give load the right one as `into`"
         )
-    model.load_state_dict(found)
-    return model
 
 
 def read_history(folder: Path) -> History:
@@ -150,21 +157,23 @@ def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: His
     Raises:
         RunError: a file is not what it should be, or is of another model or other optimizers.
     """
-    fill(model, folder / WEIGHTS)
     state, groups = _state(folder), by_term(optimizers)
     if _kinds(groups) != state["kinds"]:
         raise RunError(f"{folder} was trained by {state['kinds']}, not by {_kinds(groups)}")
-    others = _others(model, groups)
-    if [p.shape for p in others] != [p.shape for p in state["others"]]:
-        raise RunError(f"{folder}: what the optimizers move beside the model had other shapes")
     try:
+        pairs = [p for k, group in groups.items() for p in zip(group, state["optimizers"][k], strict=True)]
+        if told := ", ".join(filter(None, (_changed(*pair) for pair in pairs))):
+            raise RunError(f"{folder} was trained otherwise ({told}). Choose another folder for this one")
+        others = _others(model, groups)
+        if [p.shape for p in others] != [p.shape for p in state["others"]]:
+            raise RunError(f"{folder}: what the optimizers move beside the model had other shapes")
+        fill(model, folder / WEIGHTS)
         with torch.no_grad():
             for mine, was in zip(others, state["others"], strict=True):
                 mine.copy_(was)
-        for term, group in groups.items():
-            for optimizer, saved in zip(group, state["optimizers"][term], strict=True):
-                optimizer.load_state_dict(saved)
-    except (ValueError, KeyError) as e:
+        for optimizer, saved in pairs:
+            optimizer.load_state_dict(saved)
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise RunError(f"the optimizers of {folder} are of another model: {e}") from e
     _history(state, history)
 
@@ -174,8 +183,11 @@ def _state(folder: Path) -> dict[str, Any]:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         if not {"kinds", "others", "optimizers", "history", "unfinished"} <= state.keys():
             raise KeyError
+        if not all(isinstance(record["epoch"], int) for record in state["history"]):
+            raise TypeError
+        _history(state, History())
         return state
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError) as e:
+    except Exception as e:  # of the unpickler, in great variety
         raise RunError(
             f"{folder / STATE} is not a state that this program has written, and nothing of it was executed"
         ) from e
@@ -185,6 +197,16 @@ def _history(state: dict[str, Any], history: History) -> History:
     history[:] = state["history"]
     history.unfinished = None if state["unfinished"] is None else Unfinished(**state["unfinished"])
     return history
+
+
+def _changed(optimizer: Any, saved: Mapping[str, Any]) -> str:
+    """Which of an optimizer's settings are others than those of a saved state, which would win unseen."""
+    told = []
+    for now, was in zip(optimizer.param_groups, saved["param_groups"], strict=False):
+        old = was | {"lr": was.get("initial_lr", was["lr"])}  # a schedule multiplies the one it began with
+        new = now | {"lr": now.get("initial_lr", now["lr"])}
+        told += [f"{k} was {old[k]}, is {new[k]}" for k in SETTINGS if old.get(k) != new.get(k)]
+    return ", ".join(told)
 
 
 def _others(model: nn.Module, groups: dict[str, list[Any]]) -> list[Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,32 @@ class Events:
     def __init__(self, folder: Path, model: nn.Module, data: Images) -> None:
         self.folder, self.model, self.data = folder, model, data
         self.writer: Any = None
+        self.failed = False
 
     def close(self) -> None:
         """Write what is waiting."""
         if self.writer is not None:
-            self.writer.close()
+            with self._trying():
+                self.writer.close()
 
     def add(self, record: Mapping[str, float]) -> None:
         """The events of one epoch; those of later ones, of a training that went back, no longer count."""
+        if not self.failed:
+            with self._trying():
+                self._add(record)
+
+    @contextlib.contextmanager
+    def _trying(self) -> Iterator[None]:
+        """A disk that is full costs the events, not the training: what it needs is in its checkpoints."""
+        try:
+            yield
+        except OSError as e:
+            warnings.warn(
+                f"no more events in {self.folder} ({e.strerror}); the training goes on", stacklevel=4
+            )
+            self.writer, self.failed = None, True
+
+    def _add(self, record: Mapping[str, float]) -> None:
         epoch = int(record["epoch"])
         if self.writer is None:
             self.writer = _writer(self.folder, epoch)
@@ -60,13 +80,14 @@ class Events:
             return
         codes, thumbnails = self._codes()
         names = self.data[: len(codes)].names
-        self.writer.add_embedding(
-            codes,
-            None if names is None else [str(n) for n in names],
-            _rgb(thumbnails),
-            global_step=epoch,
-            tag="codes",
-        )
+        with self._trying():
+            self.writer.add_embedding(
+                codes,
+                None if names is None else [str(n) for n in names],
+                _rgb(thumbnails),
+                global_step=epoch,
+                tag="codes",
+            )
 
     def _shows_pictures(self) -> bool:
         return isinstance(self.model, Autoencoder) and isinstance(self.data, Images)

@@ -63,7 +63,12 @@ class Keeper:
             self.run.save(self.model, self.optimizers, self.history)
             if record is not None:
                 self.events.add(record)
-        self.saved, self.asked = time.monotonic(), self._agree(self.asked)
+        self.saved = time.monotonic()
+        self.obey()
+
+    def obey(self) -> None:
+        """Stop here, where everything is saved, if somebody asked."""
+        self.asked = self._agree(self.asked)
         if self.asked:
             epochs, step = len(self.history), self.history.unfinished.step if self.history.unfinished else 0
             text = (
@@ -81,7 +86,8 @@ class Keeper:
             raise KeyboardInterrupt
         self.asked = number
         if self.first:
-            print("finishing this step, then saving …", file=sys.stderr, flush=True)
+            with contextlib.suppress(RuntimeError, OSError):  # it may come in the middle of another print
+                print("finishing this step, then saving …", file=sys.stderr, flush=True)
 
     def _agree(self, number: int) -> int:
         """The largest of what the devices say."""
@@ -113,7 +119,9 @@ def keeping(
         if run.names():
             if history:
                 raise ValueError(f"{run.path} has a history of its own: leave `history` out")
-            run.restore(model, optimizers, history)
+            name = run.restore(model, optimizers, history)
+            if name is not None and keeper.first:  # it may have been killed between the two
+                run.tidy(name, history)
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(ValueError):  # only the main thread may
                 stack.callback(signal.signal, number, signal.signal(number, keeper.ask))
@@ -122,6 +130,7 @@ def keeping(
         yield keeper
         if keeper.first and len(history) > known:
             keeper.events.end(len(history))
+        keeper.obey()
 
 
 def identity(model: nn.Module, data: Images, keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def load(
                 raise RunError(
                     f"{path} holds a model that `autoencoder` did not make: load({str(path)!r}, into=model)"
                 )
+            with torch.device("meta"):  # a recipe that asks for more than the file holds costs no memory
+                checkpoint.compare(from_recipe(recipe, file), checkpoint.read_weights(file)[0], file)
             into = from_recipe(recipe, file)
         model = fill(into, file)
     if device == "auto":
@@ -80,5 +82,5 @@ def from_recipe(recipe: Mapping[str, Any], where: object = "the recipe") -> Auto
         if norm := known.get("norm"):
             known["norm"] = {n.__name__: n for n in (nn.BatchNorm1d, nn.LayerNorm)}[norm]
         return autoencoder(**known)
-    except (TypeError, ValueError, KeyError) as e:
+    except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as e:
         raise RunError(f"{where}: the model's recipe is not one that aelib {__version__} knows ({e})") from e

@@ -24,6 +24,7 @@ from . import checkpoint
 from .checkpoint import RunError, write_file
 
 FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
+MAY_CHANGE = {"data", "epochs", "accelerator", "devices", "nodes", "strategy"}  # when a training goes on
 
 
 class Run:
@@ -95,26 +96,36 @@ class Run:
         step = history.unfinished.step if history.unfinished else 0
         folder = self.checkpoints / _named(len(history), step)
         checkpoint.write(folder, model, optimizers, history)
-        write_file(self.path / "history.csv", history.table().to_csv().encode())
-        names = self.names()
-        keep = {*names[-2:], folder.name, _named(_best_epoch(history)) if history else ""}
-        for name in names:
-            if name not in keep:
-                shutil.rmtree(self.checkpoints / name, ignore_errors=True)
+        self.tidy(folder.name, history)
         return folder
 
-    def restore(self, model: nn.Module, optimizers: Optimizers, history: History) -> bool:
-        """Go back to the newest checkpoint that is whole, if any; warn of newer ones that are not."""
-        for name in reversed(self.names()):
+    def tidy(self, name: str, history: History) -> None:
+        """What follows a checkpoint: write history.csv, remove those that are not kept."""
+        write_file(self.path / "history.csv", history.table().to_csv().encode())
+        names = self.names()
+        keep = {*names[-2:], name, _named(_best_epoch(history)) if history else ""}
+        for other in names:
+            if other not in keep:
+                shutil.rmtree(self.checkpoints / other, ignore_errors=True)
+
+    def restore(self, model: nn.Module, optimizers: Optimizers, history: History) -> str | None:
+        """Go back to the newest checkpoint that is whole, if any; warn of newer ones that are not.
+
+        Returns:
+            Its name.
+        """
+        names = self.names()
+        for i, name in reversed(list(enumerate(names))):
             folder = self.checkpoints / name
             try:
                 checkpoint.check(folder)
             except RunError as e:
-                warnings.warn(f"{e}. Going on from the one before", stacklevel=2)
+                then = f"Going on from {names[i - 1]}" if i else "It is the only one: beginning anew"
+                warnings.warn(f"{e}. {then}", stacklevel=2)
                 continue
             checkpoint.restore(folder, model, optimizers, history)
-            return True
-        return False
+            return name
+        return None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -135,7 +146,12 @@ class Run:
             raise RunError(f"{self.path} cannot be written to: {checkpoint.reason(e)}") from e
         try:
             for part in [*self.path.glob(".*.part"), *self.checkpoints.glob(".*.part")]:
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
+                named = part.with_name(part.name[1:].rsplit(".", 2)[0])
+                if part.is_dir() and _is_whole(part) and not _is_whole(named):  # it was about to be replaced
+                    shutil.rmtree(named, ignore_errors=True)
+                    os.replace(part, named)
+                else:
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
             yield
         finally:
             lock.release()
@@ -152,27 +168,40 @@ class Run:
         if (self.path / "run.json").exists():
             was = self.about()
             old, new = _flat(was["training"]), _flat(about)
-            told = "; ".join(f"{k} was {old.get(k)}, is {new[k]}" for k in new if old.get(k) != new[k])
+            told = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in new | old if old.get(k) != new.get(k)]
+            told += self._changed()
             if told and self.names():
                 raise RunError(
-                    f"{self.path} holds another training ({told}). Choose another folder for this one"
+                    f"{self.path} holds another training ({'; '.join(told)}). "
+                    "Choose another folder for this one"
                 )
         config = dict(self.config) if self.config is not None else dict(about)
-        write_file(
-            self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
-        )
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, explicit_end=True)
+        write_file(self.path / "config.yaml", text.encode())
         text = json.dumps({"format": FORMAT, "versions": versions(), "training": dict(about)}, indent=1)
         write_file(self.path / "run.json", text.encode())
+
+    def _changed(self) -> list[str]:
+        """Which settings are others than those in config.yaml, of those that make a training another one."""
+        try:
+            was = self.settings()
+        except RunError:  # damaged: it is written anew
+            return []
+        now = {k: v for k, v in (self.config or {}).items() if k in was and k not in MAY_CHANGE}
+        return [f"{k} was {was[k]}, is {now[k]}" for k in now if was[k] != now[k]]
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml says.
 
         Raises:
-            RunError: it is not there, or no YAML.
+            RunError: it is not there, no YAML, or cut short.
         """
         try:
-            return dict(yaml.safe_load((self.path / "config.yaml").read_text()))
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
+            text = (self.path / "config.yaml").read_text("utf-8")
+            if not text.rstrip().endswith("\n..."):
+                raise ValueError("it ends before its last line, '...'")
+            return dict(yaml.safe_load(text))
+        except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as e:
             raise RunError(f"{self.path} is no run, or its config.yaml is damaged ({e})") from e
 
     def about(self) -> dict[str, Any]:
@@ -182,14 +211,19 @@ class Run:
             RunError: it is not there, damaged, or of a newer aelib.
         """
         try:
-            about = json.loads((self.path / "run.json").read_text())
-            written, known = int(about["format"]), about["training"]
-        except (OSError, ValueError, KeyError, TypeError) as e:
-            raise RunError(f"{self.path} is no run, or its run.json is damaged ({e})") from e
+            about = json.loads((self.path / "run.json").read_text("utf-8"))
+            written, by, known = int(about["format"]), str(about["versions"]["aelib"]), about["training"]
+        except (OSError, ArithmeticError, ValueError, LookupError, TypeError, RecursionError) as e:
+            if not (self.path / "run.json").exists():
+                raise RunError(f"{self.path} is no run: there is no run.json in it") from e
+            raise RunError(
+                f"{self.path}/run.json is damaged ({e}). Delete it, and begin the same training again in the "
+                "same folder: it goes on from the last checkpoint"
+            ) from e
         if written > FORMAT or not isinstance(known, dict):
             raise RunError(
-                f"{self.path} was written by aelib {about['versions'].get('aelib')}, in format {written}; "
-                f"this is aelib {__version__}, which reads up to format {FORMAT}. Install the newer one"
+                f"{self.path} was written by aelib {by}, in format {written}; this is aelib {__version__}, "
+                f"which reads up to format {FORMAT}. Install the newer one"
             )
         return about
 
@@ -217,8 +251,8 @@ def _place(name: str) -> tuple[int, ...]:
 
 
 def _best_epoch(history: History) -> int:
-    key = "valid/loss" if "valid/loss" in history[0] else "train/loss"
-    return int(history.best(key)["epoch"])
+    known = [k for k in ("valid/loss", "train/loss") if all(k in record for record in history)]
+    return int((history.best(known[0]) if known else history[-1])["epoch"])
 
 
 def _is_whole(folder: Path) -> bool:

@@ -73,7 +73,8 @@ def train(
             whose parameters get the gradient of that term alone.
         epochs: passes over the data, counted from the beginning of `history`.
         batch_size: the most images in a step.
-        valid: images whose terms are recorded too, as "valid/…", with the objective's default keywords.
+        valid: images whose terms are recorded too, as "valid/…", with the objective's default keywords, if
+            there are any.
         schedule: keyword → function of the progress in [0, 1]: its value is given to the objective, in
             training only. The keyword "lr" is not given to it: it multiplies the learning rates.
         history: where records are appended; what it holds already is not trained again, neither its
@@ -97,6 +98,10 @@ def train(
         raise ValueError("there are no images to train on")
     if epochs < 1:
         raise ValueError(f"epochs is at least 1; got {epochs}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1; got {batch_size}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is the largest norm of a gradient, above 0; got {clip}. None: no limit")
     history = History() if history is None else history
     schedule = dict(schedule or {})
     scale = schedule.pop("lr", None)
@@ -144,7 +149,7 @@ def train(
                     return
             record = {f"train/{k}": v for k, v in log.means().items()}
             model.eval()
-        if valid is not None:
+        if valid is not None and len(valid):
             record |= {f"valid/{k}": v for k, v in assess(model, valid, objective, fabric=fabric).items()}
         record = {"epoch": epoch + 1, **record, "seconds": time.perf_counter() - start}
         history.append(record)
@@ -162,7 +167,13 @@ def assess(
     device: str = "auto",
     fabric: Fabric | None = None,
 ) -> Record:
-    """The objective's terms on these images, averaged, without training: same noise at every call."""
+    """The objective's terms on these images, averaged, without training: same noise at every call.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    if len(data) == 0:
+        raise ValueError("there are no images to judge the model on")
     fabric = fabric or Fabric(accelerator=device, devices=1)
     model.to(fabric.device)
     steps = -(-len(data) // batch_size)
