@@ -166,6 +166,7 @@ LIKELIHOODS: dict[str, Callable[[], nn.Module]] = {
     "laplace": lambda: D.Laplace(1.0),
     "laplace-learnt": lambda: D.Laplace(0.1, learn=True),
 }
+NORMS: dict[str, Callable[[int], nn.Module]] = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}
 NETS = ("linear", "mlp", "conv", "fcn")
 
 
@@ -250,10 +251,13 @@ def autoencoder(
     prior = None if posterior == "deterministic" else D.StandardNormal(*code)
     encoder = nn.Sequential(nets.Centre(), encoder, q_head)
     model = Autoencoder(encoder, nn.Sequential(decoder, p_head), prior)
-    model.recipe = {
-        "shape": list(shape), "latent": latent, "net": net, "posterior": posterior, "likelihood": likelihood,
-        "conditions": conditions, "hidden": list(hidden or ()) or None, "norm": norm and norm.__name__,
-    }  # fmt: skip
+    named = next((name for name, layer in NORMS.items() if layer is norm), None)
+    if norm is None or named:  # another layer of normalisation is code, which a file cannot hold
+        model.recipe = {
+            "shape": list(shape), "latent": latent, "net": net, "posterior": posterior,
+            "likelihood": likelihood, "conditions": conditions, "hidden": list(hidden or ()) or None,
+            "norm": named,
+        }  # fmt: skip
     return model
 
 

@@ -723,7 +723,7 @@ MISTAKES = [
     ([*SMALL, "--devices=0"], 1, "devices=0"),
     ([*SMALL, "--nodes=0"], 1, "num_nodes"),
     ([*SMALL, "--precision=23"], 1, "Precision '23' is invalid"),
-    ([*SMALL, "--strategy=guess"], 1, "guess"),
+    ([*SMALL, "--strategy=guess"], 2, "guess"),
     ([*SMALL, f"--seed={2**70}"], 1, "verflow"),
     ([*SMALL, "--latent=100000000000000"], 1, "memory"),
     ([*SMALL, "--posterior=deterministic", "--objective=elbo"], 1, "reconstruction"),

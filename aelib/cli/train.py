@@ -36,7 +36,7 @@ def begin(
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int = 1,
     nodes: int = 1,
-    strategy: str = "auto",
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto",
     precision: str = "32-true",
     seed: int = 0,
 ) -> None:  # fmt: skip
@@ -68,7 +68,7 @@ def begin(
         accelerator: where it runs; auto takes CUDA, else MPS, else the CPU.
         devices: how many on each machine.
         nodes: machines.
-        strategy: of Lightning Fabric for several devices, as ddp.
+        strategy: of Lightning Fabric for several devices; auto is ddp.
         precision: of Lightning Fabric, as bf16-mixed.
         seed: of the weights, the order and the noise.
     """

@@ -11,7 +11,7 @@ from torch import nn
 
 from .. import __version__
 from ..datasets import DATASETS
-from ..models import Autoencoder, autoencoder
+from ..models import NORMS, Autoencoder, autoencoder
 from ..training import History
 from . import checkpoint
 from .checkpoint import WEIGHTS, RunError, fill
@@ -80,7 +80,7 @@ def from_recipe(recipe: Mapping[str, Any], where: object = "the recipe") -> Auto
     try:
         known = dict(recipe)
         if norm := known.get("norm"):
-            known["norm"] = {n.__name__: n for n in (nn.BatchNorm1d, nn.LayerNorm)}[norm]
+            known["norm"] = NORMS[norm]
         return autoencoder(**known)
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as e:
         raise RunError(f"{where}: the model's recipe is not one that aelib {__version__} knows ({e})") from e
