@@ -447,20 +447,10 @@ plots.show({"photo": test_x[8:16]} | {name: redrawn[name][8:16] for name in tabl
 # ### Explore
 #
 # Leaf through test photos. Which dishes does the perceptual error help? Tick *difference*: where is it wrong?
+# (Without a kernel: the pictures above.)
 
 # %%
 explorers.reconstructions(helped, test[:120])
-
-# %% [markdown]
-# The same without a kernel, with all differences times four:
-
-# %%
-batch = test[20:25].batch()
-strips = {name: explorers.compare(model, batch) for name, model in helped.items()}
-plots.show({"photo": batch.x} | {
-    text: images for name, (x_hat, difference, _) in list(strips.items())[1:]
-    for text, images in ((name, x_hat), ("difference × 4", difference))
-})  # fmt: skip
 
 # %% [markdown]
 # ## 8 · Where do the dishes lie?
