@@ -49,7 +49,9 @@ class Stage:
 
     def button(self, text: str, says: str, action: Callable[[], object]) -> widgets.Button:
         """A button that acts, and draws once."""
-        button = widgets.Button(description=text, tooltip=says, layout=widgets.Layout(width="90px"))
+        button = widgets.Button(
+            description=text, tooltip=says, layout=widgets.Layout(width="auto", min_width="90px")
+        )
         button.on_click(lambda _: self.run(action))
         return button
 
