@@ -8,29 +8,31 @@ from the recipe below, judges it on the test images, and writes weights and numb
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 
-from . import datasets, losses, metrics, models, training
+from . import datasets, latent, losses, metrics, models, training
 from .datasets import Images
+from .distributions import Gaussian
 from .errors import unknown
 from .losses import Objective
 from .models import Autoencoder, seeded
+from .runs.checkpoint import fill, weights, write_file
 
 FOLDER = Path(__file__).parent.parent / "materials" / "pretrained"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is built and trained.
+    """How a model is built, trained and judged.
 
     Args:
         build: makes the model, untrained.
@@ -38,8 +40,11 @@ class Recipe:
         objective: what descends.
         epochs, batch_size: of the training.
         optimizer: makes the optimizer of a model.
+        schedule: of the objective's keywords, beside that of the learning rate.
         start: the recipe whose weights it goes on from; "" starts anew.
-        judged: so many of the 10,000 test images, and importance samples for each, give log p(x).
+        valid: makes the images whose loss is noted after every epoch; None: none are kept back.
+        judged: model → the numbers it reached on test images.
+        directions: keep those of all attributes in the space of codes beside the weights; see `directions`.
     """
 
     build: Callable[[], Autoencoder]
@@ -48,8 +53,11 @@ class Recipe:
     epochs: int
     batch_size: int
     optimizer: Callable[[Autoencoder], training.Optimizers] = training.muon
+    schedule: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     start: str = ""
-    judged: tuple[int, int] = (10_000, 5000)
+    valid: Callable[[], Images] | None = None
+    judged: Callable[[Autoencoder], dict[str, float]] = lambda model: _likelihood(model, 10_000, 5000)
+    directions: bool = False
 
     def train(self) -> tuple[Autoencoder, training.History]:
         """The trained model and its history."""
@@ -57,7 +65,8 @@ class Recipe:
             model = load(self.start) if self.start else self.build()
         history = training.fit(
             model, self.data(), self.objective, self.optimizer(model), epochs=self.epochs,
-            batch_size=self.batch_size, schedule={"lr": training.cosine(0.02)},
+            batch_size=self.batch_size, schedule={"lr": training.cosine(0.02), **self.schedule},
+            valid=None if self.valid is None else self.valid(),
         )  # fmt: skip
         return model, history
 
@@ -70,6 +79,33 @@ def _binarised_mnist() -> Images:
 def _test_digits() -> Images:
     """The 10,000 test digits, binarised."""
     return Images(datasets.load("mnist").test.store).map(datasets.binarised)
+
+
+def _likelihood(model: Autoencoder, images: int, samples: int) -> dict[str, float]:
+    """log p(x) of so many of the test digits, in nats, by so many importance samples each."""
+    each = metrics.log_likelihood(model, _test_digits()[:images], samples)
+    error = each.std().item() / len(each) ** 0.5
+    return {
+        "log_likelihood": each.mean().item(), "standard_error": error, "images": len(each), "samples": samples
+    }  # fmt: skip
+
+
+def _part(dataset: str, part: str, told: bool = False, **keywords: Any) -> Images:
+    """Train, valid or test images of a dataset; those that are trained on are mirrored at random, unless they
+    are clothes; told what they show if the model is conditional."""
+    images: Images = getattr(datasets.load(dataset, **keywords), part)
+    if part == "train" and dataset != "fashion-mnist":
+        images = images.map(datasets.flipped)
+    return images.only(*CONDITIONS).map(datasets.conditioned()) if told else images
+
+
+def _reconstructions(model: Autoencoder, test: Callable[[], Images]) -> dict[str, float]:
+    """What `metrics.evaluate` says of the test images and, of a VAE, distortion and rate in nats."""
+    images = test()
+    numbers = metrics.evaluate(model, images)
+    if model.prior is not None:
+        numbers |= metrics.rate_distortion(model, images)
+    return numbers | {"images": len(images)}
 
 
 def _published() -> Autoencoder:
@@ -86,8 +122,30 @@ def _flow_prior() -> Autoencoder:
     return model
 
 
-# Muon on the multilayer networks, where it was ahead of Adam in trials; on the convolutional one Adam was, at
-# half the batch size. The trials looked at test digits.
+def _editor() -> Autoencoder:
+    """The face editor of notebook 04: σ = 0.25 keeps its codes short, so that the condition has a say."""
+    model = _colour(32, likelihood="gaussian", conditions=len(CONDITIONS))
+    network = cast(nn.Sequential, model.decoder)
+    network[-1] = Gaussian(0.25)
+    return model
+
+
+CONDITIONS = ("Smiling", "Male", "Eyeglasses", "Bangs", "Blond Hair", "Senior", "Wearing Hat", "Mustache")
+_colour: Callable[..., Autoencoder] = partial(models.autoencoder, (3, 64, 64), hidden=(48, 96, 192))
+_decayed = partial(training.adam, lr=2e-3, weight_decay=0.05)
+
+
+def _photos(dataset: str, **keywords: Any) -> dict[str, Any]:
+    """What the recipes for one dataset of pictures share."""
+    train, valid, test = (partial(_part, dataset, part, **keywords) for part in ("train", "valid", "test"))
+    return {
+        "data": train, "valid": valid, "judged": partial(_reconstructions, test=test), "batch_size": 64,
+        "optimizer": _decayed,
+    }  # fmt: skip
+
+
+# Muon on the multilayer networks, where it was ahead of Adam in trials; on the convolutional ones Adam was.
+# The trials on digits looked at test digits.
 RECIPES = {
     "vae-mnist": Recipe(_published, _binarised_mnist, losses.elbo, epochs=350, batch_size=512),
     # in trials 25 epochs from the VAE's weights ended at a lower training loss (88.07) than 250 from nothing
@@ -107,7 +165,40 @@ RECIPES = {
         epochs=40,
         batch_size=128,
         optimizer=partial(training.adam, lr=2e-3),
-        judged=(1000, 1000),  # its decoder is dear
+        judged=partial(_likelihood, images=1000, samples=1000),  # its decoder is dear
+    ),
+    "vae-fashion-mnist": Recipe(
+        partial(models.autoencoder, (1, 28, 28), 16),
+        objective=losses.elbo,
+        epochs=40,
+        **_photos("fashion-mnist"),
+    ),
+    "ae-lfw": Recipe(
+        partial(_colour, 128, posterior="deterministic", likelihood="gaussian"),
+        objective=partial(losses.reconstruction, error=losses.squared_error),
+        epochs=80,
+        directions=True,
+        **_photos("lfw", size=64),
+    ),
+    "vae-lfw": Recipe(
+        partial(_colour, 64, likelihood="gaussian-learnt"),
+        objective=losses.elbo,
+        epochs=80,
+        directions=True,
+        **_photos("lfw", size=64),
+    ),
+    "cvae-lfw": Recipe(
+        _editor,
+        objective=losses.elbo,
+        epochs=60,
+        schedule={"beta": lambda t: max(1.0, 60 * (1 - t / 0.7))},
+        **_photos("lfw", size=64, told=True),
+    ),
+    "vae-food-101": Recipe(
+        partial(_colour, 128, likelihood="gaussian-learnt"),
+        objective=losses.elbo,
+        epochs=60,
+        **_photos("food-101", size=64),
     ),
 }
 
@@ -124,16 +215,31 @@ def load(name: str) -> Autoencoder:
     Raises:
         ValueError: there is no recipe of this name (the nearest is suggested).
         FileNotFoundError: the weights are not here; the message says how to make them.
+        RunError: they are damaged, or another model's.
     """
-    from safetensors.torch import load_file
-
     recipe = _recipe(name)
     path = FOLDER / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; make it with: python -m aelib.pretrained {name}")
     model = recipe.build()
-    model.load_state_dict(load_file(path))
+    fill(model, path)
     return model.eval()
+
+
+def directions(name: str) -> dict[str, Tensor]:
+    """Attribute → (K,) its direction in the space of codes of a trained model; see `latent.direction`.
+
+    They were found from the codes of the training photos, which need not be here.
+
+    Raises:
+        ValueError: there is no recipe of this name (the nearest is suggested), or it keeps no directions.
+    """
+    from safetensors.torch import load_file
+
+    if not _recipe(name).directions:
+        kept = [n for n, r in RECIPES.items() if r.directions]
+        raise ValueError(f"no directions are kept for {name!r}; they are for {', '.join(kept)}")
+    return load_file(FOLDER / f"{name}-directions.safetensors")
 
 
 def record(name: str) -> dict[str, Any]:
@@ -149,42 +255,37 @@ def record(name: str) -> dict[str, Any]:
 
 def make(name: str) -> None:
     """Train by the recipe, and write weights (.safetensors) and what it took (.json), each in one move."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     recipe, start = _recipe(name), time.process_time()
     model, history = recipe.train()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    part = FOLDER / f"{name}.part"
-    save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, part)
-    os.replace(part, FOLDER / f"{name}.safetensors")
+    if recipe.directions:
+        photos = recipe.data()
+        codes, table = latent.encode(model, replace(photos, transforms=())), photos.attributes
+        known = [] if table is None else [str(name) for name in table]
+        found = {a: latent.direction(codes, photos.attribute(a)) for a in known}
+        write_file(FOLDER / f"{name}-directions.safetensors", save(found))
+    write_file(FOLDER / f"{name}.safetensors", weights(model))
     took = {
         "command": f"python -m aelib.pretrained {name}",
         "cpu_seconds": round(time.process_time() - start),  # of all threads, so a busy machine tells no lie
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    _write(name, took | {k: v for k, v in history[-1].items() if k != "seconds"})
+    curve = {"valid/loss by epoch": [round(r["valid/loss"], 3) for r in history]} if recipe.valid else {}
+    _write(name, took | {k: v for k, v in history[-1].items() if k != "seconds"} | curve)
 
 
 def judge(name: str) -> None:
-    """Add log p(x) of the test images to the model's record: mean and standard error, in nats."""
-    images, samples = _recipe(name).judged
+    """Add to the model's record what it reaches on test images."""
     model, start = load(name), time.process_time()
-    each = metrics.log_likelihood(model, _test_digits()[:images], samples)
-    numbers = {
-        "log_likelihood": each.mean().item(),
-        "standard_error": each.std().item() / len(each) ** 0.5,
-        "images": len(each),
-        "samples": samples,
-        "cpu_seconds": round(time.process_time() - start),
-    }
+    numbers = _recipe(name).judged(model) | {"cpu_seconds": round(time.process_time() - start)}
     _write(name, record(name) | {"test": {"command": f"python -m aelib.pretrained --judge {name}"} | numbers})
 
 
 def _write(name: str, numbers: dict[str, Any]) -> None:
-    part = FOLDER / f"{name}.part"
-    part.write_text(json.dumps(numbers, indent=1) + "\n")
-    os.replace(part, FOLDER / f"{name}.json")
+    write_file(FOLDER / f"{name}.json", (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
     "errors", "datasets", "distributions", "nets", "models", "priors", "losses", "metrics", "training",
-    "runs", "pretrained", "latent", "denoising", "diagnosis", "retrieval", "graphs", "zoo", "estimators",
+    "runs", "latent", "pretrained", "denoising", "diagnosis", "retrieval", "graphs", "zoo", "estimators",
     "plots", "explorers", "check", "course",
     "cli", "__main__",
 ]  # fmt: skip
