@@ -92,3 +92,30 @@ def test_bernoulli_is_torchs_for_every_logit_and_so_is_its_gradient():
             torch.testing.assert_close(
                 *(torch.autograd.grad(d.sum(), h)[0] for d in (ours, torchs)), rtol=1e-5, atol=2e-7
             )
+
+
+def test_bernoullis_gradient_by_logits_and_by_pixels_is_that_of_small_steps_twice_and_when_broadcast():
+    torch.manual_seed(0)
+    h = (4 * torch.randn(3, 1, 2, 2, dtype=torch.double)).requires_grad_()
+    x = torch.rand(5, 3, 1, 2, 2, dtype=torch.double).requires_grad_()  # five targets for each of three
+
+    def log_prob(h, x):
+        return D.Bernoulli()(h).log_prob(x)
+
+    assert log_prob(h, x).shape == (5, 3)
+    assert torch.autograd.gradcheck(log_prob, (h, x)) and torch.autograd.gradgradcheck(log_prob, (h, x))
+
+
+def test_the_kl_to_the_standard_normal_is_torchs():
+    torch.manual_seed(0)
+    mean, log_scale = (torch.randn(5, 7, dtype=torch.double).requires_grad_() for _ in range(2))
+    q = D.per_example(torch.distributions.Normal(mean, log_scale.exp()))
+    plain = torch.distributions.Normal(torch.zeros(7).double(), torch.ones(7).double())
+    expected = torch.distributions.kl_divergence(q, torch.distributions.Independent(plain, 1))
+    ours = torch.distributions.kl_divergence(q, D.StandardNormal(7).double()())
+    torch.testing.assert_close(ours, expected)
+    for a, b in zip(
+        *(torch.autograd.grad(k.sum(), (mean, log_scale), retain_graph=True) for k in (ours, expected)),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)

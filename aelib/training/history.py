@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -90,9 +91,11 @@ class Log:
                     )
             self.names = list(terms)
             self.sums = torch.zeros(self.steps, len(terms), device=self.device)
-        self.sums[i] = torch.stack([t.detach().sum() for t in terms.values()])
+        sums = torch.stack([t.detach() for t in terms.values()]).sum(1)
+        self.sums[i] = sums
         self.count += n
-        if self.device.type == "cpu":  # costs nothing there; elsewhere it would wait for the device
+        # costs nothing on a CPU; elsewhere it would wait for the device
+        if self.device.type == "cpu" and not all(map(math.isfinite, sums.tolist())):
             self.check(self.sums[i : i + 1], i)
 
     def check(self, sums: Tensor, first: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ..runs import Keeper, Run
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision every time
+if not torch.cuda.is_available():  # Fabric has torch look for a driver anew at each step of an optimizer: 2 %
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 VALID_SEED = 2**31 - 1  # validation draws the same noise every epoch, so its curve shows the model only
 
@@ -108,7 +111,7 @@ def train(
     fabric = fabric or Fabric(accelerator=device, devices=1, precision=precision)
     fabric.to_device(model)
     groups = by_term(adam(model) if optimizers is None else optimizers)
-    held = {id(p) for group in groups.values() for o in group for g in o.param_groups for p in g["params"]}
+    held = {id(p) for group in groups.values() for o in group for p in _parameters(o)}
     if not any(id(p) in held for p in model.parameters()):
         raise ValueError("the optimizer holds no parameter of this model: was it made for another one?")
     for optimizer in (o for group in groups.values() for o in group if fabric.device.type != "cpu"):
@@ -117,6 +120,7 @@ def train(
     step, ready = wrapped[0], iter(wrapped[1:])
     groups = {term: [next(ready) for _ in group] for term, group in groups.items()}
     everyone = [o for group in groups.values() for o in group]
+    moved = {term: [p for o in group for p in _parameters(o)] for term, group in groups.items()}
     bases = [[g.setdefault("initial_lr", g["lr"]) for g in o.param_groups] for o in everyone]
     steps = -(-len(data) // batch_size)
     part = _part(fabric, len(data), steps)
@@ -141,7 +145,7 @@ def train(
                 with fabric.no_backward_sync(step, enabled=len(groups) > 1):
                     terms = step(lambda batch=batch: batch, **now)
                     log.add(i, terms, len(batch))
-                    _descend(fabric, terms, groups, len(batch), cut(i, steps, len(data)))
+                    _descend(fabric, terms, moved, len(batch), cut(i, steps, len(data)))
                 _move(fabric, step, groups, clip)
                 if tick and tick(epoch * steps + i + 1, epochs * steps):
                     history.unfinished = _pause(log, i + 1, time.perf_counter() - start)
@@ -279,21 +283,23 @@ def _part(fabric: Fabric, total: int, steps: int) -> dict[str, Any]:
     return {"part": (fabric.global_rank, fabric.world_size)}
 
 
-def _descend(fabric: Fabric, terms: Terms, groups: dict[str, list[Any]], n: int, whole: slice) -> None:
-    """Give each optimizer's parameters the gradient of its own term, as a mean over the whole batch."""
-    # the strategy averages over devices, whose parts may differ by one image
-    weight = 1.0 if fabric.world_size == 1 else n * fabric.world_size / (whole.stop - whole.start)
-    for k, (term, group) in enumerate(groups.items()):
+def _parameters(optimizer: Any) -> list[Any]:
+    return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+
+
+def _descend(fabric: Fabric, terms: Terms, moved: dict[str, list[Any]], n: int, whole: slice) -> None:
+    """Give the parameters that each term moves the gradient of that term, as a mean over the whole batch."""
+    for k, (term, mine) in enumerate(moved.items()):
         if term not in terms:
             raise ValueError(f"an optimizer waits for the term {term!r}, the objective has {list(terms)}")
-        mine = [p for o in group for g in o.param_groups for p in g["params"] if p.requires_grad]
         for p in mine:
             p.grad = None
-        more: dict[str, Any] = (
-            {} if len(groups) == 1 else {"inputs": mine, "retain_graph": k < len(groups) - 1}
-        )
-        fabric.backward(terms[term].mean() * weight, **more)
-        if len(groups) > 1 and fabric.world_size > 1:  # which the strategy does for one backward pass only
+        more: dict[str, Any] = {} if len(moved) == 1 else {"inputs": mine, "retain_graph": k < len(moved) - 1}
+        loss = terms[term].mean()
+        if fabric.world_size > 1:  # the strategy averages over devices, whose parts may differ by one image
+            loss = loss * (n * fabric.world_size / (whole.stop - whole.start))
+        fabric.backward(loss, **more)
+        if len(moved) > 1 and fabric.world_size > 1:  # which the strategy does for one backward pass only
             for p in (p for p in mine if p.grad is not None):
                 p.grad = fabric.all_reduce(p.grad, reduce_op="mean")
 
