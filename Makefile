@@ -1,12 +1,13 @@
 # make lab     open the course in JupyterLab
 # make test    check style and types, run every test and every notebook (quick profile)
 # make course  execute every notebook in place, in the profile of AELIB_PROFILE (full by default)
+# make bench   measure ours beside what people use, and put figure and table into the README (CASES=mlp_vae: one)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # one OpenMP thread waiting for another shall not burn the core that the other needs
 export GOMP_SPINCOUNT ?= 2000
-.PHONY: lab test course clean
+.PHONY: lab test course bench clean
 
 lab: $(VENV)/ready
 	@echo "opening the course; stop it with Ctrl-C"
@@ -23,6 +24,10 @@ test: $(VENV)/ready
 
 course: $(VENV)/ready
 	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
+
+bench: $(VENV)/ready
+	$(BIN)/python tests/benchmarks/run.py $(CASES)
+	$(BIN)/python tests/benchmarks/report.py
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \

@@ -170,13 +170,13 @@ RECIPES = {
     "vae-fashion-mnist": Recipe(
         partial(models.autoencoder, (1, 28, 28), 16),
         objective=losses.elbo,
-        epochs=40,
+        epochs=20,
         **_photos("fashion-mnist"),
     ),
     "ae-lfw": Recipe(
         partial(_colour, 128, posterior="deterministic", likelihood="gaussian"),
         objective=partial(losses.reconstruction, error=losses.squared_error),
-        epochs=80,
+        epochs=40,
         directions=True,
         **_photos("lfw", size=64),
     ),
@@ -197,7 +197,7 @@ RECIPES = {
     "vae-food-101": Recipe(
         partial(_colour, 128, likelihood="gaussian-learnt"),
         objective=losses.elbo,
-        epochs=60,
+        epochs=30,
         **_photos("food-101", size=64),
     ),
 }

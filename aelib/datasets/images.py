@@ -234,14 +234,13 @@ class Images:
         if device not in self._resident:
             y: Any = self.labels if self.attributes is None else self.attributes.to_numpy(np.float32)
             y = None if y is None else torch.tensor(y)
-            if device.type != "cpu" and len(self) * self.store[0].nbytes <= RESIDENT_BYTES:
-                pixels, rows = torch.from_numpy(self.pixels).to(device), None
-                y = None if y is None else y.to(device)
-            else:  # torch sees the store's memory (or its file) as it is
-                with warnings.catch_warnings():  # the file is read-only; batches are copies
-                    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                    pixels = torch.from_numpy(self.store)
-                rows = None if self.rows is None else torch.from_numpy(self.rows)
+            fits = device.type != "cpu" and len(self) * self.store[0].nbytes <= RESIDENT_BYTES
+            with warnings.catch_warnings():  # a mapped file is read-only; batches are copies
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                # where it does not travel torch sees the store's memory (or its file) as it is
+                pixels = torch.from_numpy(self.pixels).to(device) if fits else torch.from_numpy(self.store)
+            rows = None if fits or self.rows is None else torch.from_numpy(self.rows)
+            y = y.to(device) if fits and y is not None else y
             self._resident[device] = (pixels, rows, y)
         return self._resident[device]
 

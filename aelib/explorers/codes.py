@@ -35,7 +35,7 @@ def attributes(
 
     Args:
         codes: (N, K) of the faces to choose from.
-        photos: (N, C, H, W) the faces themselves, shown beside.
+        photos: (N, C, H, W) the faces themselves, shown beside; of random codes, what they decode to.
         directions: attribute → vector (K,), see `latent.direction`.
         strength: the recommended strength, which the slider shows as 1.
 
@@ -51,7 +51,7 @@ def attributes(
     face = number_slider(len(codes), "face")
     name = widgets.Dropdown(options=list(directions), description="attribute")
     slider = widgets.FloatSlider(0.0, min=-2, max=2, step=0.1, description="strength", readout_format="+.1f")
-    before, after = Panel("photo"), Panel("decoded")
+    before, after = Panel("original"), Panel("decoded")
 
     def draw() -> None:
         i = slice(face.value, face.value + 1)

@@ -13,10 +13,18 @@ from torch.optim import Optimizer
 Optimizers = Optimizer | Mapping[str, Optimizer | Sequence[Optimizer]]
 
 
-def adam(model: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0) -> Optimizer:
-    """AdamW over the model's trainable parameters, in its fused form: a fifth faster for an MLP on a CPU."""
+def adam(
+    model: nn.Module,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+) -> Optimizer:
+    """AdamW over the model's trainable parameters, in its fused form: a fifth faster for an MLP on a CPU.
+
+    In a training of few steps a second beta of 0.98 forgets the wild first ones in time.
+    """
     trainable = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, betas=betas, fused=True)
 
 
 def muon(model: nn.Module, lr: float = 0.02) -> dict[str, list[Optimizer]]:

@@ -17,21 +17,54 @@
 # **Is my machine ready, and what will I be able to do?**
 #
 # *You need* nothing but this page: no downloads, no graphics card. *It takes* about a minute.
-# *You will be able to* train an autoencoder, look at what it keeps and what it loses, and move a slider
-# that puts a smile on a face.
+# *You will be able to* move a slider that puts a smile on a face, train an autoencoder of your own, and look
+# at what it keeps and what it loses.
 #
 # Run each cell with **Shift + Enter**.
 
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import check, course, explorers, fit, latent, losses, metrics, models, plots, training
+from aelib import check, course, explorers, fit, latent, load, losses, metrics, models, plots, pretrained
+from aelib import training
 
-faces = course.data("drawn-faces", otherwise="drawn-faces", quick=600)
+import torch
+
+print(course.machine())
 
 # %% [markdown]
-# These faces were drawn a second ago, from random numbers, so we know exactly which of them smile.
-# Each is 64 × 64 pixels in three colours.
+# ## At once
+#
+# This autoencoder comes with the course. It has learnt from 11,001 photos of faces, and it draws a face from
+# 64 numbers. Draw the numbers at random, and nobody has ever seen the face. Choose one and an attribute;
+# then slide the strength, or put the keyboard on it with Tab and use the arrows.
+
+# %%
+artist = load("pretrained/vae-lfw", device="cpu")
+torch.manual_seed(0)
+invented = artist.prior().sample((40,))
+vectors = pretrained.directions("vae-lfw")
+names = ["Smiling", "Eyeglasses", "Male", "Blond Hair", "Bangs", "Mustache", "Senior", "Gray Hair"]
+explorers.attributes(
+    artist, invented, latent.decode(artist, invented), {name: vectors[name] for name in names}
+)
+
+# %% [markdown]
+# The same without a slider: two faces, strengths from −2 to 2.
+
+# %%
+strengths = [-2.0, -1.0, 0.0, 1.0, 2.0]
+titles = [f"{s:+.0f}".replace("-", "−") for s in strengths]
+strip = explorers.attribute_strip(artist, invented[:2], vectors["Smiling"], strengths)
+plots.show(strip, columns=len(strengths), titles=titles, width=6)
+
+# %% [markdown]
+# How can a number mean a smile, when nobody told the model what a smile is? Train one yourself, in a minute.
+# You need faces, and these were drawn a second ago, from random numbers, so we know exactly which of them
+# smile. Each is 64 × 64 pixels in three colours.
+
+# %% tags=["nbval-ignore-output"]
+faces = course.data("drawn-faces", otherwise="drawn-faces", quick=600)
 
 # %%
 plots.show(faces.test[:36], columns=12)
@@ -107,25 +140,23 @@ print({name: round(value, 4) for name, value in scores.items()})
 # Add it to the code of *any* face, and decode.
 
 # %%
-names = ["Smiling", "Eyeglasses", "Wearing Hat", "Long Hair"]
+wanted = ["Smiling", "Eyeglasses", "Wearing Hat", "Long Hair"]
 codes = latent.encode(model, faces.train)
-directions = {name: latent.direction(codes, faces.train.attribute(name)) for name in names}
+directions = {name: latent.direction(codes, faces.train.attribute(name)) for name in wanted}
 test_codes = latent.encode(model, faces.test)
 
 # %% [markdown]
-# Choose a face and an attribute; then slide the strength, or put the keyboard on it with Tab and use the
-# arrows.
+# The slider again, on your own model:
 
 # %%
 explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directions)
 
 # %% [markdown]
-# The same without a slider: strengths from −1.5 to 1.5, a face a row.
+# Three faces that it has never seen, strengths from −2 to 2:
 
 # %%
-strengths = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
 strip = explorers.attribute_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
-plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}".replace("-", "−") for s in strengths], width=7)
+plots.show(strip, columns=len(strengths), titles=titles, width=6)
 
 # %% [markdown]
 # ## Your turn

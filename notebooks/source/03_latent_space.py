@@ -17,15 +17,15 @@
 # **What do the coordinates mean?**
 #
 # *You need* notebook 02, and Fashion-MNIST, MNIST and LFW (without them the page runs on small digits and
-# drawn faces). *It takes* about half an hour on two cores, most of it training: read on while it runs.
+# drawn faces). *It takes* about twenty minutes, most of it training: read on while it runs.
 # *You will be able to* compare an embedding with others, as a picture and as features; walk between two faces
 # and along an attribute; and say which coordinates mean something, in numbers.
 
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import AutoencoderTransformer, check, course, datasets, explorers, fit, latent, losses, metrics
-from aelib import models, plots, training
+from aelib import AutoencoderTransformer, check, course, datasets, explorers, fit, latent, load, losses
+from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
 
 import numpy as np
@@ -96,7 +96,7 @@ figure
 
 # %%
 network["epochs"] = course.pick(full=12, quick=2)
-wide = {"net": "conv", **network, "batch_size": 128}
+wide = {"net": "conv", "hidden": (16, 32, 64), **network, "batch_size": 128}
 features = {
     "PCA": PCA(10),
     "UMAP": UMAP(n_components=10, random_state=0, n_jobs=1),
@@ -139,7 +139,7 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 planes = {}
 for posterior, objective in (("deterministic", losses.reconstruction), ("gaussian", losses.elbo)):
     torch.manual_seed(0)
-    model = models.autoencoder(digits.shape, 2, net="mlp", posterior=posterior)
+    model = models.autoencoder(digits.shape, 2, net="mlp", posterior=posterior, hidden=(200, 200))
     fit(
         model, digits.train, objective, training.muon(model), epochs=course.pick(full=20, quick=4),
         batch_size=course.pick(full=256, quick=64), schedule={"lr": cosine()},
@@ -175,22 +175,33 @@ explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
 # %% [markdown]
 # ## 4 · From face to face
 #
-# Now 64 dimensions, and strangers' faces: the convolutional AE and VAE of notebook 02.
+# Now strangers' faces, and more than two dimensions: an autoencoder of 128 numbers and a VAE of 64. Trained
+# for 40 and 80 epochs they come with the course: `load` has them at once, and
+# `python -m aelib.pretrained vae-lfw` makes them again. (On drawn faces, two small ones are trained here.)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=400)
 
+
 # %%
-both = {}
-for posterior, objective in (("deterministic", losses.reconstruction), ("gaussian", losses.elbo)):
+def trained(posterior, likelihood, objective):
     torch.manual_seed(0)
-    likelihood = "gaussian" if posterior == "deterministic" else "gaussian-learnt"
     model = models.autoencoder(faces.shape, 64, posterior=posterior, likelihood=likelihood)
     fit(
         model, faces.train.map(datasets.flipped), objective, adam(model, 2e-3),
         epochs=course.pick(full=15, quick=2), schedule={"lr": cosine()},
     )  # fmt: skip
-    both["AE" if posterior == "deterministic" else "VAE"] = model
+    return model
+
+
+if "lfw" in faces.name:
+    both = {"AE": load("pretrained/ae-lfw"), "VAE": load("pretrained/vae-lfw")}
+    print(f"the VAE took {pretrained.record('vae-lfw')['cpu_seconds'] / 60:.0f} minutes of one core")
+else:
+    both = {
+        "AE": trained("deterministic", "gaussian", losses.reconstruction),
+        "VAE": trained("gaussian", "gaussian-learnt", losses.elbo),
+    }
 face_codes = {name: latent.encode(model, faces.test) for name, model in both.items()}
 
 # %% [markdown]
@@ -247,8 +258,8 @@ explorers.interpolation(both["VAE"], face_codes["VAE"][:60], x[:60])
 # %%
 vae, z = both["VAE"], face_codes["VAE"]
 kl = metrics.kl_per_dimension(vae, faces.test)
-unit, mean = torch.eye(64), z.mean(0)
-moved = explorers.traversals(vae, mean, 2 * unit, [-1.0, 1.0]).unflatten(0, (64, 2))
+unit, mean = torch.eye(len(kl)), z.mean(0)
+moved = explorers.traversals(vae, mean, 2 * unit, [-1.0, 1.0]).unflatten(0, (len(kl), 2))
 effect = (moved[:, 1] - moved[:, 0]).flatten(1).square().mean(1).sqrt()
 figure, ((ax,),) = plots.axes(size=(5, 3))
 ax.plot(kl, effect, "o", markersize=4)

@@ -1,0 +1,1 @@
+"""Measurements that are run by hand: against what people use, and of the library by itself."""
