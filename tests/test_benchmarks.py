@@ -154,13 +154,16 @@ def test_the_report_changes_what_is_between_its_marks_and_nothing_twice():
         report.replaced("nothing", "new")
 
 
-def test_readme_holds_the_report_of_the_results():
-    from benchmarks import report
+@pytest.mark.parametrize("page", ["README.md", "materials/speed.md"])
+def test_the_pages_hold_the_report_of_the_results(page):
+    from benchmarks import profile, report
 
-    readme = report.README.read_text()
-    if not run.FILE.exists():
-        pytest.skip("nothing was measured yet: python tests/benchmarks/run.py")
-    assert report.replaced(readme, report.block(json.loads(run.FILE.read_text()))) == readme
+    made = {
+        "README.md": lambda: report.block(json.loads(run.FILE.read_text())),
+        "materials/speed.md": lambda: profile.table(json.loads(report.PROFILE.read_text())).strip(),
+    }
+    text = (report.ROOT / page).read_text()
+    assert report.replaced(text, made[page]()) == text
 
 
 def test_every_case_has_ours_first_and_a_title_of_its_own():

@@ -1,26 +1,56 @@
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
-from aelib import datasets, losses, metrics, models, pretrained
+from aelib import datasets, latent, losses, metrics, models, pretrained
 
 
 @pytest.mark.parametrize("name", pretrained.RECIPES)
 def test_the_weights_are_here_and_say_what_made_them(name):
-    model = pretrained.load(name)
+    model, recipe = pretrained.load(name), pretrained.RECIPES[name]
     assert not model.training
     torch.manual_seed(0)
-    images = model.sample(4)
-    assert images.shape == (4, 1, 28, 28) and images.std() > 0.1
+    shape = (1, 28, 28) if name.endswith("mnist") else (3, 64, 64)
+    if name == "ae-lfw":  # which has no prior
+        images = model.decode(torch.randn(4, 128)).mean
+    else:
+        told = torch.ones(4, len(pretrained.CONDITIONS)) if name == "cvae-lfw" else None
+        images = model.sample(4, told)
+    assert images.shape == (4, *shape) and images.std() > 0.05
     record = json.loads((pretrained.FOLDER / f"{name}.json").read_text())
     assert record["command"] == f"python -m aelib.pretrained {name}"
-    assert record["epoch"] == pretrained.RECIPES[name].epochs and record["cpu_seconds"] <= 2 * 3600
+    assert record["epoch"] == recipe.epochs and record["cpu_seconds"] <= 2 * 3600
+    assert record["test"]["command"] == f"python -m aelib.pretrained --judge {name}"
+    assert record["test"]["images"] >= 1000
+
+
+@pytest.mark.parametrize("name", [n for n, r in pretrained.RECIPES.items() if r.directions])
+def test_directions_are_there_and_change_the_picture_both_ways(name):
+    model, vectors = pretrained.load(name), pretrained.directions(name)
+    assert {"Smiling", "Male", "Eyeglasses"} <= vectors.keys() and len(vectors) == 73
+    z = torch.zeros(1, len(vectors["Smiling"]))
+    plus, same, minus = (model.decode(z + a * vectors["Smiling"]).mean for a in (1, 0, -1))
+    assert (plus - same).abs().max() > 0.02 and ((plus - same) * (minus - same)).sum() < 0
+
+
+def test_a_model_without_directions_says_which_have_them():
+    with pytest.raises(ValueError, match="'vae-mnist'; they are for ae-lfw, vae-lfw"):
+        pretrained.directions("vae-mnist")
 
 
 def test_the_weights_are_small():
     assert sum(p.stat().st_size for p in pretrained.FOLDER.iterdir()) < 40e6
+
+
+@pytest.mark.data
+def test_the_face_models_are_as_good_as_their_records_say():
+    faces = datasets.load("lfw", size=64).test
+    for name in ("ae-lfw", "vae-lfw"):
+        mse = metrics.evaluate(pretrained.load(name), faces)["mse"]
+        assert mse == pytest.approx(pretrained.record(name)["test"]["mse"], rel=1e-3)
 
 
 @pytest.mark.data
@@ -32,6 +62,7 @@ def test_the_weights_know_the_digits():
 
 def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_path, monkeypatch):
     digits = datasets.load("digits").train[:64]
+    drawn = datasets.load("drawn-faces", n=80)
     recipe = pretrained.Recipe(
         lambda: models.autoencoder(digits.shape, 2, net="linear"), lambda: digits, losses.elbo, 1, 32
     )
@@ -48,7 +79,8 @@ def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_pat
     torch.testing.assert_close(pretrained.load("tiny").reconstruct(x), again.cpu().reconstruct(x))
 
     monkeypatch.setattr(pretrained, "_test_digits", lambda: digits)
-    monkeypatch.setitem(pretrained.RECIPES, "tiny", replace(recipe, judged=(20, 10)))
+    judged = partial(pretrained._likelihood, images=20, samples=10)
+    monkeypatch.setitem(pretrained.RECIPES, "tiny", replace(recipe, judged=judged))
     pretrained.judge("tiny")
     record = pretrained.record("tiny")
     assert record["epoch"] == 1 and record["test"]["images"] == 20 and record["test"]["samples"] == 10
@@ -56,10 +88,21 @@ def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_pat
     bound = metrics.rate_distortion(pretrained.load("tiny"), digits[:20])
     assert record["test"]["log_likelihood"] > -sum(bound.values()) - 1
 
+    again = replace(
+        recipe, build=lambda: models.autoencoder(drawn.shape, 2, net="linear"), data=lambda: drawn.train,
+        valid=lambda: drawn.valid, directions=True,
+    )  # fmt: skip
+    monkeypatch.setitem(pretrained.RECIPES, "faces", again)
+    pretrained.make("faces")
+    assert len(pretrained.record("faces")["valid/loss by epoch"]) == 1
+    codes = latent.encode(pretrained.load("faces"), drawn.train)
+    smiling = latent.direction(codes, drawn.train.attribute("Smiling"))
+    torch.testing.assert_close(pretrained.directions("faces")["Smiling"], smiling)
+
     monkeypatch.setitem(pretrained.RECIPES, "broken", replace(recipe, objective=lambda *_: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         pretrained.make("broken")
-    assert len(list((tmp_path / "new").iterdir())) == 2
+    assert len(list((tmp_path / "new").iterdir())) == 5
 
 
 def test_what_is_not_there_is_named_with_what_to_do(tmp_path, monkeypatch):

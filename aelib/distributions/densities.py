@@ -85,7 +85,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(h, x)
-        return x * h - h.clamp_min(0) - h.abs().neg_().exp_().add_(1).log_()
+        return (x * h).sub_(h.clamp_min(0)).sub_(h.abs().neg_().exp_().add_(1).log_())
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -1,7 +1,7 @@
-"""The figure and the README's table of what `run.py` measured: `python tests/benchmarks/report.py`.
+"""The figure and the tables of what was measured: `python tests/benchmarks/report.py`.
 
-It reads materials/results/benchmarks.json, writes materials/figures/speed.png, and puts the table between the
-README's marks. Run twice it changes nothing.
+Of materials/results/benchmarks.json (`run.py`) it makes materials/figures/speed.png and the README's table;
+of materials/results/profile.json (`profile.py`), the tables of materials/speed.md. Twice changes nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aelib import plots
+from benchmarks import profile
 from benchmarks.run import CASES, FILE, ROOT
 
 FIGURE, README = ROOT / "materials" / "figures" / "speed.png", ROOT / "README.md"
-MARKS = "<!-- speed -->", "<!-- /speed -->"
+PROFILE, DETAILS = FILE.with_name("profile.json"), ROOT / "materials" / "speed.md"
+MARKS = "<!-- measured -->", "<!-- /measured -->"
 DEVICES = {"cpu": "CPU", "cuda": "CUDA"}
 OURS, THEIRS = "#c2410c", "#94a3b8"
 
@@ -134,27 +136,29 @@ def _told(results: Mapping[str, Any]) -> str:
 
 
 def replaced(text: str, inside: str) -> str:
-    """The README with this between its marks.
+    """A page with this between its marks.
 
     Raises:
         ValueError: the marks are not there, once each.
     """
     first, last = MARKS
     if text.count(first) != 1 or text.count(last) != 1:
-        raise ValueError(f"the README needs {first} and {last}, once each")
+        raise ValueError(f"the page needs {first} and {last}, once each")
     pattern = re.escape(first) + ".*?" + re.escape(last)
     return re.sub(pattern, lambda _: f"{first}\n{inside}\n{last}", text, flags=re.DOTALL)
 
 
 def main() -> None:
     """Read, draw, write."""
-    if not FILE.exists():
-        sys.exit(f"{FILE} is not there; make it with: python tests/benchmarks/run.py")
+    for file, command in ((FILE, "run.py"), (PROFILE, "profile.py")):
+        if not file.exists():
+            sys.exit(f"{file} is not there; make it with: python tests/benchmarks/{command}")
     results = json.loads(FILE.read_text())
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     figure(results).savefig(FIGURE, dpi=150, metadata={"Software": None})
     README.write_text(replaced(README.read_text(), block(results)))
-    print(f"{FIGURE} and the table of {README}")
+    DETAILS.write_text(replaced(DETAILS.read_text(), profile.table(json.loads(PROFILE.read_text())).strip()))
+    print(f"{FIGURE} and the tables of {README} and {DETAILS}")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def bare(model: nn.Module, x: Tensor, loss: Loss, batch_size: int, device: str, 
 def example(
     model: nn.Module, data: Any, loss: Loss, batch_size: int, device: str, track: Track, workers: int = 0
 ) -> None:
-    """The way of PyTorch's own examples: samples become tensors one by one, a DataLoader puts them together."""
+    """The way of PyTorch's own examples: each sample becomes a tensor, a DataLoader puts them together."""
     for total in example_epochs(model, data, loss, batch_size, device, workers):
         track(len(data), total, size(model))
 
