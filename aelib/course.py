@@ -45,7 +45,8 @@ def machine() -> str:
     """One line: Python, torch and what it runs on."""
     at = torch.cuda.get_device_name() if torch.cuda.is_available() else device()
     if at == "cpu":
-        at = f"CPU, {torch.get_num_threads()} threads"
+        n = torch.get_num_threads()
+        at = f"CPU, {n} thread{'s'[: n > 1]}"
     return f"Python {sys.version.split()[0]}, torch {torch.__version__.split('+')[0]}, {at}"
 
 
