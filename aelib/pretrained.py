@@ -191,8 +191,8 @@ RECIPES = {
     "cvae-lfw": Recipe(
         partial(_faces, 32, conditions=len(CONDITIONS)),
         objective=losses.elbo,
-        epochs=25,
-        schedule={"beta": lambda t: max(1.0, 15 * (1 - t / 0.7))},  # the condition speaks first: notebook 04
+        epochs=20,
+        schedule={"beta": lambda t: max(1.0, 6 * (1 - t / 0.6))},  # the condition speaks first: notebook 04
         **_photos("lfw", size=64, told=True),
     ),
     "vae-food-101": Recipe(

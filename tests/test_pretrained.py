@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -43,6 +44,22 @@ def test_a_model_without_directions_says_which_have_them():
 
 def test_the_weights_are_small():
     assert sum(p.stat().st_size for p in pretrained.FOLDER.iterdir()) < 40e6
+
+
+@pytest.mark.parametrize("name", pretrained.RECIPES)
+def test_the_page_of_results_says_what_the_records_say(name):
+    page = (pretrained.FOLDER.parent / "results.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    record = pretrained.record(name)
+    expected = {"epoch": record["epoch"], "minutes": round(record["cpu_seconds"] / 60)}
+    found = re.fullmatch(r"\| `.*` \| (\d+) \| (.*) \| (\d+) min \|", row)
+    assert {"epoch": int(found[1]), "minutes": int(found[3])} == expected
+    said = dict(re.findall(r"(log p\(x\)|MSE|SSIM|rate) ([−\d.]+)", found[2]))
+    keys = {"log p(x)": "log_likelihood", "MSE": "mse", "SSIM": "ssim", "rate": "rate"}
+    assert said
+    for word, number in said.items():
+        digits = len(number.partition(".")[2])
+        assert f"{record['test'][keys[word]]:.{digits}f}".replace("-", "−") == number
 
 
 @pytest.mark.data

@@ -247,23 +247,25 @@ sixty = test[:60].batch()
 explorers.conditional(editor, codes[:60], sixty.x, sixty.c, names)
 
 # %% [markdown]
-# Twelve epochs are few. The same editor after sixty, by the same recipe, comes with the course. Here it
-# invents faces: a code from N(0, 1), and what you ask for.
+# Another editor comes with the course, trained. Its σ is 0.5: still shorter codes, so that random ones draw
+# faces. Here it invents them: a code from N(0, 1), and what you ask for.
 
 # %%
-longer, asked_for = load("pretrained/cvae-lfw"), pretrained.CONDITIONS
+inventor, asked_for = load("pretrained/cvae-lfw"), pretrained.CONDITIONS
 torch.manual_seed(1)
-z, plain = longer.prior().sample((40,)).cpu(), -torch.ones(40, len(asked_for))
-plain[::2, asked_for.index("Male")] = 1.0
-explorers.conditional(longer, z, latent.decode(longer, z, plain), plain, asked_for)
+z = inventor.prior().sample((40,)).cpu()
+plain = -torch.ones(40, len(asked_for))
+plain[::2, asked_for.index("Male")] = 1.0  # every other one is a man
+explorers.conditional(inventor, z, latent.decode(inventor, z, plain), plain, asked_for)
 
 # %% [markdown]
 # Four of them, a code a row, with one attribute put on:
 
 # %%
-asking = [plain[:4, None] + 2 * torch.eye(len(asked_for)) * (plain[:4, None] < 0), plain[:4, None]]
-rows = torch.cat(asking[::-1], 1)
-strip = torch.stack([explorers.condition_strip(longer, z[k : k + 1], rows[k]) for k in range(4)])
+rows = plain[:4, None].repeat(1, 1 + len(asked_for), 1)
+for k in range(len(asked_for)):
+    rows[:, 1 + k, k] = 1.0
+strip = torch.stack([explorers.condition_strip(inventor, z[k : k + 1], rows[k]) for k in range(4)])
 plots.show(strip.flatten(0, 1), columns=1 + len(asked_for), titles=["plain", *asked_for], width=11)
 
 # %% [markdown]
