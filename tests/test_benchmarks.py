@@ -134,8 +134,11 @@ def test_the_report_says_what_was_measured():
     results = {"mlp_vae": {"cpu": entry(aelib=3000, theirs=1000)}, "graph": {"cpu": entry(aelib=5, theirs=4)}}
     text = report.block(results)
     assert "| A case | 3,000 images | 3.00 × theirs |" in text
-    assert "medians\nof 5 rounds, on A processor, 2 cores, torch 2.14." in text and "A card" not in text
+    assert "medians of\n5 rounds, on A processor, 2 cores, torch 2.14." in text and "A card" not in text
     assert report.figure(results)._repr_png_()[:4] == b"\x89PNG"
+
+    results["graph"]["cpu"]["contenders"]["aelib"]["per_second"] = 0.2
+    assert "| A case | 1 in 5 s |" in report.block(results)
 
     results["mlp_vae"]["cuda"] = entry(aelib=90_000, theirs=700)
     text = report.block(results)

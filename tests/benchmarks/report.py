@@ -47,6 +47,11 @@ def number(x: float) -> str:
     return f"{digits:,.0f}" if digits >= 100 else f"{digits:.3g}"
 
 
+def rate(x: float, unit: str = "") -> str:
+    """What is done in a second, or, if it is less than one, in how many seconds one is done."""
+    return f"{number(x)} {unit}".strip() if x >= 1 else f"1 in {number(1 / x)} s"
+
+
 def figure(results: Mapping[str, Any]) -> Any:
     """A panel a case: what each contender does in a second. With two devices, a column for each."""
     found = list(entries(results))
@@ -82,14 +87,14 @@ def _panel(ax: Any, device: str, entry: Mapping[str, Any], slots: int) -> None:
     ax.barh(range(len(rates)), rates, 0.75, color=colours)
     for i, c in enumerate(contenders.values()):
         ratio = f"  (ours {times(c['ours_is_faster'])}×)" if i else ""
-        text = number(c["per_second"]) + ratio
+        text = rate(c["per_second"]) + ratio
         ax.annotate(text, (c["per_second"], i), (3, 0), textcoords="offset points", va="center", fontsize=7.5)
     ax.set_yticks(range(len(rates)), list(contenders), fontsize=8)
     ax.set_ylim(slots - 0.5, -0.5)  # bars of one thickness everywhere
     ax.set_xlim(0, 1.6 * max(rates))  # room for the words
     ax.set_axisbelow(True)
     ax.locator_params("x", nbins=4)
-    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.xaxis.set_major_formatter("{x:,g}")
     ax.tick_params(axis="x", labelsize=7.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
@@ -117,7 +122,7 @@ def block(results: Mapping[str, Any]) -> str:
         (_, ours), *others = entry["contenders"].items()
         title = f"{entry['title']}, {DEVICES[device]}" if both else entry["title"]
         ratios = " · ".join(f"{times(c['ours_is_faster'])} × {name}" for name, c in others)
-        lines.append(f"| {title} | {number(ours['per_second'])} {entry['unit']} | {ratios} |")
+        lines.append(f"| {title} | {rate(ours['per_second'], entry['unit'])} | {ratios} |")
     return "\n".join(lines)
 
 
@@ -128,10 +133,10 @@ def _told(results: Mapping[str, Any]) -> str:
         m = entry["machine"]
         card = f", {m['gpu']}" if device == "cuda" else ""
         machines[f"{m['cpu']}, {m['cores']} cores{card}, torch {m['torch']}"] = None
-    rounds = min(len(c["rounds"]) for *_, e in entries(results) for c in e["contenders"].values())
+    rounds = sorted({len(c["rounds"]) for *_, e in entries(results) for c in e["contenders"].values()})
     return (
-        "The same data, network, batch and float32 for all, each in a process of its own, in turns; medians\n"
-        f"of {rounds} rounds, on {'; '.join(machines)}. `make bench` repeats it."
+        "The same data and network for all, each in a process of its own, in turns; medians of\n"
+        f"{' or '.join(map(str, rounds))} rounds, on {'; '.join(machines)}. `make bench` repeats it."
     )
 
 

@@ -63,7 +63,7 @@ def example(device: str, track: Track) -> None:
 
 
 CASE = Case(
-    title="784-400-20 trained to the example's loss after ten epochs",
+    title="VAE to the test loss of the example's ten epochs",
     unit="trainings",
     contenders={"aelib": ours, "PyTorch's example": example},
     value="loss of the 10,000 test images, in nats an image",
