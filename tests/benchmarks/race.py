@@ -170,6 +170,7 @@ def summary(laps: Mapping[str, Sequence[Lap]]) -> dict[str, dict[str, Any]]:
             "seconds": _short(statistics.median(lap.seconds for lap in each)),
             "rounds": [_short(lap.seconds) for lap in each],
             "value": None if last.value is None else _short(last.value, 6),
+            "values": [_short(lap.value, 6) for lap in each if lap.value is not None],
             "parameters": last.parameters,
             "megabytes": round(max(lap.megabytes for lap in each)),
             "cuda_megabytes": None if last.cuda_megabytes is None else _short(last.cuda_megabytes),
