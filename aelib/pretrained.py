@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from . import datasets, latent, losses, metrics, models, training
 from .datasets import Images
+from .datasets.images import Transform
 from .errors import unknown
 from .losses import Objective
 from .models import Autoencoder, seeded
@@ -90,12 +91,11 @@ def _likelihood(model: Autoencoder, images: int, samples: int) -> dict[str, floa
     }  # fmt: skip
 
 
-def _part(dataset: str, part: str, told: bool = False, **keywords: Any) -> Images:
-    """Train, valid or test images of a dataset; those that are trained on are mirrored at random, unless they
-    are clothes; told what they show if the model is conditional."""
+def _part(dataset: str, part: str, *changes: Transform, told: bool = False, **keywords: Any) -> Images:
+    """Train, valid or test images of a dataset, changed; told what they show, for a conditional model."""
     images: Images = getattr(datasets.load(dataset, **keywords), part)
-    if part == "train" and dataset != "fashion-mnist":
-        images = images.map(datasets.flipped)
+    for change in changes:
+        images = images.map(change)
     return images.only(*CONDITIONS).map(datasets.conditioned()) if told else images
 
 
@@ -123,8 +123,8 @@ def _flow_prior() -> Autoencoder:
 
 
 def _faces(latent: int, **keywords: Any) -> Autoencoder:
-    """A VAE whose σ stays at 0.5. A learnt one (0.06) makes codes of 230 nats, and random ones draw no faces;
-    this one's codes are short, so random ones draw faces, and a condition has a say."""
+    """A VAE whose σ stays at 0.5. A learnt one becomes small, its codes long, and random codes draw no faces;
+    this one's codes are short, so random ones do, and a condition has a say."""
     model = _colour(latent, likelihood="gaussian-learnt", **keywords)
     scale = cast(Tensor, cast(nn.Sequential, model.decoder)[-1].log_scale)
     nn.init.constant_(scale.requires_grad_(False), math.log(0.5))
@@ -136,9 +136,10 @@ _colour: Callable[..., Autoencoder] = partial(models.autoencoder, (3, 64, 64), h
 _decayed = partial(training.adam, lr=2e-3, weight_decay=0.05)
 
 
-def _photos(dataset: str, **keywords: Any) -> dict[str, Any]:
-    """What the recipes for one dataset of pictures share."""
-    train, valid, test = (partial(_part, dataset, part, **keywords) for part in ("train", "valid", "test"))
+def _pictures(dataset: str, *changes: Transform, **keywords: Any) -> dict[str, Any]:
+    """What the recipes for one dataset of pictures share; the changes are for training alone."""
+    train = partial(_part, dataset, "train", *changes, **keywords)
+    valid, test = (partial(_part, dataset, part, **keywords) for part in ("valid", "test"))
     return {
         "data": train, "valid": valid, "judged": partial(_reconstructions, test=test), "batch_size": 64,
         "optimizer": _decayed,
@@ -172,34 +173,34 @@ RECIPES = {
         partial(models.autoencoder, (1, 28, 28), 16),
         objective=losses.elbo,
         epochs=15,
-        **_photos("fashion-mnist"),
+        **_pictures("fashion-mnist"),
     ),
     "ae-lfw": Recipe(
         partial(_colour, 128, posterior="deterministic", likelihood="gaussian"),
         objective=partial(losses.reconstruction, error=losses.squared_error),
         epochs=25,
         directions=True,
-        **_photos("lfw", size=64),
+        **_pictures("lfw", datasets.flipped, size=64),
     ),
     "vae-lfw": Recipe(
         partial(_faces, 64),
         objective=losses.elbo,
         epochs=30,
         directions=True,
-        **_photos("lfw", size=64),
+        **_pictures("lfw", datasets.flipped, size=64),
     ),
     "cvae-lfw": Recipe(
         partial(_faces, 32, conditions=len(CONDITIONS)),
         objective=losses.elbo,
         epochs=20,
         schedule={"beta": lambda t: max(1.0, 6 * (1 - t / 0.6))},  # the condition speaks first: notebook 04
-        **_photos("lfw", size=64, told=True),
+        **_pictures("lfw", datasets.flipped, size=64, told=True),
     ),
     "vae-food-101": Recipe(
         partial(_colour, 128, likelihood="gaussian-learnt"),
         objective=losses.elbo,
         epochs=40,
-        **_photos("food-101", size=64),
+        **_pictures("food-101", datasets.flipped, size=64),
     ),
 }
 

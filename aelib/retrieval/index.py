@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     closeness: Tensor
 
 
-BATCH = 10  # so many queries are compared by one matrix product: a hundred take a quarter of the time
+BATCH = 10  # so many queries are compared by one matrix product, which is faster
 
 
 def _faiss() -> Any:

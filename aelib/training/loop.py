@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..runs import Keeper, Run
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision every time
-if not torch.cuda.is_available():  # Fabric has torch look for a driver anew at each step of an optimizer: 2 %
+if not torch.cuda.is_available():  # Fabric has torch look for a driver anew at each step of an optimizer
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 VALID_SEED = 2**31 - 1  # validation draws the same noise every epoch, so its curve shows the model only

@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aelib  # isort: skip  # before torch: it sets OpenMP's variable
-import torch
-
-from aelib.datasets.decoding import processors
+import aelib  # before torch, which is imported where it is used: it sets OpenMP's variable
 
 MATERIALS = Path(__file__).parents[2] / "materials"
 RESULTS, FIGURES = MATERIALS / "results", MATERIALS / "figures"
@@ -30,6 +27,10 @@ def processor() -> str:
 
 def machine() -> dict[str, Any]:
     """Hardware and versions: cores are those this process may use, memory is in GB (10⁹ bytes)."""
+    import torch
+
+    from aelib.datasets.decoding import processors
+
     return {
         "cpu": processor(),
         "cores": processors(),
@@ -46,6 +47,8 @@ def machine() -> dict[str, Any]:
 def now(device: str) -> float:
     """Seconds on a clock, when the device has done what it was given."""
     if device == "cuda":
+        import torch
+
         torch.cuda.synchronize()
     return time.perf_counter()
 
@@ -65,6 +68,8 @@ def status_mb(field: str) -> float | None:
 
 def live_tensors() -> int:
     """Tensors that Python holds, once what is unreachable is gone."""
+    import torch
+
     gc.collect()
     return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
 

@@ -12,14 +12,14 @@ import multiprocessing
 import resource
 import statistics
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.machine import now, status_mb
 
 
 class ContenderError(RuntimeError):
@@ -49,7 +49,7 @@ class Track:
 
     def __init__(self, pipe: Connection, device: str) -> None:
         self.pipe, self.device = pipe, device
-        self.start = time.perf_counter()
+        self.start = now(device)
 
     def __call__(
         self,
@@ -61,30 +61,25 @@ class Track:
 
         A value that is a function is found off the clock.
         """
-        on_card = None
+        seconds, on_card = now(self.device) - self.start, None
         if self.device == "cuda":
             import torch
 
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - self.start
-        if self.device == "cuda":
             on_card = torch.cuda.max_memory_allocated() / 1e6
         if callable(value):
             value = value()
         self.pipe.send(Lap(seconds, amount, value, parameters, megabytes(), on_card))
         if not self.pipe.recv():
             raise Finished
-        self.start = time.perf_counter()
+        self.start = now(self.device)
 
 
 def megabytes() -> float:
     """The most memory that this process has held, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says begins, on Linux, with what the parent held
-        kib = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(kib) * 1.024 / 1e3
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 1e6 if sys.platform == "darwin" else most * 1.024 / 1e3
+    if (most := status_mb("VmHWM:")) is not None:  # getrusage's begins, on Linux, with what the parent held
+        return most
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 1e6 if sys.platform == "darwin" else used * 1.024 / 1e3
 
 
 Contender = Callable[[str, Track], None]
