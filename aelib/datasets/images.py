@@ -203,7 +203,8 @@ class Images:
             piece = cut(*part, piece.stop - piece.start, piece.start)
             these = piece if order is None else order[piece]
             wanted = these if rows is None else rows[these]
-            x = pixels[wanted] if isinstance(wanted, slice) else pixels.index_select(0, wanted)  # 4 × faster
+            # which is faster than indexing
+            x = pixels[wanted] if isinstance(wanted, slice) else pixels.index_select(0, wanted)
             x = x.to(device, non_blocking=True).to(torch.float32).div_(255)
             batch = Batch(x, y=None if y is None else y[these].to(device))
             for f in self.transforms:
