@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import Precision
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -251,6 +253,22 @@ def test_bf16_is_used_and_the_targets_stay_exact():
     history = fit(model, SMALL, objective, adam(model), epochs=1, precision="bf16-mixed", device="cpu")
     assert seen == {"target": torch.float32, "hidden": torch.bfloat16}
     assert math.isfinite(history[-1]["train/loss"]) and weights(model).dtype == torch.float32
+
+
+def test_a_precision_of_ones_own_sees_every_step_and_the_way_without_fabrics_wrapper_is_the_same():
+    class Counting(Precision):
+        inputs = 0
+
+        def convert_input(self, data):
+            self.inputs += 1
+            return data
+
+    own, plain, precision = vae(), vae(), Counting()
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=precision)
+    histories = [run(own, fabric=fabric), run(plain, device="cpu")]
+    assert precision.inputs == 3 * math.ceil(len(SMALL) / 32)
+    assert torch.equal(weights(own), weights(plain))
+    assert histories[0][-1]["train/loss"] == histories[1][-1]["train/loss"]
 
 
 def test_break_stops_and_keeps_what_was_done():
