@@ -93,7 +93,7 @@ alone_is_broken = models.Autoencoder(Degrees(), Fragile(graphs.InnerProduct(), 0
 explorers.links(alone_is_broken, graph, torch.rand(40, 2))""",
 }
 
-# by JupyterLab's own command: a key pressed before the kernel is there, or the page in focus, is lost
+# by JupyterLab's own command: it waits for the kernel, and needs no focus as keys do
 RUN_ALL = """async () => {
     const end = new Promise(done => setTimeout(done, 240_000, "not done in four minutes"));
     const run = async () => {

@@ -120,7 +120,7 @@ def train(
         optimizer.load_state_dict(optimizer.state_dict())  # a state read from a file follows its parameters
     wrapped = fabric.setup(_Step(model, objective), *(o for group in groups.values() for o in group))
     step, ready = wrapped[0], iter(wrapped[1:])
-    # on one device and in float32 Fabric's wrapper changes nothing, at a fiftieth of a small network's step
+    # on one device and in float32 Fabric's wrapper changes nothing, but hangs hooks on every output
     plain = type(fabric.strategy) is SingleDeviceStrategy and type(fabric.strategy.precision) is Precision
     forward = step.module if plain else step
     groups = {term: [next(ready) for _ in group] for term, group in groups.items()}
