@@ -14,9 +14,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 __version__ = "0.1.0"
 _HOMES = {
-    "Autoencoder": "models", "autoencoder": "models", "load": "runs", "Batch": "datasets",
+    "Autoencoder": "models", "autoencoder": "models", "load": "pretrained", "Batch": "datasets",
     "Images": "datasets", "Split": "datasets", "elbo": "losses", "reconstruction": "losses",
-    "train": "training", "fit": "training", "History": "training", "AutoencoderTransformer": "estimators",
+    "train": "training", "fit": "runs", "History": "training", "AutoencoderTransformer": "estimators",
     "diagnose": "diagnosis",
 }  # fmt: skip
 __all__ = ["__version__", *_HOMES]

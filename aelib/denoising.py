@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from . import distributions as D
-from . import metrics, nets
+from . import heads, metrics, nets
+from .contexts import evaluating, seeded
 from .datasets import Batch, Images, noisy
-from .models import Autoencoder, evaluating, seeded
+from .models import Autoencoder
 
 Method = Callable[[Tensor, float], Tensor]
 
@@ -48,8 +48,8 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
     if not 1 <= channels <= seen:
         raise ValueError(f"at least the picture's {channels} channels are seen; got seen={seen}")
     f = nn.Sequential(nets.Centre(), nets.UNet(seen, channels, widths))
-    encoder = nn.Sequential(nets.Residual(nets.Channels(channels), f), D.Deterministic())
-    return Autoencoder(encoder, nn.Sequential(nets.Channels(channels), D.OptimalGaussian()))
+    encoder = nn.Sequential(nets.Residual(nets.Channels(channels), f), heads.Deterministic())
+    return Autoencoder(encoder, nn.Sequential(nets.Channels(channels), heads.OptimalGaussian()))
 
 
 def restore(model: Autoencoder, batch: Batch) -> Tensor:

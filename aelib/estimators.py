@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from . import latent, losses, models
-from .datasets import Batch
+from .datasets import Batch, Batches
 from .training import History, adam, cosine, train
 
 FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes the first
@@ -192,9 +192,11 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def batches(self, size: int, seed: int | None = None, device: Any = "cpu") -> Iterator[Batch]:
+    def batches(
+        self, size: int, seed: int | None = None, device: Any = "cpu", part: tuple[int, int] = (0, 1)
+    ) -> Batches:
         order = torch.arange(len(self))
         if seed is not None:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        for rows in order.tensor_split(-(-len(self) // size)):  # lengths differ by one at most
-            yield Batch(self.x[rows].to(device))
+        pieces = order.tensor_split(-(-len(self) // size))  # lengths differ by one at most
+        return Batches((Batch(self.x[rows].to(device)) for rows in pieces), len(pieces), len(self))

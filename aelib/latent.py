@@ -1,27 +1,17 @@
-"""The space of codes: encode a dataset, give the codes a distribution, move along a direction."""
+"""The space of codes: encode a dataset, decode codes, move along a direction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    AffineTransform,
-    Categorical,
-    Distribution,
-    Independent,
-    MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
-    TransformedDistribution,
-)
 
+from .contexts import evaluating
 from .datasets import Images
 from .errors import unknown
-from .models import Autoencoder, evaluating, seeded
+from .models import Autoencoder
 
 
 @torch.no_grad()
@@ -145,115 +135,3 @@ def identity_kept(before: np.ndarray, after: np.ndarray) -> float:
         return float("nan")
     a, b = nn.functional.normalize(a, dim=1), nn.functional.normalize(b, dim=1)
     return ((b @ a.T).argmax(1) == torch.arange(len(a))).float().mean().item()
-
-
-# What can stand in for the prior of a plain autoencoder: distributions fitted to its codes.
-
-
-class Fixed(nn.Module):
-    """A distribution that `forward(c)` returns whatever c is; its parameters move with the module.
-
-    Args:
-        family: called with the parameters, as `MultivariateNormal`.
-        parameters: tensors, kept as buffers.
-    """
-
-    def __init__(self, family: Any, **parameters: Tensor) -> None:
-        super().__init__()
-        self.family = family
-        for name, value in parameters.items():
-            self.register_buffer(name, value.float())
-
-    def forward(self, c: Tensor | None = None) -> Distribution:
-        """Any c → the distribution."""
-        return self.family(**dict(self.named_buffers()))
-
-
-def diagonal(codes: Tensor, seed: int = 0) -> Fixed:
-    """N(μ, diag σ²): every dimension by itself, without correlations."""
-
-    def family(loc: Tensor, scale: Tensor) -> Distribution:
-        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
-
-    return Fixed(family, loc=codes.mean(0), scale=codes.std(0))
-
-
-def full(codes: Tensor, seed: int = 0) -> Fixed:
-    """N(μ, Σ): one Gaussian with all correlations."""
-    return Fixed(MultivariateNormal, loc=codes.mean(0), scale_tril=torch.linalg.cholesky(_covariance(codes)))
-
-
-def mixture(codes: Tensor, seed: int = 0, components: int = 20) -> Fixed:
-    """A mixture of Gaussians with full covariances (scikit-learn's EM)."""
-    from sklearn.mixture import GaussianMixture
-
-    fitted = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes.double().numpy())
-
-    def family(weights: Tensor, means: Tensor, scale_tril: Tensor) -> Distribution:
-        parts = MultivariateNormal(means, scale_tril=scale_tril)
-        return MixtureSameFamily(Categorical(weights), parts)
-
-    tril = np.linalg.cholesky(fitted.covariances_)
-    parameters = {"weights": fitted.weights_, "means": fitted.means_, "scale_tril": tril}
-    return Fixed(family, **{k: torch.as_tensor(v) for k, v in parameters.items()})
-
-
-def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) -> nn.Module:
-    """A normalising flow (zuko's neural spline flow), fitted by maximum likelihood on whitened codes."""
-    import zuko
-
-    mean, scale = codes.mean(0), codes.std(0) + 1e-6
-
-    class Flow(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = zuko.flows.NSF(codes.shape[1], transforms=transforms, hidden_features=(256, 256))
-            self.register_buffer("mean", mean)
-            self.register_buffer("scale", scale)
-
-        def forward(self, c: Tensor | None = None) -> Distribution:
-            back = AffineTransform(self.get_buffer("mean"), self.get_buffer("scale"), event_dim=1)
-            return TransformedDistribution(self.inner(), [back])
-
-    with seeded(seed):
-        model = Flow()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
-        for _ in range(epochs):
-            for rows in torch.randperm(len(codes)).split(256):
-                loss = -model().log_prob(codes[rows]).mean()
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-                optimizer.step()
-    return model.eval().requires_grad_(False)
-
-
-def _covariance(codes: Tensor) -> Tensor:
-    centred = (codes - codes.mean(0)).double()
-    sigma = centred.T @ centred / (len(codes) - 1)
-    return (sigma + 1e-6 * sigma.diagonal().mean() * torch.eye(len(sigma), dtype=torch.double)).float()
-
-
-PRIORS: dict[str, Callable[..., nn.Module]] = {
-    "diagonal": diagonal,
-    "full": full,
-    "mixture": mixture,
-    "flow": flow,
-}
-
-
-def fit_prior(codes: Tensor, kind: str = "full", seed: int = 0, **options: Any) -> nn.Module:
-    """A prior fitted to codes (N, K): `model.prior = fit_prior(codes)` lets a plain autoencoder sample.
-
-    Args:
-        kind: "diagonal" or "full" Gaussian, "mixture" of them, or "flow".
-        options: of that kind, as `components=50`.
-
-    Raises:
-        ValueError: the kind is not known (the nearest is suggested).
-    """
-    if kind not in PRIORS:
-        raise ValueError(unknown("prior", kind, PRIORS))
-    if codes.ndim != 2:
-        raise ValueError(f"codes are (N, K); got {tuple(codes.shape)}")
-    return PRIORS[kind](codes, seed=seed, **options)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from .contexts import evaluating, seeded
 from .datasets import Batch, Images
 from .losses import kl_per_dimension as _kl_per_dimension
 from .losses import kl_term, log_weights, nll
-from .models import Autoencoder, evaluating, seeded
+from .models import Autoencoder
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from . import distributions as D
-from . import nets
+from . import heads, nets, priors
 from .datasets.graph import Graph
 from .errors import unknown
 
@@ -43,9 +41,9 @@ class Autoencoder(nn.Module):
         prior: c → distribution over z, with batch shape () or (B,); zuko's flows fit as they are.
 
     >>> model = Autoencoder(
-    ...     encoder=nn.Sequential(nets.MLP(64, 2 * 4), D.Gaussian()),
-    ...     decoder=nn.Sequential(nets.MLP(4, 64), nets.Reshape(1, 8, 8), D.Bernoulli()),
-    ...     prior=D.StandardNormal(4),
+    ...     encoder=nn.Sequential(nets.MLP(64, 2 * 4), heads.Gaussian()),
+    ...     decoder=nn.Sequential(nets.MLP(4, 64), nets.Reshape(1, 8, 8), heads.Bernoulli()),
+    ...     prior=priors.StandardNormal(4),
     ... )
     >>> model(torch.rand(5, 1, 8, 8)).x_hat.shape, model.sample(3).shape
     (torch.Size([5, 1, 8, 8]), torch.Size([3, 1, 8, 8]))
@@ -108,31 +106,12 @@ class Autoencoder(nn.Module):
         if self.prior is None:
             raise ValueError(
                 "this model has no prior to draw codes from. Give it one, as in model.prior = "
-                "latent.fit_prior(codes), which matches the codes of the training images"
+                "priors.fit_prior(codes), which matches the codes of the training images"
             )
         if c is not None and len(c) != n:
             raise ValueError(f"{n} samples need {n} conditions; got {len(c)}")
         p = self.prior(c)
         return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c).mean
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and afterwards, also after an error, in the mode it was in."""
-    was = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Inside, torch's randomness comes from this seed alone; afterwards the caller's is as it was."""
-    with torch.random.fork_rng([device] if device is not None and device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _given(part: str, x: Tensor, c: Tensor | None) -> str:
@@ -154,17 +133,17 @@ def join(x: Tensor, c: Tensor | None) -> Tensor:
 
 
 POSTERIORS: dict[str, Callable[[], nn.Module]] = {
-    "deterministic": D.Deterministic,
-    "gaussian": D.Gaussian,
+    "deterministic": heads.Deterministic,
+    "gaussian": heads.Gaussian,
 }
 LIKELIHOODS: dict[str, Callable[[], nn.Module]] = {
-    "bernoulli": D.Bernoulli,
-    "gaussian": lambda: D.Gaussian(1.0),
-    "gaussian-learnt": lambda: D.Gaussian(0.1, learn=True),
-    "gaussian-predicted": D.Gaussian,
-    "gaussian-optimal": D.OptimalGaussian,
-    "laplace": lambda: D.Laplace(1.0),
-    "laplace-learnt": lambda: D.Laplace(0.1, learn=True),
+    "bernoulli": heads.Bernoulli,
+    "gaussian": lambda: heads.Gaussian(1.0),
+    "gaussian-learnt": lambda: heads.Gaussian(0.1, learn=True),
+    "gaussian-predicted": heads.Gaussian,
+    "gaussian-optimal": heads.OptimalGaussian,
+    "laplace": lambda: heads.Laplace(1.0),
+    "laplace-learnt": lambda: heads.Laplace(0.1, learn=True),
 }
 NORMS: dict[str, Callable[[int], nn.Module]] = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}
 NETS = ("linear", "mlp", "conv", "fcn")
@@ -248,7 +227,7 @@ def autoencoder(
     if likelihood != "bernoulli":  # whose mean starts at ½ by itself; the others' start at 0, black
         last = [m for m in decoder.modules() if isinstance(m, nn.Linear | nn.ConvTranspose2d)][-1]
         nn.init.constant_(cast(Tensor, last.bias)[: len(cast(Tensor, last.bias)) // params], 0.5)
-    prior = None if posterior == "deterministic" else D.StandardNormal(*code)
+    prior = None if posterior == "deterministic" else priors.StandardNormal(*code)
     encoder = nn.Sequential(nets.Centre(), encoder, q_head)
     model = Autoencoder(encoder, nn.Sequential(decoder, p_head), prior)
     named = next((name for name, layer in NORMS.items() if layer is norm), None)
@@ -283,4 +262,6 @@ def classifier(
     """
     c, h, w = shape
     body = nn.Sequential(nets.Centre(), nets.ConvEncoder((c, h, w), features, hidden), nn.GELU())
-    return nn.Sequential(body, nn.Linear(features, outputs), D.Categorical() if labels else D.Bernoulli())
+    return nn.Sequential(
+        body, nn.Linear(features, outputs), heads.Categorical() if labels else heads.Bernoulli()
+    )

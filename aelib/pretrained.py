@@ -1,113 +1,29 @@
-"""Weights that come with the course, and the recipes that made them.
+"""Models that come with the library, and `load`, where their names and the paths of runs meet.
 
-`load("vae-mnist")` gives a trained model at once; `python -m aelib.pretrained vae-mnist` trains it anew,
-from the recipe below, judges it on the test images, and writes weights and numbers to materials/pretrained.
-`python -m aelib.pretrained --judge vae-mnist` does the second half alone.
+`python -m aelib.course.recipes vae-mnist` trains one of them again.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
-from . import datasets, latent, losses, metrics, models, training
-from .datasets import Images
-from .datasets.images import Transform
+from . import models, runs
+from .contexts import device_named
+from .datasets import DATASETS
 from .errors import unknown
-from .losses import Objective
-from .models import Autoencoder, seeded
-from .runs.checkpoint import fill, weights, write_file
+from .models import Autoencoder
+from .runs import RunError
+from .runs.checkpoint import fill
 
-FOLDER = Path(__file__).parent.parent / "materials" / "pretrained"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is built, trained and judged.
-
-    Args:
-        build: makes the model, untrained.
-        data: makes the training images.
-        objective: what descends.
-        epochs, batch_size: of the training.
-        optimizer: makes the optimizer of a model.
-        schedule: of the objective's keywords, and of "lr" if it is not `cosine(0.02)`.
-        clip: the largest norm of the gradient.
-        start: the recipe whose weights it goes on from; "" starts anew.
-        valid: makes the images whose loss is noted after every epoch; None: none are kept back.
-        judged: model → the numbers it reached on test images.
-        directions: keep those of all attributes in the space of codes beside the weights; see `directions`.
-    """
-
-    build: Callable[[], Autoencoder]
-    data: Callable[[], Images]
-    objective: Objective
-    epochs: int
-    batch_size: int
-    optimizer: Callable[[Autoencoder], training.Optimizers] = training.muon
-    schedule: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
-    clip: float | None = None
-    start: str = ""
-    valid: Callable[[], Images] | None = None
-    judged: Callable[[Autoencoder], dict[str, float]] = lambda model: _likelihood(model, 10_000, 5000)
-    directions: bool = False
-
-    def train(self) -> tuple[Autoencoder, training.History]:
-        """The trained model and its history."""
-        with seeded(0):
-            model = load(self.start) if self.start else self.build()
-        history = training.fit(
-            model, self.data(), self.objective, self.optimizer(model), epochs=self.epochs,
-            batch_size=self.batch_size, schedule={"lr": training.cosine(0.02), **self.schedule},
-            clip=self.clip, valid=None if self.valid is None else self.valid(),
-        )  # fmt: skip
-        return model, history
-
-
-def _binarised_mnist() -> Images:
-    """All 60,000 training digits, as the published numbers have them; no validation part is kept back."""
-    return Images(datasets.load("mnist").train.store).map(datasets.binarised)
-
-
-def _test_digits() -> Images:
-    """The 10,000 test digits, binarised."""
-    return Images(datasets.load("mnist").test.store).map(datasets.binarised)
-
-
-def _likelihood(model: Autoencoder, images: int, samples: int) -> dict[str, float]:
-    """log p(x) of so many of the test digits, in nats, by so many importance samples each."""
-    each = metrics.log_likelihood(model, _test_digits()[:images], samples)
-    error = each.std().item() / len(each) ** 0.5
-    return {
-        "log_likelihood": each.mean().item(), "standard_error": error, "images": len(each), "samples": samples
-    }  # fmt: skip
-
-
-def _part(dataset: str, part: str, *changes: Transform, told: bool = False, **keywords: Any) -> Images:
-    """Train, valid or test images of a dataset, changed; told what they show, for a conditional model."""
-    images: Images = getattr(datasets.load(dataset, **keywords), part)
-    for change in changes:
-        images = images.map(change)
-    return images.only(*CONDITIONS).map(datasets.conditioned()) if told else images
-
-
-def _reconstructions(model: Autoencoder, test: Callable[[], Images]) -> dict[str, float]:
-    """What `metrics.evaluate` says of the test images and, of a VAE, distortion and rate in nats."""
-    images = test()
-    numbers = metrics.evaluate(model, images)
-    if model.prior is not None:
-        numbers |= metrics.rate_distortion(model, images)
-    return numbers | {"images": len(images)}
+FOLDER = Path(__file__).parent / "weights"
+CONDITIONS = ("Smiling", "Male", "Eyeglasses", "Bangs", "Blond Hair", "Senior", "Wearing Hat", "Mustache")
 
 
 def _published() -> Autoencoder:
@@ -133,108 +49,62 @@ def _faces(latent: int, **keywords: Any) -> Autoencoder:
     return model
 
 
-CONDITIONS = ("Smiling", "Male", "Eyeglasses", "Bangs", "Blond Hair", "Senior", "Wearing Hat", "Mustache")
 _colour: Callable[..., Autoencoder] = partial(models.autoencoder, (3, 64, 64), hidden=(48, 96, 192))
-_decayed = partial(training.adam, lr=2e-3, weight_decay=0.05)
 
-
-def _held(t: float) -> float:
-    """A schedule: 1 for three quarters of the training, then half a cosine down to 0."""
-    return training.cosine(0.0)(max(0.0, 4 * t - 3))
-
-
-def _pictures(dataset: str, *changes: Transform, **keywords: Any) -> dict[str, Any]:
-    """What the recipes for one dataset of pictures share; the changes are for training alone."""
-    train = partial(_part, dataset, "train", *changes, **keywords)
-    valid, test = (partial(_part, dataset, part, **keywords) for part in ("valid", "test"))
-    return {
-        "data": train, "valid": valid, "judged": partial(_reconstructions, test=test), "batch_size": 64,
-        "optimizer": _decayed,
-    }  # fmt: skip
-
-
-# Muon on the multilayer networks, where it was ahead of Adam in trials; on the convolutional ones Adam was.
-# The trials on digits looked at test digits.
-RECIPES = {
-    "vae-mnist": Recipe(_published, _binarised_mnist, losses.elbo, epochs=350, batch_size=512),
-    # in trials 25 epochs from the VAE's weights ended at a lower training loss (88.07) than 250 from nothing
-    # with the plain gradient (88.50)
-    "iwae-mnist": Recipe(
-        _published,
-        _binarised_mnist,
-        partial(losses.iwae, samples=5),
-        epochs=150,
-        batch_size=512,
-        start="vae-mnist",
-    ),
-    "flow-vae-mnist": Recipe(
-        _flow_prior,
-        _binarised_mnist,
-        losses.elbo,
-        epochs=40,
-        batch_size=128,
-        optimizer=partial(training.adam, lr=2e-3),
-        judged=partial(_likelihood, images=1000, samples=1000),  # its decoder is dear
-    ),
-    "vae-fashion-mnist": Recipe(
-        partial(models.autoencoder, (1, 28, 28), 16),
-        objective=losses.elbo,
-        epochs=15,
-        **_pictures("fashion-mnist"),
-    ),
-    "ae-lfw": Recipe(
-        partial(_colour, 128, posterior="deterministic", likelihood="gaussian"),
-        objective=partial(losses.reconstruction, error=losses.squared_error),
-        epochs=25,
-        directions=True,
-        **_pictures("lfw", datasets.flipped, size=64),
-    ),
-    "vae-lfw": Recipe(
-        partial(_faces, 64),
-        objective=losses.elbo,
-        epochs=30,
-        directions=True,
-        **_pictures("lfw", datasets.flipped, size=64),
-    ),
-    "cvae-lfw": Recipe(
-        partial(_faces, 32, conditions=len(CONDITIONS)),
-        objective=losses.elbo,
-        epochs=22,
-        # the condition speaks first, and long (notebook 04); without a clip the dear KL threw it back
-        schedule={"beta": lambda t: max(1.0, 100 * (1 - t / 0.97)), "lr": _held},
-        clip=1.0,
-        **_pictures("lfw", datasets.flipped, size=64, told=True) | {"optimizer": partial(_decayed, lr=1e-3)},
-    ),
-    "vae-food-101": Recipe(
-        partial(_colour, 128, likelihood="gaussian-learnt"),
-        objective=losses.elbo,
-        epochs=40,
-        **_pictures("food-101", datasets.flipped, size=64),
-    ),
+# Each untrained; `course.recipes` trains them.
+MODELS: dict[str, Callable[[], Autoencoder]] = {
+    "vae-mnist": _published,
+    "iwae-mnist": _published,
+    "flow-vae-mnist": _flow_prior,
+    "vae-fashion-mnist": partial(models.autoencoder, (1, 28, 28), 16),
+    "ae-lfw": partial(_colour, 128, posterior="deterministic", likelihood="gaussian"),
+    "vae-lfw": partial(_faces, 64),
+    "cvae-lfw": partial(_faces, 32, conditions=len(CONDITIONS)),
+    "vae-food-101": partial(_colour, 128, likelihood="gaussian-learnt"),
 }
 
 
-def _recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise ValueError(unknown("pretrained model", name, RECIPES))
-    return RECIPES[name]
+def load(
+    path: str | Path, into: nn.Module | None = None, *, which: str | None = None, device: str = "auto"
+) -> Any:
+    """A trained model, in evaluation mode: of a run, of a file of weights, or "pretrained/NAME".
 
+    Nothing in the files is executed.
 
-def load(name: str) -> Autoencoder:
-    """A trained model, on the CPU and in evaluation mode.
+    Args:
+        path: a run's folder, a .safetensors file with its recipe, or "pretrained/NAME" (one of `MODELS`).
+        into: a model to fill, for one that `autoencoder` did not make; it is returned.
+        which: of a run: "best" (the default), "last", or a checkpoint's name.
+        device: "auto" (CUDA, MPS, CPU in this order), "cuda", "mps", "cpu".
 
     Raises:
-        ValueError: there is no recipe of this name (the nearest is suggested).
-        FileNotFoundError: the weights are not here; the message says how to make them.
-        RunError: they are damaged, or another model's.
+        ValueError: there is no pretrained model of this name (the nearest is suggested), or `which` of
+            something that has no checkpoints.
+        RunError: no run there, a damaged checkpoint (another is offered), or one of another model.
     """
-    recipe = _recipe(name)
-    path = FOLDER / f"{name}.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; make it with: python -m aelib.pretrained {name}")
-    model = recipe.build()
-    fill(model, path)
-    return model.eval()
+    parts = Path(path).parts
+    if len(parts) == 2 and parts[0] == "pretrained" and not Path(path).exists():
+        if which is not None:
+            raise ValueError(f"{path} is one set of weights, without checkpoints: leave which={which!r} out")
+        at = device_named(device)
+        return _filled(parts[1], into).to(at).eval()
+    if not Path(path).exists():
+        data = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
+        raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{data}")
+    return runs.load(path, into, which=which, device=device)
+
+
+def _filled(name: str, into: nn.Module | None) -> nn.Module:
+    _known(name)
+    file = FOLDER / f"{name}.safetensors"
+    if not file.is_file():
+        raise RunError(f"{file} is not there; make it with: python -m aelib.course.recipes {name}")
+    return fill(MODELS[name]() if into is None else into, file)
+
+
+def _known(name: str) -> None:
+    if name not in MODELS:
+        raise ValueError(unknown("pretrained model", name, MODELS))
 
 
 def directions(name: str) -> dict[str, Tensor]:
@@ -243,67 +113,24 @@ def directions(name: str) -> dict[str, Tensor]:
     They were found from the codes of the training photos, which need not be here.
 
     Raises:
-        ValueError: there is no recipe of this name (the nearest is suggested), or it keeps no directions.
+        ValueError: there is no model of this name (the nearest is suggested), or it keeps no directions.
     """
     from safetensors.torch import load_file
 
-    if not _recipe(name).directions:
-        kept = [n for n, r in RECIPES.items() if r.directions]
+    _known(name)
+    file = FOLDER / f"{name}-directions.safetensors"
+    if not file.is_file():
+        kept = sorted(f.name.removesuffix("-directions.safetensors") for f in FOLDER.glob("*-directions.*"))
         raise ValueError(f"no directions are kept for {name!r}; they are for {', '.join(kept)}")
-    return load_file(FOLDER / f"{name}-directions.safetensors")
+    return load_file(file)
 
 
 def record(name: str) -> dict[str, Any]:
     """What is known of a trained model: the command, what it took, the last losses, log p(x) of test images.
 
     Raises:
-        ValueError: there is no recipe of this name (the nearest is suggested).
+        ValueError: there is no model of this name (the nearest is suggested).
     """
-    _recipe(name)
+    _known(name)
     path = FOLDER / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def make(name: str) -> None:
-    """Train by the recipe, and write weights (.safetensors) and what it took (.json), each in one move."""
-    from safetensors.torch import save
-
-    recipe, start = _recipe(name), time.process_time()
-    model, history = recipe.train()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    if recipe.directions:
-        photos = recipe.data()
-        codes, table = latent.encode(model, replace(photos, transforms=())), photos.attributes
-        known = [] if table is None else [str(name) for name in table]
-        found = {a: latent.direction(codes, photos.attribute(a)) for a in known}
-        write_file(FOLDER / f"{name}-directions.safetensors", save(found))
-    write_file(FOLDER / f"{name}.safetensors", weights(model))
-    took = {
-        "command": f"python -m aelib.pretrained {name}",
-        "cpu_seconds": round(time.process_time() - start),  # of all threads, so a busy machine tells no lie
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    curve = {"valid/loss by epoch": [round(r["valid/loss"], 3) for r in history]} if recipe.valid else {}
-    _write(name, took | {k: v for k, v in history[-1].items() if k != "seconds"} | curve)
-
-
-def judge(name: str) -> None:
-    """Add to the model's record what it reaches on test images."""
-    model, start = load(name), time.process_time()
-    numbers = _recipe(name).judged(model) | {"cpu_seconds": round(time.process_time() - start)}
-    _write(name, record(name) | {"test": {"command": f"python -m aelib.pretrained --judge {name}"} | numbers})
-
-
-def _write(name: str, numbers: dict[str, Any]) -> None:
-    write_file(FOLDER / f"{name}.json", (json.dumps(numbers, indent=1) + "\n").encode())
-
-
-if __name__ == "__main__":
-    names = [a for a in sys.argv[1:] if a != "--judge"]
-    if not names:
-        sys.exit(f"usage: python -m aelib.pretrained [--judge] {' | '.join(RECIPES)}")
-    for each in names:
-        if "--judge" not in sys.argv:
-            make(each)
-        judge(each)

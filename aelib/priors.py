@@ -1,16 +1,150 @@
-"""A prior that is learnt over the codes of a `VectorQuantizer`: one index after the other."""
+"""Priors p(z): N(0, 1), distributions fitted to codes, and one that is learnt over the codes of a codebook.
+
+Anything whose `forward(c)` returns a distribution over codes can be a model's prior; zuko's flows can.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import (
+    AffineTransform,
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    TransformedDistribution,
+    constraints,
+)
 
-from .distributions import VectorQuantizer
-from .models import evaluating
+from .contexts import evaluating, seeded
+from .distributions.densities import Standard
+from .errors import unknown
+from .heads import VectorQuantizer
+
+
+class StandardNormal(nn.Module):
+    """The prior N(0, 1) over a code of this shape; `forward(c)` returns it whatever the condition.
+
+    Args:
+        shape: of one code: `StandardNormal(16)`, or `StandardNormal(8, 4, 4)` for a code with places.
+    """
+
+    loc: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        # not saved with the weights: a fully convolutional model's must not depend on the image's size
+        self.register_buffer("loc", torch.zeros(shape), persistent=False)
+
+    def forward(self, c: Tensor | None = None) -> Independent:
+        """Any c → distribution with batch shape () and the code's event shape."""
+        d = Standard(self.loc, torch.ones_like(self.loc), validate_args=False)
+        return Independent(d, self.loc.ndim, validate_args=False)
+
+
+def fixed(family: Any, **parameters: Tensor) -> nn.Module:
+    """The prior `family(**parameters)`, whatever the condition; the parameters are its buffers."""
+    from zuko.lazy import UnconditionalDistribution
+
+    return UnconditionalDistribution(family, buffer=True, **{k: v.float() for k, v in parameters.items()})
+
+
+def diagonal(codes: Tensor, seed: int = 0) -> nn.Module:
+    """N(μ, diag σ²): every dimension by itself, without correlations."""
+
+    def family(loc: Tensor, scale: Tensor) -> Distribution:
+        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+    return fixed(family, loc=codes.mean(0), scale=codes.std(0))
+
+
+def full(codes: Tensor, seed: int = 0) -> nn.Module:
+    """N(μ, Σ): one Gaussian with all correlations."""
+    return fixed(MultivariateNormal, loc=codes.mean(0), scale_tril=torch.linalg.cholesky(_covariance(codes)))
+
+
+def mixture(codes: Tensor, seed: int = 0, components: int = 20) -> nn.Module:
+    """A mixture of Gaussians with full covariances (scikit-learn's EM)."""
+    from sklearn.mixture import GaussianMixture
+
+    fitted = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes.double().numpy())
+
+    def family(weights: Tensor, means: Tensor, scale_tril: Tensor) -> Distribution:
+        parts = MultivariateNormal(means, scale_tril=scale_tril)
+        return MixtureSameFamily(Categorical(weights), parts)
+
+    tril = np.linalg.cholesky(fitted.covariances_)
+    parameters = {"weights": fitted.weights_, "means": fitted.means_, "scale_tril": tril}
+    return fixed(family, **{k: torch.as_tensor(v) for k, v in parameters.items()})
+
+
+def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) -> nn.Module:
+    """A normalising flow (zuko's neural spline flow), fitted by maximum likelihood on whitened codes."""
+    import zuko
+
+    mean, scale = codes.mean(0), codes.std(0) + 1e-6
+
+    class Flow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = zuko.flows.NSF(codes.shape[1], transforms=transforms, hidden_features=(256, 256))
+            self.register_buffer("mean", mean)
+            self.register_buffer("scale", scale)
+
+        def forward(self, c: Tensor | None = None) -> Distribution:
+            back = AffineTransform(self.get_buffer("mean"), self.get_buffer("scale"), event_dim=1)
+            return TransformedDistribution(self.inner(), [back])
+
+    with seeded(seed):
+        model = Flow()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
+        for _ in range(epochs):
+            for rows in torch.randperm(len(codes)).split(256):
+                loss = -model().log_prob(codes[rows]).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+                optimizer.step()
+    return model.eval().requires_grad_(False)
+
+
+def _covariance(codes: Tensor) -> Tensor:
+    centred = (codes - codes.mean(0)).double()
+    sigma = centred.T @ centred / (len(codes) - 1)
+    return (sigma + 1e-6 * sigma.diagonal().mean() * torch.eye(len(sigma), dtype=torch.double)).float()
+
+
+PRIORS: dict[str, Callable[..., nn.Module]] = {
+    "diagonal": diagonal,
+    "full": full,
+    "mixture": mixture,
+    "flow": flow,
+}
+
+
+def fit_prior(codes: Tensor, kind: str = "full", seed: int = 0, **options: Any) -> nn.Module:
+    """A prior fitted to codes (N, K): `model.prior = fit_prior(codes)` lets a plain autoencoder sample.
+
+    Args:
+        kind: "diagonal" or "full" Gaussian, "mixture" of them, or "flow".
+        options: of that kind, as `components=50`.
+
+    Raises:
+        ValueError: the kind is not known (the nearest is suggested).
+    """
+    if kind not in PRIORS:
+        raise ValueError(unknown("prior", kind, PRIORS))
+    if codes.ndim != 2:
+        raise ValueError(f"codes are (N, K); got {tuple(codes.shape)}")
+    return PRIORS[kind](codes, seed=seed, **options)
 
 
 class _FromCodebook(constraints.Constraint):

@@ -23,8 +23,8 @@ from torch.utils import tensorboard  # noqa: F401  # for the forks
 
 from aelib import datasets, losses, models, runs
 from aelib.datasets import noisy
-from aelib.runs import checkpoint
-from aelib.training import cosine, fit, warm_up
+from aelib.runs import checkpoint, fit
+from aelib.training import cosine, warm_up
 
 torch.set_num_threads(1)
 DIGITS = datasets.load("digits")

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from truth import Rows
 
-from aelib import check, explorers, losses, metrics, models, nets, training
-from aelib import distributions as D
+from aelib import contexts, explorers, heads, losses, metrics, models, nets, priors, runs, training
+from aelib.course import check
 from aelib.datasets import Batch
 from aelib.priors import Autoregressive
 from aelib.training import adam
@@ -19,7 +19,7 @@ from aelib.training import adam
 
 def quantizer(codes, size):
     """Vectors far from each other, so that nothing is rounded to another by chance."""
-    head = D.VectorQuantizer(codes, size).eval()
+    head = heads.VectorQuantizer(codes, size).eval()
     head.codebook.copy_(torch.arange(codes * size).view(codes, size).float())
     return head
 
@@ -27,7 +27,7 @@ def quantizer(codes, size):
 def vq(shape=(1, 8, 8), codes=5, latent=4, net="fcn", hidden=(8, 8)):
     torch.manual_seed(0)
     model = models.autoencoder(shape, latent, net=net, posterior="deterministic", hidden=hidden)
-    model.encoder[-1] = D.VectorQuantizer(codes, 2)
+    model.encoder[-1] = heads.VectorQuantizer(codes, 2)
     model(torch.rand(50, *shape))  # its codebook moves onto the codes
     code = model.eval().encode(torch.rand(1, *shape)).event_shape
     model.prior = Autoregressive(model.encoder[-1], *code, width=8, layers=1, heads=2)
@@ -139,11 +139,11 @@ def test_the_bound_of_a_vq_vae_is_below_log_p_x_summed_over_every_code():
 
 def test_a_density_is_no_prior_for_codes_of_a_codebook():
     model = vq()
-    model.prior = D.StandardNormal(4, 2, 2)
+    model.prior = priors.StandardNormal(4, 2, 2)
     with pytest.raises(TypeError, match="need a prior of probabilities"):
         losses.elbo(model, Batch(torch.rand(2, 1, 8, 8)))
     with pytest.raises(ValueError, match="a code of 5 is not made of vectors of 2"):
-        Autoregressive(D.VectorQuantizer(4, 2), 5)
+        Autoregressive(heads.VectorQuantizer(4, 2), 5)
 
 
 def test_the_prior_follows_the_codes_and_nothing_else_moves():
@@ -152,7 +152,7 @@ def test_the_prior_follows_the_codes_and_nothing_else_moves():
     assert not any("quantizer" in name or "codebook" in name for name in model.prior.state_dict())
     before = losses.prior_likelihood(model, Batch(torch.rand(50, 1, 8, 8)))["loss"].mean()
     data = Rows(torch.rand(200, 1, 8, 8))
-    history = training.fit(model, data, losses.prior_likelihood, adam(model.prior, 1e-2), epochs=3)
+    history = runs.fit(model, data, losses.prior_likelihood, adam(model.prior, 1e-2), epochs=3)
     assert history[-1]["train/loss"] < before
     for name, value in others.items():
         assert torch.equal(model.state_dict()[name], value), name
@@ -171,7 +171,7 @@ def test_a_prior_fitted_to_a_vae_s_codes_is_fitted_to_draws_not_to_means():
     assert not z[0].requires_grad and not torch.allclose(z[0], model.encode(x).mean)
 
 
-class Spy(D.StandardNormal):
+class Spy(priors.StandardNormal):
     """N(0, 1) over two numbers, which keeps what it is asked about."""
 
     def __init__(self, seen):
@@ -247,7 +247,7 @@ def pointwise(latent, **options):
     """A plain autoencoder of 3×3 pixels with N(0, 1) as prior."""
     options = {"net": "mlp", "hidden": (32,), "posterior": "deterministic"} | options
     model = models.autoencoder((1, 3, 3), latent, **options)
-    model.prior = D.StandardNormal(latent)
+    model.prior = priors.StandardNormal(latent)
     return model
 
 
@@ -268,13 +268,13 @@ def test_the_critic_and_the_autoencoder_get_their_own_gradient_alone():
     objective = partial(losses.adversarial, critic=critic)
     data, before = Rows(torch.rand(16, 1, 3, 3)), copy.deepcopy((model, critic))
     optimizers = {"loss": sgd(model), "discriminator": sgd(critic)}
-    training.fit(model, data, objective, optimizers, epochs=1, batch_size=16)
-    training.fit(before[0], data, partial(losses.adversarial, critic=before[1]), {"loss": sgd(before[0])},
+    runs.fit(model, data, objective, optimizers, epochs=1, batch_size=16)
+    runs.fit(before[0], data, partial(losses.adversarial, critic=before[1]), {"loss": sgd(before[0])},
                  epochs=1, batch_size=16)  # fmt: skip
     for p, alone in zip(model.parameters(), before[0].parameters(), strict=True):
         torch.testing.assert_close(p, alone)  # the discriminator's loss reached no weight of the model
     fresh = copy.deepcopy(before[1])
-    with models.seeded(training.loop._mix(0, 0)):
+    with contexts.seeded(training.loop._mix(0, 0)):
         terms = objective(copy.deepcopy(model), next(data.batches(16)))
     assert set(terms) == {"loss", "nll", "fooled", "discriminator"}
     assert all(p.grad is not None for p in critic.parameters())
@@ -298,7 +298,7 @@ def test_the_discriminator_s_term_lets_no_gradient_into_the_encoder_and_the_loss
 def test_the_best_critic_is_the_logarithm_of_the_densities_ratio():
     torch.manual_seed(0)
     model = pointwise(1)
-    model.encoder = nn.Sequential(Shift(), D.Deterministic())  # codes N(1, 1): log q / p = z − ½
+    model.encoder = nn.Sequential(Shift(), heads.Deterministic())  # codes N(1, 1): log q / p = z − ½
     critic = nn.Linear(1, 1)
     optimizer = torch.optim.Adam(critic.parameters(), lr=0.02)
     x = torch.zeros(2000, 1, 3, 3)
@@ -339,7 +339,7 @@ def test_the_codes_come_to_look_like_the_prior(kind):
             return model.encode(data.x).mean
 
     before = losses.mmd(codes(), torch.randn(2000, 2))
-    training.fit(model, data, objectives[kind], optimizers, epochs=40, batch_size=100)
+    runs.fit(model, data, objectives[kind], optimizers, epochs=40, batch_size=100)
     z = codes()
     assert losses.mmd(z, torch.randn(2000, 2)) < 0.1 * before
     assert z.mean(0).abs().max() < 0.3 and (z.std(0) - 1).abs().max() < 0.3

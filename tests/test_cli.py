@@ -18,10 +18,9 @@ import torch
 import yaml
 from PIL import Image
 
-from aelib import cli, datasets, models, runs
-from aelib.cli import exporting
-from aelib.cli.listing import KNOWN
-from aelib.cli.opening import read
+from aelib import cli, contexts, datasets, export, models, runs
+from aelib.cli.datasets import KNOWN
+from aelib.cli.inputs import read
 from aelib.datasets import Images
 
 SMALL = ["--latent", "3", "--net", "mlp", "--hidden", "[16]", "--epochs", "2"]
@@ -144,7 +143,7 @@ def pixels(file):
 def test_samples_are_those_of_the_model(run, tmp_path):
     assert call("sample", run, "--n", "9", "--seed", "4", "--zoom", "2", "--out", tmp_path / "s.png") == 0
     model = runs.load(run, device="cpu")
-    with models.seeded(4):
+    with contexts.seeded(4):
         expected = (model.sample(9) * 255).round().byte().numpy()
     seen = pixels(tmp_path / "s.png")
     assert seen.shape == (2 * (3 * 10 - 2), 2 * (3 * 10 - 2), 3)
@@ -326,7 +325,7 @@ def test_an_export_that_differs_is_loud_and_leaves_nothing(run, tmp_path, monkey
         file.write_bytes(b"x")
         return lambda h: part(h) + (2e-4 if h.ndim == 2 else 0)
 
-    monkeypatch.setattr(exporting, "to_torchscript", wrong)
+    monkeypatch.setattr(export, "to_torchscript", wrong)
     assert call("export", run, "--format", "torchscript", "--out", tmp_path / "x") == 1
     assert "decoder differs from the model" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
@@ -335,7 +334,7 @@ def test_an_export_that_differs_is_loud_and_leaves_nothing(run, tmp_path, monkey
 def test_networks_of_every_kind_are_traced_for_any_number_of_pictures(net, tmp_path):
     model = models.autoencoder((3, 13, 10), 2, net=net, likelihood="gaussian-predicted").eval()
     data = Images(np.random.default_rng(0).integers(0, 256, (5, 3, 13, 10), np.uint8))
-    worst = exporting.exported(model, data, "torchscript", str(tmp_path), str(tmp_path))
+    worst = export.exported(model, data, "torchscript", str(tmp_path), str(tmp_path))
     assert max(worst.values()) < 1e-5
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from aelib import check, datasets, explorers, losses, metrics, models, nets, training
+from aelib import datasets, explorers, heads, losses, metrics, models, nets, training
 from aelib import denoising as dn
 from aelib import distributions as D
+from aelib.contexts import seeded
+from aelib.course import check
 from aelib.datasets import Batch, Images, flipped, masked, noisy, occluded, salt_and_pepper
-from aelib.explorers.parts import Panel
-from aelib.models import seeded
+from aelib.explorers.widgets import Panel
 
 GREY = Batch(torch.full((60, 3, 40, 41), 0.5))
 DIGITS = datasets.load("digits")
@@ -316,7 +317,7 @@ def found(widget, kind):
 
 
 def explorer():
-    model = models.Autoencoder(Half(), D.Deterministic()).train()
+    model = models.Autoencoder(Half(), heads.Deterministic()).train()
     strengths = {
         "darker": lambda s: lambda b: Batch(b.x * (1 - s), b.target),
         "noise": noisy,

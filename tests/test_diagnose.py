@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from aelib import datasets, diagnose, latent, losses, metrics, models, nets
-from aelib import distributions as D
+from aelib import datasets, diagnose, heads, latent, losses, metrics, models, nets, priors
 from aelib.datasets import Batch, conditioned, noisy
 from aelib.diagnosis.loss import loss_weights
 from aelib.training import adam, train
@@ -48,13 +47,13 @@ def standard(batch):
 
 
 def by_hand(encoder, decoder, prior=True):
-    return models.Autoencoder(encoder, decoder, D.StandardNormal(SIZE) if prior else None)
+    return models.Autoencoder(encoder, decoder, priors.StandardNormal(SIZE) if prior else None)
 
 
 def parts(activation=nn.GELU, out=None):
-    encoder = nn.Sequential(nets.MLP(64, 64, 2 * SIZE, activation=activation), D.Gaussian())
+    encoder = nn.Sequential(nets.MLP(64, 64, 2 * SIZE, activation=activation), heads.Gaussian())
     decoder = [nets.MLP(SIZE, 64, 64, activation=activation), *([out] if out else []), nets.Reshape(*SHAPE)]
-    return encoder, nn.Sequential(*decoder, D.Bernoulli())
+    return encoder, nn.Sequential(*decoder, heads.Bernoulli())
 
 
 # healthy
@@ -121,8 +120,10 @@ def denoiser_told_the_noise():
 
 
 def sparse_autoencoder():
-    encoder = nn.Sequential(nets.MLP(64, 64, 32), nn.ReLU(), D.Deterministic())
-    model = by_hand(encoder, nn.Sequential(nets.MLP(32, 64, 64), nets.Reshape(*SHAPE), D.Gaussian(1.0)), None)
+    encoder = nn.Sequential(nets.MLP(64, 64, 32), nn.ReLU(), heads.Deterministic())
+    model = by_hand(
+        encoder, nn.Sequential(nets.MLP(32, 64, 64), nets.Reshape(*SHAPE), heads.Gaussian(1.0)), None
+    )
     return model, digits(), trained(model, digits(), partial(losses.sparse, weight=0.01))
 
 
@@ -186,7 +187,9 @@ def kl_only_encoder():
 
 def label_missing_in_the_encoder():
     model, data = build(conditions=10), mapped(conditioned(10))
-    model.encoder = nn.Sequential(nets.Channels(1), nets.Centre(), nets.MLP(64, 64, 2 * SIZE), D.Gaussian())
+    model.encoder = nn.Sequential(
+        nets.Channels(1), nets.Centre(), nets.MLP(64, 64, 2 * SIZE), heads.Gaussian()
+    )
     return model, data, trained(model, data, losses.elbo, epochs=2)
 
 
@@ -385,7 +388,7 @@ def skip_connection():
 
         def decode(self, z, c=None):
             p = super().decode(z, c)
-            return D.Bernoulli()(p.base_dist.logits + self.kept)
+            return heads.Bernoulli()(p.base_dist.logits + self.kept)
 
     plain = build()
     model, data = Skipping(plain.encoder, plain.decoder, plain.prior), digits()
@@ -393,7 +396,7 @@ def skip_connection():
 
 
 def ten_sigmoid_layers():
-    encoder = nn.Sequential(nets.MLP(64, *[32] * 10, SIZE, activation=nn.Sigmoid), D.Deterministic())
+    encoder = nn.Sequential(nets.MLP(64, *[32] * 10, SIZE, activation=nn.Sigmoid), heads.Deterministic())
     model = by_hand(encoder, gaussian().decoder, None)
     return model, digits(), trained(model, digits(), losses.reconstruction)
 
@@ -454,13 +457,13 @@ def weights_of_zero():
 
 def relu_before_the_posterior():
     model, data = build(), digits()
-    model.encoder = nn.Sequential(nets.MLP(64, 64, 2 * SIZE), nn.ReLU(), D.Gaussian())
+    model.encoder = nn.Sequential(nets.MLP(64, 64, 2 * SIZE), nn.ReLU(), heads.Gaussian())
     return model, data, trained(model, data, losses.elbo, epochs=2)
 
 
 def relu_before_pixels_of_both_signs():
     encoder, _ = parts()
-    decoder = nn.Sequential(nets.MLP(SIZE, 64, 64), nn.ReLU(), nets.Reshape(*SHAPE), D.Gaussian(0.1))
+    decoder = nn.Sequential(nets.MLP(SIZE, 64, 64), nn.ReLU(), nets.Reshape(*SHAPE), heads.Gaussian(0.1))
     model, data = by_hand(encoder, decoder), mapped(lambda b: Batch(2 * b.x - 1))
     return model, data, trained(model, data, losses.elbo, epochs=2)
 
@@ -487,7 +490,7 @@ def kl_with_sigma_for_its_logarithm():
 
 
 def all_of_an_image_averaged_away():
-    encoder = nn.Sequential(nn.AdaptiveAvgPool2d(1), nets.MLP(1, 64, SIZE), D.Deterministic())
+    encoder = nn.Sequential(nn.AdaptiveAvgPool2d(1), nets.MLP(1, 64, SIZE), heads.Deterministic())
     model, data = by_hand(encoder, gaussian().decoder, None), digits()
     return model, data, trained(model, data, losses.reconstruction)
 

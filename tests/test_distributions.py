@@ -4,6 +4,7 @@ import scipy.stats
 import torch
 
 from aelib import distributions as D
+from aelib import heads, priors
 
 torch.manual_seed(0)
 H, X = torch.randn(5, 6, 3, 4, dtype=torch.double), torch.rand(5, 6, 3, 4, dtype=torch.double)
@@ -16,10 +17,10 @@ def total(values):
 @pytest.mark.parametrize(
     "head, expected",
     [
-        (D.Gaussian(0.3), scipy.stats.norm.logpdf(X, H, 0.3)),
-        (D.Gaussian(0.7, learn=True), scipy.stats.norm.logpdf(X, H, 0.7)),
-        (D.Laplace(0.3), scipy.stats.laplace.logpdf(X, H, 0.3)),
-        (D.Bernoulli(), X * H.sigmoid().log() + (1 - X) * (1 - H.sigmoid()).log()),
+        (heads.Gaussian(0.3), scipy.stats.norm.logpdf(X, H, 0.3)),
+        (heads.Gaussian(0.7, learn=True), scipy.stats.norm.logpdf(X, H, 0.7)),
+        (heads.Laplace(0.3), scipy.stats.laplace.logpdf(X, H, 0.3)),
+        (heads.Bernoulli(), X * H.sigmoid().log() + (1 - X) * (1 - H.sigmoid()).log()),
     ],
     ids=["fixed", "learnt", "laplace", "bernoulli"],
 )
@@ -30,7 +31,7 @@ def test_log_prob_is_the_closed_form_summed_over_each_example(head, expected):
 
 
 @pytest.mark.parametrize(
-    "head, family", [(D.Gaussian(), scipy.stats.norm), (D.Laplace(), scipy.stats.laplace)]
+    "head, family", [(heads.Gaussian(), scipy.stats.norm), (heads.Laplace(), scipy.stats.laplace)]
 )
 def test_predicted_scales(head, family):
     mean, log_scale = H.chunk(2, 1)
@@ -40,27 +41,29 @@ def test_predicted_scales(head, family):
 
 
 def test_the_optimal_gaussian_is_the_best_of_all_scales():
-    p = D.OptimalGaussian()(H)
-    fixed = torch.stack([D.Gaussian(float(s)).double()(H).log_prob(X) for s in np.geomspace(0.05, 20, 3000)])
+    p = heads.OptimalGaussian()(H)
+    fixed = torch.stack(
+        [heads.Gaussian(float(s)).double()(H).log_prob(X) for s in np.geomspace(0.05, 20, 3000)]
+    )
     assert (p.log_prob(X) >= fixed.max(0).values - 1e-9).all()
     torch.testing.assert_close(p.log_prob(X), fixed.max(0).values, rtol=1e-4, atol=1e-3)
-    assert torch.isfinite(D.OptimalGaussian()(X).log_prob(X)).all(), "a perfect reconstruction overflows"
+    assert torch.isfinite(heads.OptimalGaussian()(X).log_prob(X)).all(), "a perfect reconstruction overflows"
 
 
 def test_a_point_returns_itself():
-    p = D.Deterministic()(H)
+    p = heads.Deterministic()(H)
     for value in (p.mean, p.rsample(), p.sample((2,))[1]):
         assert torch.equal(value, H)
     assert p.event_shape == H.shape[1:] and p.variance.sum() == 0
 
 
 def test_half_precision_is_computed_in_float32():
-    for head in (D.Bernoulli(), D.Gaussian(1.0), D.OptimalGaussian(), D.Laplace(1.0)):
+    for head in (heads.Bernoulli(), heads.Gaussian(1.0), heads.OptimalGaussian(), heads.Laplace(1.0)):
         assert head(H.bfloat16()).log_prob(X.float()).dtype == torch.float32
 
 
 def test_the_prior_is_standard_normal_and_not_saved():
-    prior = D.StandardNormal(2, 3)
+    prior = priors.StandardNormal(2, 3)
     z = torch.randn(4, 2, 3)
     expected = torch.as_tensor(scipy.stats.norm.logpdf(z)).flatten(1).sum(1).float()
     torch.testing.assert_close(prior().log_prob(z), expected)
@@ -69,9 +72,9 @@ def test_the_prior_is_standard_normal_and_not_saved():
 
 def test_bad_scales_are_refused():
     with pytest.raises(ValueError, match="positive"):
-        D.Gaussian(-1.0)
+        heads.Gaussian(-1.0)
     with pytest.raises(ValueError, match=r"Gaussian\(0\.1, learn=True\)"):
-        D.Gaussian(learn=True)
+        heads.Gaussian(learn=True)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (5, 1), (5, 2, 3), (5, 3, 3, 3), (5, 1, 1, 1), (5, 3, 2, 3)])
@@ -86,7 +89,7 @@ def test_bernoulli_is_torchs_for_every_logit_and_so_is_its_gradient():
         for dtype in (torch.float32, torch.float64):
             h = logits.to(dtype)[None].requires_grad_()
             value = torch.full_like(h, x)
-            ours = D.Bernoulli()(h).base_dist.log_prob(value)
+            ours = heads.Bernoulli()(h).base_dist.log_prob(value)
             torchs = torch.distributions.Bernoulli(logits=h, validate_args=False).log_prob(value)
             torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=1e-6)
             torch.testing.assert_close(
@@ -100,7 +103,7 @@ def test_bernoullis_gradient_by_logits_and_by_pixels_is_that_of_small_steps_twic
     x = torch.rand(5, 3, 1, 2, 2, dtype=torch.double).requires_grad_()  # five targets for each of three
 
     def log_prob(h, x):
-        return D.Bernoulli()(h).log_prob(x)
+        return heads.Bernoulli()(h).log_prob(x)
 
     assert log_prob(h, x).shape == (5, 3)
     assert torch.autograd.gradcheck(log_prob, (h, x)) and torch.autograd.gradgradcheck(log_prob, (h, x))
@@ -112,7 +115,7 @@ def test_the_kl_to_the_standard_normal_is_torchs():
     q = D.per_example(torch.distributions.Normal(mean, log_scale.exp()))
     plain = torch.distributions.Normal(torch.zeros(7).double(), torch.ones(7).double())
     expected = torch.distributions.kl_divergence(q, torch.distributions.Independent(plain, 1))
-    ours = torch.distributions.kl_divergence(q, D.StandardNormal(7).double()())
+    ours = torch.distributions.kl_divergence(q, priors.StandardNormal(7).double()())
     torch.testing.assert_close(ours, expected)
     for a, b in zip(
         *(torch.autograd.grad(k.sum(), (mean, log_scale), retain_graph=True) for k in (ours, expected)),

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from aelib import datasets, explorers, latent, metrics, models, plots
+from aelib import datasets, explorers, heads, latent, metrics, models, plots, priors
 from aelib import distributions as D
-from aelib.explorers import maps, parts
+from aelib.explorers import maps
+from aelib.explorers.widgets import Panel, Stage
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 
@@ -29,7 +30,7 @@ class Glass(nn.Module):
 
 
 def glass(prior=None):
-    return models.Autoencoder(nn.Sequential(nn.Flatten(), D.Deterministic()), Glass(), prior)
+    return models.Autoencoder(nn.Sequential(nn.Flatten(), heads.Deterministic()), Glass(), prior)
 
 
 torch.manual_seed(0)
@@ -53,7 +54,7 @@ def parts_of(widget, kind):
 
     def visit(w):
         if isinstance(w, kind):
-            found[w.title.value if kind is parts.Panel else w.description] = w
+            found[w.title.value if kind is Panel else w.description] = w
         for child in getattr(w, "children", ()):
             visit(child)
 
@@ -86,7 +87,7 @@ def test_an_error_is_shown_and_it_goes_on(name):
     widget = EXPLORERS[name](model)
     assert message(widget) == ""
     slider = next(iter(parts_of(widget, (widgets.FloatSlider, widgets.IntSlider)).values()))
-    before = [p.image.value for p in parts_of(widget, parts.Panel).values()]
+    before = [p.image.value for p in parts_of(widget, Panel).values()]
     model.decoder.broken = True
     slider.value = slider.max
     assert message(widget).startswith("<b>RuntimeError</b>: out of &lt;order&gt;")
@@ -94,7 +95,7 @@ def test_an_error_is_shown_and_it_goes_on(name):
     model.decoder.broken = False
     slider.value = 1 if slider.max > 1 else 0.25
     assert message(widget) == ""
-    assert [p.image.value for p in parts_of(widget, parts.Panel).values()] != before
+    assert [p.image.value for p in parts_of(widget, Panel).values()] != before
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
@@ -114,7 +115,7 @@ def test_its_text_is_the_same_on_every_machine_and_nothing_stays_open(name):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs two devices")
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_the_model_may_live_on_another_device(name):
-    model = glass(D.StandardNormal(2))
+    model = glass(priors.StandardNormal(2))
     model.register_parameter("here", nn.Parameter(torch.zeros(1)))
     widget = EXPLORERS[name](model.cuda())
     for button in parts_of(widget, widgets.Button).values():
@@ -181,7 +182,7 @@ def test_a_walk_is_a_sum_and_a_traversal_goes_one_axis_at_a_time():
 
 
 def test_a_random_code_comes_from_the_prior_or_else_has_the_codes_moments():
-    model = glass(latent.fit_prior(torch.randn(500, 2) * 0.1 + 100, "diagonal"))
+    model = glass(priors.fit_prior(torch.randn(500, 2) * 0.1 + 100, "diagonal"))
     state = torch.get_rng_state()
     drawn = torch.stack([explorers.random_code(model, CODES, seed) for seed in range(300)])
     assert (drawn.mean() - 100).abs() < 0.1 and len(drawn.unique(dim=0)) == 300
@@ -196,7 +197,7 @@ def test_latent_space_shows_the_code_that_its_sliders_say_and_the_nearest_photo(
     up = torch.tensor([0.0, 0.05])
     widget = explorers.latent_space(glass(), CODES, PHOTOS, {"up": up}, components=8)
     one, two, attribute = parts_of(widget, widgets.FloatSlider).values()
-    decoded, photo = parts_of(widget, parts.Panel).values()
+    decoded, photo = parts_of(widget, Panel).values()
     mean, v = CODES.mean(0), latent.principal_directions(CODES, 2)
     near(shown(decoded)[0], mean)
     for amounts in ((1.0, 0.0, 0.0), (-1.5, 2.0, 0.0), (0.0, 0.5, -2.0)):
@@ -215,10 +216,10 @@ def test_latent_space_shows_the_code_that_its_sliders_say_and_the_nearest_photo(
 
 @pytest.mark.parametrize("components", [1, 2])
 def test_random_goes_to_another_code_and_its_sliders_to_where_that_is(components):
-    model = glass(latent.fit_prior(CODES, "full"))
+    model = glass(priors.fit_prior(CODES, "full"))
     widget = explorers.latent_space(model, CODES, PHOTOS, {"up": torch.ones(2)}, components)
     *principal, attribute = parts_of(widget, widgets.FloatSlider).values()
-    decoded, _ = parts_of(widget, parts.Panel).values()
+    decoded, _ = parts_of(widget, Panel).values()
     buttons = parts_of(widget, widgets.Button)
     for seed in range(3):
         attribute.value = 0.1
@@ -239,7 +240,7 @@ def test_random_goes_to_another_code_and_its_sliders_to_where_that_is(components
 def test_a_button_draws_once_however_many_sliders_it_moves():
     drawn = []
     sliders = [widgets.FloatSlider() for _ in range(5)]
-    stage = parts.Stage(lambda: drawn.append([s.value for s in sliders]))
+    stage = Stage(lambda: drawn.append([s.value for s in sliders]))
     stage.follow(*sliders)
 
     def move():
@@ -259,7 +260,7 @@ def test_the_way_leads_from_a_to_b():
     widget = explorers.interpolation(glass(), CODES, PHOTOS)
     first, second = parts_of(widget, widgets.IntSlider).values()
     t, kind = (next(iter(parts_of(widget, k).values())) for k in (widgets.FloatSlider, widgets.Dropdown))
-    a, between, b = parts_of(widget, parts.Panel).values()
+    a, between, b = parts_of(widget, Panel).values()
     assert kind.options == ("linear", "spherical")
     for i, j in ((0, 1), (3, 20), (39, 3)):
         first.value, second.value = i, j
@@ -300,7 +301,7 @@ def test_the_grid_goes_right_and_up_through_the_quantiles():
 def test_the_plane_is_walked_by_two_sliders_over_the_middle_98_percent():
     widget = explorers.manifold(glass(), CODES)
     x, y = parts_of(widget, widgets.FloatSlider).values()
-    chart, decoded = parts_of(widget, parts.Panel).values()
+    chart, decoded = parts_of(widget, Panel).values()
     for k, slider in enumerate((x, y)):
         low, high = np.percentile(CODES[:, k].numpy(), (1, 99))
         assert low - slider.step <= slider.min <= low and high <= slider.max <= high + slider.step
@@ -361,7 +362,7 @@ def test_classes_are_chosen_from_a_list():
     widget = explorers.conditional(glass(), CODES, PHOTOS, own, ["zero", "one", "two"])
     assert not parts_of(widget, widgets.Checkbox)
     kind, number = parts_of(widget, widgets.Dropdown)["class"], parts_of(widget, widgets.IntSlider)["photo"]
-    photo, decoded = parts_of(widget, parts.Panel).values()
+    photo, decoded = parts_of(widget, Panel).values()
     assert kind.label == "zero"
     near(shown(decoded, 5)[0], torch.tensor([*CODES[0], 1, 0, 0]))
     kind.value = 2
@@ -424,9 +425,9 @@ class Half(nn.Module):
 
 
 def test_reconstructions_stand_beside_the_photo_with_their_error():
-    half = models.Autoencoder(nn.Sequential(nn.Flatten(), D.Deterministic()), Half())
+    half = models.Autoencoder(nn.Sequential(nn.Flatten(), heads.Deterministic()), Half())
     widget = explorers.reconstructions({"perfect": glass(), "half": half}, DATA)
-    photo, seen, perfect, other = parts_of(widget, parts.Panel).values()
+    photo, seen, perfect, other = parts_of(widget, Panel).values()
     number = parts_of(widget, widgets.IntSlider)["image"]
     buttons, box = parts_of(widget, widgets.Button), parts_of(widget, widgets.Checkbox)["difference × 4"]
     assert seen.layout.display == "none", "the input is the photo"
@@ -459,7 +460,7 @@ def test_what_the_data_change_is_shown_and_the_error_is_to_the_target():
     torch.manual_seed(5)
     noisy = DATA.map(datasets.noisy(0.1))
     widget = explorers.reconstructions({"perfect": glass()}, noisy)
-    photo, seen, perfect = parts_of(widget, parts.Panel).values()
+    photo, seen, perfect = parts_of(widget, Panel).values()
     assert seen.layout.display is None and seen.title.value == "input"
     near(shown(photo)[0], torch.from_numpy(DATA.pixels[0, 0, 0] / 255).float())
     near(shown(perfect), shown(seen))

@@ -23,9 +23,9 @@ from torch import nn
 
 from aelib import cli, datasets, losses, metrics, models, runs, training
 from aelib.datasets import Batch, Images
-from aelib.runs import RunError, checkpoint, keeper
+from aelib.runs import RunError, checkpoint, fit, fitting
 from aelib.runs.checkpoint import MANIFEST, STATE, WEIGHTS
-from aelib.training import DivergedError, History, adam, fit
+from aelib.training import DivergedError, History, adam
 
 DIGITS = datasets.load("digits")
 DATA, VALID = DIGITS.train[:128], DIGITS.valid[:40]
@@ -111,13 +111,13 @@ def test_a_second_ctrl_c_is_obeyed_at_once_and_one_that_comes_late_too(tmp_path,
         fit(vae(), DATA, twice, epochs=3, batch_size=32, valid=VALID, run=tmp_path / "twice", device="cpu")
     model, history = go(tmp_path / "twice")
     assert same(model, finished[1]) and without_seconds(history) == without_seconds(finished[2])
-    end = keeper.Events.end  # after the last save, when nobody looks any more
+    end = fitting.Events.end  # after the last save, when nobody looks any more
 
     def late(self, epoch):
         end(self, epoch)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(keeper.Events, "end", late)
+    monkeypatch.setattr(fitting.Events, "end", late)
     with pytest.raises(SystemExit) as ended:
         go(tmp_path / "late")
     assert ended.value.code == 128 + signal.SIGTERM
@@ -132,9 +132,9 @@ def test_a_signal_in_the_middle_of_a_print_is_no_error(tmp_path, monkeypatch, fi
 
         flush = isatty = lambda self: False
 
-    due = keeper.Keeper.due
+    due = fitting.Keeper.due
     monkeypatch.setattr(
-        keeper.Keeper, "due", lambda self: (os.kill(os.getpid(), signal.SIGINT), due(self))[1]
+        fitting.Keeper, "due", lambda self: (os.kill(os.getpid(), signal.SIGINT), due(self))[1]
     )
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="everything is saved"):
         patch.setattr(sys, "stderr", Reentrant())

@@ -155,7 +155,7 @@ def test_a_camera_that_notes_nonsense_does_not_cost_the_photo(note, place):
 def trained(place):
     data = datasets.load("digits").train[:64]
     model = models.autoencoder(data.shape, 2, net="linear")
-    training.fit(model, data, losses.elbo, epochs=2, run=place / "run", device="cpu")
+    runs.fit(model, data, losses.elbo, epochs=2, run=place / "run", device="cpu")
     return place / "run" / "checkpoints" / "epoch-0002"
 
 

@@ -13,8 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aelib import check, explorers, graphs, latent, losses, models, training
+from aelib import contexts, explorers, graphs, heads, latent, losses, models, runs, training
 from aelib import distributions as D
+from aelib.course import check
 from aelib.datasets import DataError
 from aelib.graphs import data
 
@@ -252,7 +253,7 @@ def test_same_weights_same_codes_loss_auc_and_ap_as_pytorch_geometric(posterior)
 def test_the_one_training_loop_learns_and_reaches_every_parameter(posterior):
     graph = drawn(300, 1500, size=10)
     parts = graphs.split(graph)
-    with models.seeded(0):
+    with contexts.seeded(0):
         model = graphs.autoencoder(10, 8, posterior=posterior, hidden=(16,))
     objective = losses.reconstruction if posterior == "deterministic" else partial(losses.elbo, beta=0.01)
     objective(model, parts.train.batch())["loss"].mean().backward()
@@ -260,9 +261,7 @@ def test_the_one_training_loop_learns_and_reaches_every_parameter(posterior):
         assert p.grad is not None and p.grad.isfinite().all() and p.grad.any(), name
     before = graphs.judge(model, parts.test)["auc"]
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    history = training.fit(
-        model, parts.train, objective, optimizer, epochs=60, valid=parts.valid, device="cpu"
-    )
+    history = runs.fit(model, parts.train, objective, optimizer, epochs=60, valid=parts.valid, device="cpu")
     assert history[-1]["train/loss"] < history[0]["train/loss"] and "valid/loss" in history[0]
     assert graphs.judge(model, parts.test)["auc"] > max(0.75, before)
     codes = latent.encode(model, parts.train)
@@ -273,12 +272,12 @@ def test_the_one_training_loop_learns_and_reaches_every_parameter(posterior):
 def test_an_interrupted_training_goes_on_bit_by_bit():
     parts, ends = graphs.split(drawn()), []
     for stops in ((6,), (2, 6)):
-        with models.seeded(0):
+        with contexts.seeded(0):
             model = graphs.autoencoder(7, 4, dropout=0.5)
         optimizer, history = torch.optim.Adam(model.parameters(), 0.01), training.History()
         for epochs in stops:
             keywords = {"epochs": epochs, "history": history, "device": "cpu"}
-            training.fit(model, parts.train, losses.elbo, optimizer, **keywords)
+            runs.fit(model, parts.train, losses.elbo, optimizer, **keywords)
         ends.append(torch.cat([p.flatten() for p in model.parameters()]))
     assert torch.equal(*ends)
 
@@ -307,7 +306,7 @@ def test_what_is_typed_wrong_is_named():
     with pytest.raises(TypeError, match="give it one part"):
         next(training.train(model, graphs.split(graph), losses.elbo, epochs=1))
     images = models.autoencoder((1, 8, 8), 4, net="mlp")
-    images.encoder = torch.nn.Sequential(graphs.GCN(7, 4), D.Deterministic())
+    images.encoder = torch.nn.Sequential(graphs.GCN(7, 4), heads.Deterministic())
     with pytest.raises(TypeError, match="decoder of links"):
         graphs.judge(images, graphs.split(graph).test)
     with pytest.raises(ValueError, match="too many"):

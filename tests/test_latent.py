@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from aelib import datasets, latent, models
+from aelib import datasets, latent, models, priors
 
 DIGITS = datasets.load("digits").test
 MODEL = models.autoencoder(DIGITS.shape, 4, net="mlp", posterior="deterministic")
@@ -110,11 +110,11 @@ def test_identity_kept_counts_who_is_still_nearest_to_themselves():
     assert np.isnan(latent.identity_kept(before[:0], after[:0]))
 
 
-@pytest.mark.parametrize("kind", list(latent.PRIORS))
+@pytest.mark.parametrize("kind", list(priors.PRIORS))
 def test_a_fitted_prior_has_the_moments_of_the_codes_and_a_density(kind):
     torch.manual_seed(0)
     codes = torch.randn(3000, 2) @ torch.tensor([[2.0, 0.5], [0.0, 0.5]]) + torch.tensor([3.0, -1.0])
-    prior = latent.fit_prior(codes, kind, **({"epochs": 5} if kind == "flow" else {}))
+    prior = priors.fit_prior(codes, kind, **({"epochs": 5} if kind == "flow" else {}))
     z = prior(None).sample((20_000,))
     assert z.shape == (20_000, 2) and prior().log_prob(codes).shape == (3000,)
     torch.testing.assert_close(z.mean(0), codes.mean(0), rtol=0.05, atol=0.1)
@@ -129,23 +129,23 @@ def test_richer_priors_fit_two_clusters_better():
     torch.manual_seed(0)
     codes = torch.randn(2000, 2) * 0.3 + torch.where(torch.rand(2000, 1) < 0.5, 2.0, -2.0)
     options = {"mixture": {"components": 2}, "flow": {"epochs": 15}}
-    fitted = {k: latent.fit_prior(codes, k, **options.get(k, {})) for k in latent.PRIORS}
+    fitted = {k: priors.fit_prior(codes, k, **options.get(k, {})) for k in priors.PRIORS}
     nats = {k: p().log_prob(codes).mean().item() for k, p in fitted.items()}
     assert nats["diagonal"] < nats["full"] < nats["flow"] and nats["full"] < nats["mixture"] - 0.5
 
 
 def test_a_plain_autoencoder_samples_with_a_fitted_prior():
     model = models.autoencoder(DIGITS.shape, 4, net="mlp", posterior="deterministic")
-    model.prior = latent.fit_prior(latent.encode(model, DIGITS), "full")
+    model.prior = priors.fit_prior(latent.encode(model, DIGITS), "full")
     assert model.sample(5).shape == (5, 1, 8, 8)
     assert "prior.loc" in model.state_dict(), "a fitted prior must be saved with the model"
 
 
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="Did you mean 'mixture'"):
-        latent.fit_prior(torch.randn(9, 2), "mixtur")
+        priors.fit_prior(torch.randn(9, 2), "mixtur")
     with pytest.raises(ValueError, match=r"codes are \(N, K\)"):
-        latent.fit_prior(torch.randn(9), "full")
+        priors.fit_prior(torch.randn(9), "full")
     with pytest.raises(ValueError, match="Did you mean 'spherical'"):
         latent.interpolate(torch.zeros(3), torch.zeros(3), [0.5], "sperical")
     with pytest.raises(ValueError, match=r"one shape; got \(3,\) and \(4,\)"):

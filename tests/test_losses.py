@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from truth import DIM, linear_gaussian
 
-from aelib import distributions as D
-from aelib import losses, models, nets
+from aelib import heads, losses, models, nets, priors
 from aelib.datasets import Batch
 
 
@@ -110,7 +109,7 @@ def test_iwae_keeps_no_code_alive():
 
 def test_kl_is_the_closed_form_and_agrees_with_monte_carlo():
     mean, log_scale = torch.randn(5, 4).double(), torch.randn(5, 4).double() / 2
-    q, p = D.Gaussian()(torch.cat([mean, log_scale], 1)), D.StandardNormal(4).double()()
+    q, p = heads.Gaussian()(torch.cat([mean, log_scale], 1)), priors.StandardNormal(4).double()()
     expected = 0.5 * (mean**2 + (2 * log_scale).exp() - 1 - 2 * log_scale)
     torch.testing.assert_close(losses.kl_per_dimension(q, p), expected)
     torch.testing.assert_close(losses.kl_term(q, p, q.sample()), expected.sum(1))
@@ -160,16 +159,15 @@ def test_a_point_posterior_has_no_elbo():
 
 
 def test_free_bits_need_a_factorised_prior():
-    from aelib import latent
 
     model = models.autoencoder((1, 4, 4), 3)
-    model.prior = latent.fit_prior(torch.randn(50, 3), "full")
+    model.prior = priors.fit_prior(torch.randn(50, 3), "full")
     with pytest.raises(TypeError, match="factorised"):
         losses.elbo(model, Batch(torch.rand(2, 1, 4, 4)), free_bits=0.1)
 
 
 def test_prediction_leaves_out_what_is_not_known():
-    net = nn.Sequential(nets.MLP(4, 2), D.Bernoulli())
+    net = nn.Sequential(nets.MLP(4, 2), heads.Bernoulli())
     x = torch.rand(3, 1, 2, 2)
     y = torch.tensor([[1.0, 0.0], [float("nan"), 1.0], [float("nan")] * 2])
     p = net(x).mean

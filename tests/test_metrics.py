@@ -7,7 +7,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from truth import DIM, LATENT, NOISE, Rows, linear_gaussian
 
-from aelib import datasets, distributions, losses, metrics, models, training
+from aelib import datasets, heads, losses, metrics, models, training
 
 FACES = datasets.load("faces-sample").train[:6].batch().x
 torch.manual_seed(0)
@@ -198,7 +198,7 @@ def test_embedding_quality_tells_classes_from_noise_and_neighbours_from_stranger
 
 
 def test_the_ssim_error_is_none_for_equal_images_and_trains():
-    p = distributions.Deterministic()(FACES)
+    p = heads.Deterministic()(FACES)
     assert metrics.ssim_error(p, FACES).tolist() == pytest.approx([0] * len(FACES), abs=1e-3)
     faces = datasets.load("faces-sample").train
     torch.manual_seed(0)

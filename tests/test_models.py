@@ -5,8 +5,7 @@ import torch
 import zuko
 from torch import nn
 
-from aelib import datasets, losses, models, nets, runs
-from aelib import distributions as D
+from aelib import datasets, heads, losses, models, nets, pretrained, priors
 from aelib.datasets import Batch
 
 SHAPES = [(1, 1, 1), (3, 2, 5), (1, 8, 8), (2, 13, 7), (3, 50, 49)]
@@ -106,9 +105,9 @@ def test_a_zuko_flow_is_a_prior_as_it_is():
 
 def test_a_model_is_written_like_the_paper():
     vae = models.Autoencoder(
-        encoder=nn.Sequential(nets.MLP(784, 32, 2 * 4), D.Gaussian()),
-        decoder=nn.Sequential(nets.MLP(4, 32, 784), nets.Reshape(1, 28, 28), D.Bernoulli()),
-        prior=D.StandardNormal(4),
+        encoder=nn.Sequential(nets.MLP(784, 32, 2 * 4), heads.Gaussian()),
+        decoder=nn.Sequential(nets.MLP(4, 32, 784), nets.Reshape(1, 28, 28), heads.Bernoulli()),
+        prior=priors.StandardNormal(4),
     )
     q, z, p = vae(torch.rand(2, 1, 28, 28))
     assert z.shape == (2, 4) and q.mean.shape == (2, 4) and p.mean.shape == (2, 1, 28, 28)
@@ -156,7 +155,7 @@ def test_names_of_the_package_are_where_they_say():
 
     for name in aelib.__all__:
         assert getattr(aelib, name) is not None
-    assert aelib.load is runs.load and aelib.elbo is losses.elbo
+    assert aelib.load is pretrained.load and aelib.elbo is losses.elbo
     with pytest.raises(AttributeError, match="aelib has no 'Autoencodr'"):
         _ = aelib.Autoencodr
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from aelib import check, datasets, losses, metrics, models
+from aelib import datasets, losses, metrics, models
+from aelib.course import check
 from aelib.datasets import Batch
-from aelib.training import adam, assess, fit
+from aelib.runs import fit
+from aelib.training import adam, assess
 
 torch.manual_seed(0)
 TARGET, X_HAT = torch.rand(4, 2, 6, 5), torch.rand(4, 2, 6, 5)

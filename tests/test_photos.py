@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import decoding as cost
 from PIL import Image, ImageOps
 
 from aelib import datasets
-from aelib.datasets import DataError, cost, decoder, decoding, files
+from aelib.datasets import DataError, decoder, decoding, files
 
 RNG = np.random.default_rng(0)
 

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from aelib import check, course, datasets, distributions, nets, plots
+from aelib import course, datasets, heads, nets, plots
+from aelib.course import check
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 
@@ -131,7 +132,7 @@ TOP_K = {
 
 def bernoulli(*layers):
     return lambda k, shape: nn.Sequential(
-        nets.MLP(k, 100, math.prod(shape)), *layers, nets.Reshape(*shape), distributions.Bernoulli()
+        nets.MLP(k, 100, math.prod(shape)), *layers, nets.Reshape(*shape), heads.Bernoulli()
     )
 
 
@@ -139,11 +140,9 @@ DECODER = {
     "correct": bernoulli(),
     "activation too many": bernoulli(nn.Sigmoid()),
     "nothing": lambda k, shape: ...,
-    "expected": lambda k, shape: nn.Sequential(
-        nn.Linear(k, 12), nets.Reshape(3, 2, 2), distributions.Bernoulli()
-    ),
+    "expected": lambda k, shape: nn.Sequential(nn.Linear(k, 12), nets.Reshape(3, 2, 2), heads.Bernoulli()),
     "means run from": lambda k, shape: nn.Sequential(
-        nn.Linear(k, math.prod(shape)), nets.Reshape(*shape), distributions.Gaussian(1.0)
+        nn.Linear(k, math.prod(shape)), nets.Reshape(*shape), heads.Gaussian(1.0)
     ),
 }
 

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,9 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
-    "errors", "datasets", "distributions", "nets", "models", "priors", "losses", "metrics", "training",
-    "runs", "latent", "pretrained", "denoising", "diagnosis", "retrieval", "graphs", "zoo", "estimators",
-    "plots", "explorers", "check", "course",
-    "cli", "__main__",
+    "errors", "files", "contexts", "datasets", "distributions", "heads", "nets", "priors", "models", "losses",
+    "metrics", "plots", "training", "runs", "latent", "pretrained", "denoising", "diagnosis", "retrieval",
+    "graphs", "estimators", "embedding", "report", "export", "explorers", "course", "cli", "__main__",
 ]  # fmt: skip
 
 
@@ -49,17 +49,52 @@ def modules():
             yield name, path
 
 
-@pytest.mark.parametrize("name, path", list(modules()), ids=lambda v: v.stem if isinstance(v, Path) else "")
-def test_imports_go_one_way_and_pictures_stay_where_they_belong(name, path):
-    tree = ast.parse(path.read_text())
-    top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    for node in top:
+def dotted(path):
+    """aelib/runs/run.py → aelib.runs.run, aelib/runs/__init__.py → aelib.runs"""
+    parts = path.relative_to(HERE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {dotted(path): path for path in sorted((HERE / "aelib").rglob("*.py"))}
+
+
+def arrows(name, path):
+    """The modules of the package that a file imports, wherever in it the import stands."""
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            depth = len(path.relative_to(HERE / "aelib").parts)
-            if node.level == depth:  # from the package's top
-                for other in [node.module.split(".")[0]] if node.module else [a.name for a in node.names]:
-                    up = other == "__version__" or ORDER.index(other) < ORDER.index(name)
-                    assert up, f"{name} imports {other}"
+            base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name in FILES)
+            continue
+        else:
+            continue
+        for alias in node.names:
+            if f"{base}.{alias.name}" in FILES:
+                yield f"{base}.{alias.name}"
+            elif base in FILES and alias.name != "__version__":
+                yield base
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n != "aelib"])
+def test_imports_go_down_in_function_bodies_too(name):
+    room = name.split(".")[1]
+    for other in arrows(name, FILES[name]):
+        assert other != "aelib", f"{name} imports the package's top"
+        below = other.split(".")[1]
+        assert below == room or ORDER.index(below) < ORDER.index(room), f"{name} imports {other}"
+
+
+def test_no_circle_of_imports():
+    sorter = TopologicalSorter({n: {o for o in arrows(n, p) if o != n} for n, p in FILES.items()})
+    sorter.prepare()  # names the circle, if there is one
+
+
+@pytest.mark.parametrize("name, path", list(modules()), ids=lambda v: v.stem if isinstance(v, Path) else "")
+def test_libraries_stay_where_they_belong(name, path):
+    top = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
     names = {a.name.split(".")[0] for n in top if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module.split(".")[0] for n in top if isinstance(n, ast.ImportFrom) and not n.level}
     assert "matplotlib" not in names or name in ("plots", "explorers")

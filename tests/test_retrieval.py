@@ -11,11 +11,12 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from aelib import check, datasets, explorers, models, retrieval
+from aelib import datasets, explorers, models, retrieval
+from aelib.course import check, search_cost
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
-from aelib.explorers import parts
-from aelib.retrieval import Coder, Index, cost
+from aelib.explorers.widgets import Panel
+from aelib.retrieval import Coder, Index
 
 RNG = np.random.default_rng(0)
 CLUSTERED = torch.tensor(
@@ -522,7 +523,7 @@ def test_the_search_explorer_shows_who_is_near_where_the_slider_is():
     (number, attribute), (slider, reset) = (r.children for r in widget.children[:2])
     query, nearest = widget.children[2].children
     said, message = widget.children[3:]
-    assert isinstance(query, parts.Panel) and isinstance(said, widgets.HTML)
+    assert isinstance(query, Panel) and isinstance(said, widgets.HTML)
     assert said.value.startswith("&lt;1&gt; 1.00 · &lt;2&gt; 2.00") and said.value.count("·") == 7
     start = nearest.image.value
     slider.value = 2.25
@@ -583,11 +584,13 @@ def test_the_exercise_answers_with_what_is_off(capsys):
 
 
 def test_the_cost_of_a_query_is_measured_for_every_kind_and_effort():
-    codes = cost.like_codes(CLUSTERED, 2000)
+    codes = search_cost.like_codes(CLUSTERED, 2000)
     torch.testing.assert_close(codes.mean(0), CLUSTERED.mean(0), rtol=0, atol=0.15)
     torch.testing.assert_close(codes.T.cov(), CLUSTERED.T.cov(), rtol=0.2, atol=0.1)
-    table = list(cost.measure(codes, CLUSTERED[:20]))
-    assert [(r["kind"], r["effort"]) for r in table] == [(k, e) for k, es in cost.EFFORTS.items() for e in es]
+    table = list(search_cost.measure(codes, CLUSTERED[:20]))
+    assert [(r["kind"], r["effort"]) for r in table] == [
+        (k, e) for k, es in search_cost.EFFORTS.items() for e in es
+    ]
     exact, hnsw = table[0], table[1:4]
     assert exact["recall"] == 1.0 and exact["megabytes"] == pytest.approx(2000 * 8 * 4 / 1e6, abs=0.1)
     assert [r["recall"] for r in hnsw] == sorted(r["recall"] for r in hnsw) and hnsw[-1]["recall"] > 0.97

@@ -12,10 +12,10 @@ import torch
 import yaml
 from torch import nn
 
-from aelib import cli, datasets, distributions, losses, models, nets, runs, training
+from aelib import cli, datasets, heads, losses, models, nets, pretrained, runs, training
 from aelib.datasets import noisy
-from aelib.runs import keeper
-from aelib.training import History, adam, cosine, fit, muon, warm_up
+from aelib.runs import fit, fitting
+from aelib.training import History, adam, cosine, muon, warm_up
 
 DIGITS = datasets.load("digits")
 DATA, VALID = DIGITS.train[:300].map(noisy(0.1)), DIGITS.valid
@@ -53,14 +53,14 @@ def finished(tmp_path_factory):
 
 def asked_at(step, monkeypatch):
     """Somebody presses Ctrl-C during this step."""
-    due, count = keeper.Keeper.due, iter(range(1, 10**6))
+    due, count = fitting.Keeper.due, iter(range(1, 10**6))
 
     def pressed(self):
         if next(count) == step:
-            self.ask(2, None)
+            self.stop.asked = 2
         return due(self)
 
-    monkeypatch.setattr(keeper.Keeper, "due", pressed)
+    monkeypatch.setattr(fitting.Keeper, "due", pressed)
 
 
 @pytest.mark.parametrize("step", [1, 4, 5, 7, 14])  # of 5 an epoch
@@ -114,7 +114,7 @@ def test_an_adversary_goes_on_too(tmp_path, monkeypatch):
 
 
 def test_an_epoch_that_takes_long_is_saved_halfway_and_changes_nothing(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
     seen = []
     save = runs.Run.save
     monkeypatch.setattr(runs.Run, "save", lambda self, *a: seen.append(save(self, *a).name))
@@ -199,8 +199,8 @@ def test_what_the_factory_made_comes_back(net, likelihood, tmp_path):
 def test_a_model_made_by_hand_is_filled():
     def by_hand(size=3):
         return models.Autoencoder(
-            nn.Sequential(nets.MLP(64, size), distributions.Deterministic()),
-            nn.Sequential(nets.MLP(size, 64), nets.Reshape(1, 8, 8), distributions.Bernoulli()),
+            nn.Sequential(nets.MLP(64, size), heads.Deterministic()),
+            nn.Sequential(nets.MLP(size, 64), nets.Reshape(1, 8, 8), heads.Bernoulli()),
         )
 
     import tempfile
@@ -217,7 +217,7 @@ def test_a_model_made_by_hand_is_filled():
 
 
 def test_pretrained_models_are_loaded_by_the_same_word():
-    assert runs.load("pretrained/vae-mnist").sample(2).shape == (2, 1, 28, 28)
+    assert pretrained.load("pretrained/vae-mnist").sample(2).shape == (2, 1, 28, 28)
 
 
 def test_tensorboard_reads_the_curves_the_pictures_and_the_codes(finished):

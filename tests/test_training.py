@@ -12,10 +12,10 @@ from lightning_fabric.plugins import Precision
 from sklearn.decomposition import PCA
 from torch import nn
 
-from aelib import datasets, losses, metrics, models, nets, training
-from aelib import distributions as D
+from aelib import datasets, heads, losses, metrics, models, nets, training
 from aelib.datasets import Images, noisy
-from aelib.training import History, adam, cosine, fit, train, warm_up
+from aelib.runs import fit
+from aelib.training import History, adam, cosine, train, warm_up
 
 DIGITS = datasets.load("digits")
 SMALL = DIGITS.train[:200]
@@ -325,7 +325,7 @@ def test_a_classifier_is_trained_by_the_same_loop():
     faces = datasets.load("drawn-faces", n=1200, size=32)
     data, test = (part.only("Wearing Hat", "Long Hair") for part in (faces.train, faces.test))
     torch.manual_seed(0)
-    net = nn.Sequential(nets.Centre(), nets.ConvEncoder(data.shape, 2, (16, 32)), D.Bernoulli())
+    net = nn.Sequential(nets.Centre(), nets.ConvEncoder(data.shape, 2, (16, 32)), heads.Bernoulli())
     fit(net, data, losses.prediction, adam(net, 3e-3), epochs=5, batch_size=64)
     with torch.no_grad():
         batch = test.batch()

@@ -9,8 +9,9 @@ import scipy.stats
 import torch
 from torch import nn
 
-from aelib import datasets, fit, latent, losses, metrics, models, nets, zoo
+from aelib import contexts, datasets, fit, heads, latent, losses, metrics, models, nets
 from aelib import distributions as D
+from aelib.course import zoo
 from aelib.datasets import Batch
 
 X = torch.rand(6, 1, 5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
@@ -23,7 +24,7 @@ def plain(*code, latent=8, net="mlp"):
     model = models.autoencoder(
         (1, 5, 4), latent, net=net, posterior="deterministic", likelihood="gaussian", hidden=hidden
     )
-    model.encoder = nn.Sequential(*list(model.encoder)[:-1], *(code or (D.Deterministic(),)))
+    model.encoder = nn.Sequential(*list(model.encoder)[:-1], *(code or (heads.Deterministic(),)))
     return model.double()
 
 
@@ -61,7 +62,7 @@ def test_a_unit_that_is_never_active_is_woken():
 
 @pytest.mark.parametrize("penalty, last", [(losses.l1, nn.ReLU()), (losses.to_rate(0.05), nn.Sigmoid())])
 def test_the_penalty_is_of_activations_and_never_of_weights(penalty, last):
-    model = plain(last, D.Deterministic())
+    model = plain(last, heads.Deterministic())
     before = losses.sparse(model, Batch(X), penalty=penalty)
     other = losses.sparse(model, Batch(1 - X), penalty=penalty)
     assert not torch.allclose(before["penalty"], other["penalty"]), "it does not see the input"
@@ -78,7 +79,7 @@ def test_the_penalty_is_of_activations_and_never_of_weights(penalty, last):
 
 
 def test_sparse_adds_up_and_every_parameter_learns():
-    model = plain(nn.Sigmoid(), D.Deterministic())
+    model = plain(nn.Sigmoid(), heads.Deterministic())
     terms = losses.sparse(model, Batch(X), weight=0.3, penalty=losses.to_rate(0.1))
     torch.testing.assert_close(terms["loss"], terms["nll"] + 0.3 * terms["penalty"])
     torch.testing.assert_close(terms["nll"], losses.reconstruction(model, Batch(X))["loss"])
@@ -92,7 +93,7 @@ def test_the_penalty_alone_makes_codes_sparse():
     for weight in (0.0, 0.5):
         torch.manual_seed(0)
         model = models.autoencoder((1, 8, 8), 16, net="mlp", posterior="deterministic", hidden=(32,))
-        model.encoder = nn.Sequential(*list(model.encoder)[:-1], nn.ReLU(), D.Deterministic())
+        model.encoder = nn.Sequential(*list(model.encoder)[:-1], nn.ReLU(), heads.Deterministic())
         fit(model, digits, lambda m, b, w=weight: losses.sparse(m, b, weight=w), epochs=6)
         zeros[weight] = metrics.sparsity(latent.encode(model, digits))["zeros"]
     assert zeros[0.5] > zeros[0.0] + 0.1
@@ -112,9 +113,9 @@ def test_the_jacobians_norm_is_torchs(net):
 
 
 def test_a_linear_encoders_jacobian_is_its_matrix():
-    encoder = nn.Sequential(nets.MLP(20, 3), D.Deterministic()).double()
+    encoder = nn.Sequential(nets.MLP(20, 3), heads.Deterministic()).double()
     model = models.Autoencoder(
-        encoder, nn.Sequential(nets.MLP(3, 20), nets.Reshape(1, 5, 4), D.Gaussian(1.0)).double()
+        encoder, nn.Sequential(nets.MLP(3, 20), nets.Reshape(1, 5, 4), heads.Gaussian(1.0)).double()
     )
     terms = losses.contractive(model, Batch(X))
     weight = encoder[0][1].weight
@@ -161,7 +162,7 @@ def test_the_contraction_is_learnt_and_measured_without_gradients_too():
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_top_k_keeps_the_k_largest(shape, k):
     h = torch.randn(shape, requires_grad=True)
-    z = D.TopK(k)(h)
+    z = heads.TopK(k)(h)
     least = h.sort(dim=1, descending=True).values[:, k - 1 : k]
     torch.testing.assert_close(z, torch.where(h >= least, h, 0.0))
     z.sum().backward()
@@ -169,11 +170,11 @@ def test_top_k_keeps_the_k_largest(shape, k):
 
 
 def test_equal_numbers_do_not_let_more_than_k_through():
-    assert D.TopK(2)(torch.ones(3, 5)).sum(1).tolist() == [2.0] * 3
+    assert heads.TopK(2)(torch.ones(3, 5)).sum(1).tolist() == [2.0] * 3
 
 
 def test_every_parameter_of_a_k_sparse_autoencoder_learns():
-    model = plain(D.TopK(3), D.Deterministic())
+    model = plain(heads.TopK(3), heads.Deterministic())
     assert ((model.encode(X).mean != 0).sum(1) == 3).all()
     has_gradients(model, losses.reconstruction(model, Batch(X)))
 
@@ -190,7 +191,7 @@ def nearest(parts, codebook):
 @pytest.mark.parametrize("size", [1, 2, 6])
 def test_each_part_becomes_the_nearest_vector(shape, size):
     torch.manual_seed(0)
-    head, h = D.VectorQuantizer(9, size).eval(), torch.randn(shape)
+    head, h = heads.VectorQuantizer(9, size).eval(), torch.randn(shape)
     q = head(h)
     assert q.indices.shape == (5, 6 // size, *shape[2:]) and q.mean.shape == h.shape
     total = torch.zeros(5)
@@ -207,7 +208,7 @@ def test_each_part_becomes_the_nearest_vector(shape, size):
 
 
 def test_the_gradient_goes_straight_through_and_the_commitment_pulls_to_the_codebook():
-    head, h = D.VectorQuantizer(9, 2).eval(), torch.randn(5, 6, requires_grad=True)
+    head, h = heads.VectorQuantizer(9, 2).eval(), torch.randn(5, 6, requires_grad=True)
     direction = torch.randn(5, 6)
     (q := head(h)).rsample().mul(direction).sum().backward()
     torch.testing.assert_close(h.grad, direction)
@@ -217,7 +218,7 @@ def test_the_gradient_goes_straight_through_and_the_commitment_pulls_to_the_code
 
 @pytest.mark.parametrize("net", ["mlp", "fcn"])
 def test_a_vector_quantised_autoencoder_learns_everywhere(net):
-    model = plain(D.VectorQuantizer(5, 2), net=net)
+    model = plain(heads.VectorQuantizer(5, 2), net=net)
     terms = losses.vector_quantized(model, Batch(X), beta=0.5)
     torch.testing.assert_close(terms["loss"], terms["nll"] + 0.5 * terms["commitment"])
     has_gradients(model, terms)
@@ -230,11 +231,11 @@ def test_a_vector_quantised_autoencoder_learns_everywhere(net):
 def test_in_training_no_vector_stays_where_no_part_is(moved, monkeypatch):
     torch.manual_seed(0)
     centres = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0], [5.0, 5.0]])
-    head = D.VectorQuantizer(16, 2, decay=0.9)
+    head = heads.VectorQuantizer(16, 2, decay=0.9)
     head.codebook[8:] += 100  # far from everything: their means stay empty
     head.usage.fill_(8.0)
     if not moved:
-        monkeypatch.setattr(D.VectorQuantizer, "RARE", 0.0)
+        monkeypatch.setattr(heads.VectorQuantizer, "RARE", 0.0)
     for _ in range(100):
         parts = centres[torch.randint(4, (128,))] + 0.1 * torch.randn(128, 2)
         q = head(parts)
@@ -245,7 +246,7 @@ def test_in_training_no_vector_stays_where_no_part_is(moved, monkeypatch):
 
 
 def test_the_codebook_moves_in_training_only_and_is_saved_with_the_weights():
-    head = D.VectorQuantizer(5, 2)
+    head = heads.VectorQuantizer(5, 2)
     h, before = torch.randn(20, 4), head.codebook.clone()
     head.eval()(h)
     assert torch.equal(head.codebook, before)
@@ -255,7 +256,7 @@ def test_the_codebook_moves_in_training_only_and_is_saved_with_the_weights():
 
 
 def test_a_vectors_running_mean_is_of_the_parts_that_were_rounded_to_it():
-    head, parts = D.VectorQuantizer(2, 1, decay=0.75), torch.tensor([[1.0], [3.0], [11.0], [13.0]])
+    head, parts = heads.VectorQuantizer(2, 1, decay=0.75), torch.tensor([[1.0], [3.0], [11.0], [13.0]])
     head.codebook.copy_(torch.tensor([[0.0], [10.0]]))
     head.usage.fill_(2.0)
     head(parts)
@@ -319,11 +320,12 @@ def test_pca_in_the_zoo_is_scikit_learns():
 def test_noise_moves_a_code_by_its_share_of_the_spread():
     """The code is the image itself: the noise's energy against the images' variance."""
     model = models.Autoencoder(
-        nn.Sequential(nn.Flatten(), D.Deterministic()), nn.Sequential(nets.Reshape(1, 8, 8), D.Gaussian(0.1))
+        nn.Sequential(nn.Flatten(), heads.Deterministic()),
+        nn.Sequential(nets.Reshape(1, 8, 8), heads.Gaussian(0.1)),
     )
     model.register_parameter("somewhere", nn.Parameter(torch.zeros(())))
     judged = zoo.judge(model, DIGITS.train, DIGITS.test)
-    with models.seeded(0):
+    with contexts.seeded(0):
         noisy = DIGITS.test.map(zoo.NOISE).batch()
     energy = (noisy.x - noisy.target).square().sum() / (noisy.target - noisy.target.mean(0)).square().sum()
     assert judged["mse"] == 0 and judged["moved"] == pytest.approx(energy.item(), rel=1e-4)
@@ -365,10 +367,10 @@ def test_the_stored_table_has_every_member_and_was_made_with_these_settings():
     [
         (lambda: losses.to_rate(1.5), "between 0 and 1, as 0.05; got 1.5"),
         (lambda: losses.to_rate(0.1)(torch.tensor([[0.2, -0.1]])), r"-0\.1 to 0\.2\. Put nn\.Sigmoid"),
-        (lambda: D.TopK(0), "at least one"),
-        (lambda: D.TopK(5)(torch.zeros(2, 4)), "5 numbers are to be kept of a code that has 4"),
-        (lambda: D.VectorQuantizer(0, 2), "at least 1; got 0 and 2"),
-        (lambda: D.VectorQuantizer(8, 3)(torch.zeros(2, 4)), "cut into vectors of 3; choose a multiple"),
+        (lambda: heads.TopK(0), "at least one"),
+        (lambda: heads.TopK(5)(torch.zeros(2, 4)), "5 numbers are to be kept of a code that has 4"),
+        (lambda: heads.VectorQuantizer(0, 2), "at least 1; got 0 and 2"),
+        (lambda: heads.VectorQuantizer(8, 3)(torch.zeros(2, 4)), "cut into vectors of 3; choose a multiple"),
         (lambda: metrics.sparsity(torch.zeros(4)), r"codes \(N, K\)"),
         (lambda: metrics.sparsity(torch.zeros(4, 1)), "K ≥ 2"),
     ],

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from aelib import distributions as D
-from aelib import models, nets
+from aelib import heads, models, nets, priors
 from aelib.datasets import Batch
 
 torch.manual_seed(0)
@@ -29,9 +28,9 @@ def linear_gaussian():
         encoder[1].bias[:LATENT] = -encoder[1].weight[:LATENT] @ b
         encoder[1].bias[LATENT:] = s.sqrt().log()
     model = models.Autoencoder(
-        nn.Sequential(encoder, D.Gaussian()),
-        nn.Sequential(decoder, nets.Reshape(1, 1, DIM), D.Gaussian(NOISE)),
-        D.StandardNormal(LATENT),
+        nn.Sequential(encoder, heads.Gaussian()),
+        nn.Sequential(decoder, nets.Reshape(1, 1, DIM), heads.Gaussian(NOISE)),
+        priors.StandardNormal(LATENT),
     ).double()
     marginal = MultivariateNormal(b, w @ w.T + NOISE**2 * torch.eye(DIM, dtype=torch.double))
     return model, marginal

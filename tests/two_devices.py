@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from aelib import datasets, losses, models, runs
-from aelib.training import adam, fit
+from aelib import datasets, losses, models
+from aelib.runs import fit, fitting
+from aelib.training import adam
 
 DIGITS = datasets.load("digits")
 DATA = DIGITS.train[:260]  # 4 batches of 65, which two cannot share evenly
@@ -45,20 +46,20 @@ if __name__ == "__main__":
     whole, _ = train_on("plain", seen, fabric, out / "plain")
     train_on("several", lambda m, b: losses.sparse(m, b, weight=0.1), fabric, out / "several")
 
-    due, count = runs.Keeper.due, iter(range(100))
+    due, count = fitting.Keeper.due, iter(range(100))
 
     def pressed(self):  # Ctrl-C reaches one of the two, in the sixth step
         if next(count) == 5 and fabric.global_rank == 1:
-            self.ask(2, None)
+            self.stop.asked = 2
         return due(self)
 
-    runs.Keeper.due = pressed
+    fitting.Keeper.due = pressed
     try:
         train_on("plain", losses.reconstruction, fabric, out / "stopped")
         raise AssertionError("it was not stopped")
     except KeyboardInterrupt:
         pass
-    runs.Keeper.due = due
+    fitting.Keeper.due = due
     again, _ = train_on("plain", losses.reconstruction, fabric, out / "stopped")
     same = all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
     parts = fabric.all_reduce(torch.eye(2)[fabric.global_rank] * sizes[0], reduce_op="sum")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .codes import embed, index, search
+from .datasets import list_datasets
 from .export import export
-from .listing import list_datasets
 from .pictures import interpolate, reconstruct, sample
 from .report import report
 from .train import begin, evaluate, resume

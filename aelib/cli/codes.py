@@ -17,8 +17,8 @@ def embed(run: str, data: str | None = None, out: str = "", which: str = "best")
         out: a .npz or .parquet; codes.npz in the run's folder by default. Elsewhere nothing is replaced.
         which: checkpoint: best, last, or a name.
     """
-    from .coding import codes_of, written
-    from .opening import opened, target, unused
+    from ..embedding import codes_of, written
+    from .inputs import opened, target, unused
 
     file = unused(target(out or f"{run}/codes.npz", ".npz .parquet"), run)
     model, split = opened(run, data, which)
@@ -38,8 +38,8 @@ def index(run: str, data: str | None = None, which: str = "best") -> None:
         data: another dataset, or a folder of photos; what the run was trained on by default.
         which: checkpoint: best, last, or a name.
     """
-    from .opening import opened, source
-    from .searching import indexed
+    from ..retrieval.photos import indexed
+    from .inputs import opened, source
 
     model, split = opened(run, data, which)
     n = indexed(run, model, split, source(run) if data is None else data, which)
@@ -59,8 +59,8 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
     """
     import torch
 
-    from .opening import read, target, write_png
-    from .searching import searched
+    from ..retrieval.photos import searched
+    from .inputs import read, target, write_png
 
     file = target(out, ".png", [query]) if out else None
     model, found, shown = searched(run, query, k)

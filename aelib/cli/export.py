@@ -21,8 +21,8 @@ def export(
             replaced.
         which: checkpoint: best, last, or a name.
     """
-    from .exporting import exported
-    from .opening import opened
+    from ..export import exported
+    from .inputs import opened
 
     model, split = opened(run, None, which)
     for file, worst in exported(model.cpu(), split.test, format, out or run, run).items():

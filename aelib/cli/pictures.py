@@ -18,7 +18,7 @@ def sample(run: str, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0, w
         zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
         which: checkpoint: best, last, or a name.
     """
-    from .opening import model_of, pictures, samples, target, write_png
+    from .inputs import model_of, pictures, samples, target, write_png
 
     if n < 1:
         raise ValueError(f"--n is at least 1; got {n}")
@@ -40,7 +40,7 @@ def reconstruct(run: str, photos: list[str], out: str = "", zoom: int = 0, which
     """
     import torch
 
-    from .opening import model_of, read, target, write_png
+    from .inputs import model_of, read, target, write_png
 
     file = target(out or f"{run}/reconstructions.png", ".png", photos)
     model = model_of(run, which)
@@ -68,7 +68,7 @@ def interpolate(
     import torch
 
     from .. import latent
-    from .opening import model_of, read, target, write_png
+    from .inputs import model_of, read, target, write_png
 
     if steps < 2:
         raise ValueError(f"--steps is at least 2; got {steps}")

@@ -15,9 +15,9 @@ def report(run: str, data: str | None = None, out: str = "", which: str = "best"
         out: a .html, replaced if it is there; report.html in the run's folder by default.
         which: checkpoint: best, last, or a name.
     """
-    from ..runs.checkpoint import write_file
-    from .opening import opened, target
-    from .page import page
+    from ..files import write_file
+    from ..report import page
+    from .inputs import opened, target
 
     file = target(out or f"{run}/report.html", ".html .htm")
     model, split = opened(run, data, which)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from .. import contexts
+
 
 def begin(
     data: str,
@@ -76,7 +78,7 @@ def begin(
     from lightning_fabric import Fabric
 
     from .. import datasets, losses, models, runs, training
-    from .opening import dataset
+    from .inputs import dataset
 
     several = devices * nodes > 1
     strategy = "ddp" if several and strategy == "auto" else strategy
@@ -90,7 +92,7 @@ def begin(
     split = dataset(data, size)
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
-    with _told(), models.seeded(seed):
+    with _told(), contexts.seeded(seed):
         model = models.autoencoder(
             split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden
         )
@@ -103,7 +105,7 @@ def begin(
     with _told():
         optimizers = getattr(training, optimizer)(model, **({} if lr is None else {"lr": lr}))
     run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
-    history = training.fit(
+    history = runs.fit(
         model, images, goal, optimizers, epochs=epochs, batch_size=batch_size, valid=split.valid,
         schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
     )  # fmt: skip
@@ -154,7 +156,7 @@ def evaluate(run: str, data: str | None = None, which: str = "best", json: bool 
         json: print JSON.
     """
     from .. import metrics
-    from .opening import opened
+    from .inputs import opened
 
     model, split = opened(run, data, which)
     numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, split.test).items()}

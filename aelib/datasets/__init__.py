@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import unknown
+from .batch import Batch, Batches, Data
 from .drawn import drawn_faces
 from .embedded import digits, faces_sample
 from .files import DataError
 from .food import coco, food_101
-from .images import Batch, Images, Split
+from .images import Images, Split
 from .lfw import Pairs, lfw, lfw_pairs, pairs_of
 from .mnist import fashion_mnist, mnist
 from .photos import folder
@@ -53,7 +54,8 @@ def load(name: str, **options: Any) -> Split:
 
 
 __all__ = [
-    "DATASETS", "Batch", "DataError", "Images", "Pairs", "Split", "binarised", "coco", "conditioned",
-    "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "folder", "food_101", "lfw",
+    "DATASETS", "Batch", "Batches", "Data", "DataError", "Images", "Pairs", "Split", "binarised", "coco",
+    "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "folder", "food_101",
+    "lfw",
     "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "pairs_of", "salt_and_pepper",
 ]  # fmt: skip

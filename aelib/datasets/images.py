@@ -1,11 +1,11 @@
-"""What a model is trained on: a batch, a set of images, a split."""
+"""What a model is trained on: a set of images, a split."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -15,40 +15,9 @@ import torch
 from torch import Tensor
 
 from ..errors import unknown
+from .batch import Batch, Batches, Transform, cut
 
 RESIDENT_BYTES = 4 * 2**30  # a larger set stays in main memory (or on disk) and is sent batch by batch
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees.
-
-    Args:
-        x: (B, C, H, W), float in [0, 1]: what the encoder sees.
-        target: what the reconstruction is compared with; x itself by default.
-        c: condition (B, K), given to encoder, decoder and prior.
-        y: labels (B,) or attributes (B, A), never given to the model.
-    """
-
-    x: Tensor
-    target: Tensor = None  # type: ignore[assignment]  # __post_init__ sets it
-    c: Tensor | None = None
-    y: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.target is None:
-            object.__setattr__(self, "target", self.x)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-Transform = Callable[[Batch], Batch]
-
-
-def cut(k: int, n: int, total: int, first: int = 0) -> slice:
-    """The k-th of n pieces of [first, first + total), whose lengths differ by at most one."""
-    return slice(first + k * total // n, first + (k + 1) * total // n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +147,8 @@ class Images:
         seed: int | None = None,
         device: torch.device | str = "cpu",
         part: tuple[int, int] = (0, 1),
-    ) -> Iterator[Batch]:
-        """Yield every image once, in ⌈N / size⌉ batches whose lengths differ by at most one.
+    ) -> Batches:
+        """Every image once, in ⌈N / size⌉ batches whose lengths differ by at most one.
 
         (No small remainder: a last batch of one image would break batch statistics and weigh one image
         as much as a hundred.)
@@ -192,9 +161,14 @@ class Images:
         """
         if size < 1:
             raise ValueError(f"a batch has at least one image; got size={size}")
-        device = torch.device(device)
+        n = max(1, -(-len(self) // size))
+        return Batches(self._batches(n, seed, torch.device(device), part), n, len(self))
+
+    def _batches(
+        self, n: int, seed: int | None, device: torch.device, part: tuple[int, int]
+    ) -> Iterator[Batch]:
         pixels, rows, y = self._on(device)
-        n, total = max(1, -(-len(self) // size)), len(self)
+        total = len(self)
         order = None
         if seed is not None:
             order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).to(pixels.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from .images import Batch, Transform
+from .batch import Batch, Transform
 
 
 def flipped(batch: Batch) -> Batch:

@@ -6,13 +6,14 @@ import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..contexts import evaluating, seeded
 from ..datasets import Images, Split
 from ..losses import Objective
-from ..models import Autoencoder, evaluating, seeded
+from ..models import Autoencoder
 from ..training import Optimizers, Record
 from . import data as d
 from . import learning, wiring
-from .patient import Finding, Patient
+from .evidence import Finding, Patient
 
 CHECKS: list[Callable[[Patient], Finding | None]] = [
     d.missing_numbers, d.alike, d.out_of_range, d.idle_corruption, d.foreign_targets, d.unrelated_condition,

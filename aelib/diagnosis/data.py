@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .patient import Finding, Patient
+from .evidence import Finding, Patient
 
 
 def missing_numbers(p: Patient) -> Finding | None:

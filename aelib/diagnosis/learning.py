@@ -7,7 +7,7 @@ import math
 import torch
 
 from ..training import assess
-from .patient import Finding, Patient, explained, permuted
+from .evidence import Finding, Patient, explained, permuted
 
 
 def hidden_beta(p: Patient) -> Finding | None:
@@ -226,7 +226,7 @@ def codes_off_the_prior(p: Patient) -> Finding | None:
     return Finding(
         "codes far from the prior",
         f"codes have a root mean square of {sizes[0]:.2g}, draws from the prior of {sizes[1]:.2g}",
-        "samples are drawn where no code is: check the KL, or set model.prior = latent.fit_prior(codes)",
+        "samples are drawn where no code is: check the KL, or set model.prior = priors.fit_prior(codes)",
     )
 
 

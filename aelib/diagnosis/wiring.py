@@ -7,7 +7,7 @@ import copy
 import torch
 
 from .data import out_of_range
-from .patient import Finding, Patient, anew, permuted
+from .evidence import Finding, Patient, anew, permuted
 
 
 def broken_weights(p: Patient) -> Finding | None:

@@ -9,9 +9,10 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .. import latent, plots
-from ..models import Autoencoder, seeded
-from .parts import Explorer, Panel, Stage, checked, grid, number_slider, row
+from .. import latent, plots, priors
+from ..contexts import seeded
+from ..models import Autoencoder
+from .widgets import Explorer, Panel, Stage, checked, grid, number_slider, row
 
 
 def edit(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
@@ -78,7 +79,7 @@ def traversals(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[fl
 @torch.no_grad()
 def random_code(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
     """(K,) a code drawn from the prior, or, without one, from a Gaussian fitted to the codes (N, K)."""
-    prior = latent.fit_prior(codes, "full") if model.prior is None else model.prior
+    prior = priors.fit_prior(codes, "full") if model.prior is None else model.prior
     with seeded(seed, model.device):
         return prior(None).sample().flatten().cpu()
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from .. import metrics
+from ..contexts import evaluating, seeded
 from ..datasets import Batch, Images
-from ..models import Autoencoder, evaluating, seeded
-from .parts import Explorer, Panel, Stage, number_slider, row
+from ..models import Autoencoder
+from .widgets import Explorer, Panel, Stage, number_slider, row
 
 TIMES = 4  # differences are shown so many times as large
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from .. import latent, plots
-from ..models import Autoencoder, evaluating, seeded
+from ..contexts import evaluating, seeded
+from ..models import Autoencoder
 from ..priors import Autoregressive
-from .parts import SIDE, Explorer, Panel, Stage, number_slider, row
+from .widgets import SIDE, Explorer, Panel, Stage, number_slider, row
 
 DRAWS = 8  # rests that are shown beside each other
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import latent, plots
 from ..models import Autoencoder
-from .parts import Explorer, Panel, Stage, checked, grid, number_slider, row
+from .widgets import Explorer, Panel, Stage, checked, grid, number_slider, row
 
 IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
 

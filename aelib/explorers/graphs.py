@@ -15,10 +15,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .. import plots
+from ..contexts import evaluating
 from ..graphs import BernoulliLinks, Graph
-from ..models import Autoencoder, evaluating
+from ..models import Autoencoder
 from .maps import Map, flat
-from .parts import Explorer, Panel, Stage, row
+from .widgets import Explorer, Panel, Stage, row
 
 SHOWN = 6  # answers
 

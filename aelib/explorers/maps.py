@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import latent, plots
 from ..models import Autoencoder
-from .parts import Explorer, Panel, Stage, grid, row
+from .widgets import Explorer, Panel, Stage, grid, row
 
 IN_LEGEND = 20  # classes; more are dots without names
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from .. import denoising as restoring
 from .. import metrics
+from ..contexts import seeded
 from ..datasets import Images, noisy, occluded, salt_and_pepper
-from ..datasets.images import Transform
-from ..models import Autoencoder, seeded
-from .parts import Explorer, Panel, Stage, number_slider, row
+from ..datasets.batch import Transform
+from ..models import Autoencoder
+from .widgets import Explorer, Panel, Stage, number_slider, row
 
 CORRUPTIONS: dict[str, Callable[[float], Transform]] = {
     "noise": noisy, "salt and pepper": salt_and_pepper, "hole": occluded,

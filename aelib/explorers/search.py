@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import plots
 from ..retrieval import Answer, Index
-from .parts import Explorer, Panel, Stage, checked, number_slider, row
+from .widgets import Explorer, Panel, Stage, checked, number_slider, row
 
 SHOWN, COLUMNS, SIDE = 8, 4, 128  # answers, how many in a line, and pixels of each at least
 

@@ -2,9 +2,9 @@
 
 from ..datasets.graph import Graph
 from .data import GRAPHS, communities, load, neighbours
-from .judging import judge, scores
 from .links import Links, LinkSplit, Pairs, leaks, pairs, split, unlinked
 from .nets import GCN, BernoulliLinks, InnerProduct, autoencoder
+from .scores import judge, scores
 
 __all__ = [
     "GCN", "GRAPHS", "BernoulliLinks", "Graph", "InnerProduct", "LinkSplit", "Links", "Pairs", "autoencoder",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..datasets import Batch
+from ..datasets import Batch, Batches
 from ..datasets.graph import Graph
 
 
@@ -96,20 +95,23 @@ class Links:
         return f"Links({n:,} links and {others}; the encoder sees {self.graph.links.shape[1]:,})"
 
     def batches(
-        self, size: int, seed: int | None = None, device: torch.device | str = "cpu"
-    ) -> Iterator[Batch]:
-        """Yield one batch: the graph and the pairs.
+        self, size: int, seed: int | None = None, device: torch.device | str = "cpu",
+        part: tuple[int, int] = (0, 1),
+    ) -> Batches:  # fmt: skip
+        """One batch: the graph and the pairs.
 
         Args:
             size: has no meaning here: a node's code depends on its neighbours, so all come together.
             seed: of the pairs that are drawn; None: the same every time.
             device: where the batch is wanted; the graph travels there once.
+            part: (k, n): each of n devices sees the whole, for the same reason.
         """
         device = torch.device(device)
         graph = self._resident.setdefault(device, self.graph.to(device))
         asked = self.asked(seed)
         target = Pairs(asked.nodes.to(device), asked.linked.to(device))
-        yield Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
+        batch = Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
+        return Batches(iter([batch]), 1, len(self) * part[1])
 
     def asked(self, seed: int | None = None) -> Pairs:
         """The pairs of a batch, on the CPU."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import logsigmoid
 
-from .. import distributions as D
+from .. import priors
 from ..datasets.graph import Graph
 from ..errors import unknown
 from ..models import POSTERIORS, Autoencoder
@@ -147,5 +147,5 @@ def autoencoder(
         raise ValueError(unknown("posterior", posterior, POSTERIORS))
     head: Any = POSTERIORS[posterior]()
     encoder = nn.Sequential(GCN(size, *hidden, head.factor * latent, dropout=dropout), head)
-    prior = None if posterior == "deterministic" else D.StandardNormal(latent)
+    prior = None if posterior == "deterministic" else priors.StandardNormal(latent)
     return Autoencoder(encoder, InnerProduct(), prior)

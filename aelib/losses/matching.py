@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from ..contexts import evaluating
 from ..datasets import Batch
-from ..models import Autoencoder, evaluating
+from ..models import Autoencoder
 from .bounds import Error, Terms, nll
 
 
@@ -138,7 +139,7 @@ def from_prior(model: Autoencoder, batch: Batch) -> Tensor:
     if model.prior is None:
         raise TypeError(
             "the codes are to match a prior, and this model has none; set model.prior = "
-            "distributions.StandardNormal(size)"
+            "priors.StandardNormal(size)"
         )
     p = model.prior(batch.c)
     return p.sample() if p.batch_shape else p.sample((len(batch),))

@@ -152,8 +152,6 @@ def vector_quantized(model: Autoencoder, batch: Batch, beta: float = 0.25, error
     """
     q, _, p = model(batch.x, batch.c)
     if not isinstance(q, Quantized):
-        raise TypeError(
-            f"the encoder must end in a distributions.VectorQuantizer; its code is a {type(q).__name__}"
-        )
+        raise TypeError(f"the encoder must end in a heads.VectorQuantizer; its code is a {type(q).__name__}")
     error_ = error(p, batch.target)
     return {"loss": error_ + beta * q.commitment, "nll": error_, "commitment": q.commitment}

@@ -2,7 +2,7 @@
 
 from .coding import Coder, Contrast, Places, Whitening, codes, photo
 from .index import Answer, Index, fingerprint, load, save
-from .judging import Verification, precision_at, similarity, threshold, verification
+from .verification import Verification, precision_at, similarity, threshold, verification
 
 __all__ = [
     "Answer", "Coder", "Contrast", "Index", "Places", "Verification", "Whitening", "codes", "fingerprint",

@@ -11,8 +11,9 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
 
+from ..contexts import evaluating
 from ..datasets import Images
-from ..models import Autoencoder, evaluating
+from ..models import Autoencoder
 
 SAMPLE = 4000  # images that a whitening is fitted to, at most
 

@@ -1,8 +1,8 @@
-"""Runs: a training's folder, from which it goes on, and from which its model comes back."""
+"""Runs: a training to its end, its folder, from which it goes on, and from which its model comes back."""
 
 from .checkpoint import RunError
-from .keeper import Keeper, keeping
+from .fitting import fit
 from .loading import load, save
 from .run import Run
 
-__all__ = ["Keeper", "Run", "RunError", "keeping", "load", "save"]
+__all__ = ["Run", "RunError", "fit", "load", "save"]

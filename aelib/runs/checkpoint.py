@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..files import reason, write_synced
 from ..training import History, Optimizers, Unfinished
 from ..training.optim import by_term
 
@@ -25,27 +25,6 @@ SETTINGS = ("lr", "betas", "momentum", "weight_decay", "eps")  # which a state w
 
 class RunError(RuntimeError):
     """A run's folder that is damaged, locked, of another training, or cannot be written; says what to do."""
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file beside its place, see it to the disk, and move it into its place."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as e:
-        part.unlink(missing_ok=True)
-        raise RunError(f"{path} cannot be written: {reason(e)}") from e
-
-
-def reason(e: OSError) -> str:
-    """What a full or read-only disk means for the one whose training it is."""
-    if e.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full. What was saved before is whole: make room, then resume"
-    return f"{e.strerror}. What was saved before is whole"
 
 
 def weights(model: nn.Module) -> bytes:
@@ -76,16 +55,18 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-        _sync(part / WEIGHTS, weights(model))
-        _sync(part / STATE, _bytes(state))
+        write_synced(part / WEIGHTS, weights(model))
+        write_synced(part / STATE, _bytes(state))
         sums = {name: _digest(part / name) for name in (WEIGHTS, STATE)}
-        _sync(part / MANIFEST, json.dumps({"sha256": sums}, indent=1).encode())
+        write_synced(part / MANIFEST, json.dumps({"sha256": sums}, indent=1).encode())
         if folder.exists():  # of the same step, written before the training went back to an earlier one
             shutil.rmtree(folder)
         os.replace(part, folder)
         _sync_folder(folder.parent)
     except OSError as e:
-        raise RunError(f"the checkpoint {folder} was not written: {reason(e)}") from e
+        raise RunError(
+            f"the checkpoint {folder} was not written: {reason(e)}. What was saved before is whole"
+        ) from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -224,13 +205,6 @@ def _bytes(state: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()  # torch would hide a full disk behind an error of its own
     torch.save(state, buffer)
     return buffer.getvalue()
-
-
-def _sync(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..datasets import Images
-from ..models import Autoencoder, evaluating, seeded
+from ..contexts import evaluating, seeded
+from ..datasets import Data, Images
+from ..models import Autoencoder
 
 PICTURES, CODES = 16, 1000  # so many images are shown, and so many codes
 
@@ -28,8 +29,9 @@ class Events:
         data: validation images.
     """
 
-    def __init__(self, folder: Path, model: nn.Module, data: Images) -> None:
-        self.folder, self.model, self.data = folder, model, data
+    def __init__(self, folder: Path, model: nn.Module, data: Data) -> None:
+        self.folder, self.model = folder, model
+        self.data: Any = data  # pictures are shown of `Images` only
         self.writer: Any = None
         self.failed = False
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..datasets import DATASETS
+from ..contexts import device_named
 from ..models import NORMS, Autoencoder, autoencoder
 from ..training import History
 from . import checkpoint
@@ -31,44 +31,39 @@ def save(path: str | Path, model: nn.Module, history: History | None = None) -> 
 
 
 def load(
-    path: str | Path, into: nn.Module | None = None, *, which: str = "best", device: str = "auto"
+    path: str | Path, into: nn.Module | None = None, *, which: str | None = None, device: str = "auto"
 ) -> Any:
-    """A trained model, in evaluation mode: of a run, of a file of weights, or `"pretrained/NAME"`.
+    """A trained model, in evaluation mode: of a run, or of a file of weights. See `aelib.load`.
 
     Nothing in the files is executed.
 
     Args:
-        path: a run's folder, a .safetensors file with its recipe, or "pretrained/NAME".
+        path: a run's folder, or a .safetensors file with its recipe.
         into: a model to fill, for one that `autoencoder` did not make; it is returned.
-        which: "best", "last", or a checkpoint's name.
-        device: "auto" (CUDA if there is one), "cpu", "cuda", "mps".
+        which: of a run: "best" (the default), "last", or a checkpoint's name.
+        device: "auto" (CUDA, MPS, CPU in this order), "cuda", "mps", "cpu".
 
     Raises:
+        ValueError: `which` of a file.
         RunError: no run there, a damaged checkpoint (another is offered), or one of another model.
     """
-    parts = Path(path).parts
-    if len(parts) == 2 and parts[0] == "pretrained" and not Path(path).exists():
-        from .. import pretrained
-
-        model: nn.Module = pretrained.load(parts[1])
+    at = device_named(device)
+    if Path(path).is_file():
+        if which is not None:
+            raise ValueError(f"{path} is one file of weights, without checkpoints: leave which={which!r} out")
+        file = Path(path)
     else:
-        if not Path(path).exists():
-            data = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
-            raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{data}")
-        file = Path(path) if Path(path).is_file() else Run(path).folder(which) / WEIGHTS
-        if into is None:
-            recipe = checkpoint.read_weights(file)[1]
-            if recipe is None:
-                raise RunError(
-                    f"{path} holds a model that `autoencoder` did not make: load({str(path)!r}, into=model)"
-                )
-            with torch.device("meta"):  # a recipe that asks for more than the file holds costs no memory
-                checkpoint.compare(from_recipe(recipe, file), checkpoint.read_weights(file)[0], file)
-            into = from_recipe(recipe, file)
-        model = fill(into, file)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval()
+        file = Run(path).folder(which or "best") / WEIGHTS
+    if into is None:
+        recipe = checkpoint.read_weights(file)[1]
+        if recipe is None:
+            raise RunError(
+                f"{path} holds a model that `autoencoder` did not make: load({str(path)!r}, into=model)"
+            )
+        with torch.device("meta"):  # a recipe that asks for more than the file holds costs no memory
+            checkpoint.compare(from_recipe(recipe, file), checkpoint.read_weights(file)[0], file)
+        into = from_recipe(recipe, file)
+    return fill(into, file).to(at).eval()
 
 
 def from_recipe(recipe: Mapping[str, Any], where: object = "the recipe") -> Autoencoder:

@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import __version__
+from ..files import write_file
 from ..training import History, Optimizers
 from . import checkpoint
-from .checkpoint import RunError, write_file
+from .checkpoint import RunError
 
 FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
 MAY_CHANGE = {"data", "epochs", "accelerator", "devices", "nodes", "strategy"}  # when a training goes on

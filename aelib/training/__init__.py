@@ -1,10 +1,11 @@
-"""Training: a generator whose caller's loop body is the callback, and `fit`, which runs it to its end."""
+"""Training: a generator whose caller's loop body is the callback. It knows no disk; `runs.fit` does."""
 
 from .history import DivergedError, History, Record, Unfinished
-from .loop import assess, fit, train
+from .loop import assess, train
 from .optim import Optimizers, adam, cosine, muon, warm_up
+from .step import Step
 
 __all__ = [
-    "DivergedError", "History", "Optimizers", "Record", "Unfinished", "adam", "assess", "cosine", "fit",
+    "DivergedError", "History", "Optimizers", "Record", "Step", "Unfinished", "adam", "assess", "cosine",
     "muon", "train", "warm_up",
 ]  # fmt: skip

@@ -25,7 +25,8 @@
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import check, course, explorers, fit, latent, load, losses, metrics, models, plots, pretrained
+from aelib import course, explorers, fit, latent, load, losses, metrics, models, plots, pretrained
+from aelib.course import check
 from aelib import training
 
 import torch

@@ -25,8 +25,8 @@
 import math
 from functools import partial
 
-from aelib import check, course, explorers, fit, latent, losses, metrics, models, nets, plots, train
-from aelib import distributions as D
+from aelib import course, explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
+from aelib.course import check
 from aelib.datasets import Batch, flipped
 from aelib.training import adam, cosine
 
@@ -122,8 +122,8 @@ print("the loss fell:", errors[-1] < errors[0])
 
 # %%
 model = models.Autoencoder(
-    encoder=nn.Sequential(nn.Flatten(), by_hand["encode"], D.Deterministic()),
-    decoder=nn.Sequential(by_hand["decode"], nets.Reshape(*shape), D.Gaussian(1.0)),
+    encoder=nn.Sequential(nn.Flatten(), by_hand["encode"], heads.Deterministic()),
+    decoder=nn.Sequential(by_hand["decode"], nets.Reshape(*shape), heads.Gaussian(1.0)),
 )
 library = losses.reconstruction(model, batch, error=losses.squared_error)["loss"].mean()
 hand = (by_hand["decode"](by_hand["encode"](x)) - x).square().sum(1).mean()
@@ -187,9 +187,12 @@ print(f"of the 128 dimensions, {shared.sum():.1f} are shared")
 torch.manual_seed(0)
 inner = {"norm": nn.BatchNorm1d, "activation": nn.ReLU}
 multilayer = models.Autoencoder(
-    encoder=nn.Sequential(nets.MLP(math.prod(shape), 512, 256, 32, **inner), D.Deterministic()),
+    encoder=nn.Sequential(nets.MLP(math.prod(shape), 512, 256, 32, **inner), heads.Deterministic()),
     decoder=nn.Sequential(
-        nets.MLP(32, 256, 512, math.prod(shape), **inner), nn.Sigmoid(), nets.Reshape(*shape), D.Gaussian(1.0)
+        nets.MLP(32, 256, 512, math.prod(shape), **inner),
+        nn.Sigmoid(),
+        nets.Reshape(*shape),
+        heads.Gaussian(1.0),
     ),
 )
 history = fit(
@@ -246,7 +249,7 @@ def on_pca(pca, k, width=1024):
     inner = {"activation": nn.GELU, "dropout": 0.2}
     encode = nets.Residual(nn.Sequential(nn.Flatten(), keep), nets.MLP(n, width, width, k, **inner))
     decode = nets.Residual(pad, nets.MLP(k, width, width, n, **inner))
-    point, normal = D.Deterministic(), D.Gaussian(1.0)
+    point, normal = heads.Deterministic(), heads.Gaussian(1.0)
     small = models.Autoencoder(nn.Sequential(encode, point), nn.Sequential(decode, normal))
     whole = models.Autoencoder(nn.Sequential(there, encode, point), nn.Sequential(decode, back, normal))
     return small, whole
@@ -372,9 +375,9 @@ at_random = latent.decode(conv, torch.randn(8, 32))
 # %%
 options = {"flow": {"epochs": course.pick(full=20, quick=1)}}
 options["mixture"] = {"components": course.pick(full=20, quick=2)}
-priors = {kind: latent.fit_prior(codes, kind, **options.get(kind, {})) for kind in latent.PRIORS}
+fitted = {kind: priors.fit_prior(codes, kind, **options.get(kind, {})) for kind in priors.PRIORS}
 samples = {"N(0, 1)": at_random}
-for kind, prior in priors.items():
+for kind, prior in fitted.items():
     torch.manual_seed(0)
     conv.prior = prior.to(conv.device)
     samples[kind] = conv.sample(8)
@@ -388,7 +391,7 @@ plots.show(samples)
 test_codes = latent.encode(conv, faces.test)
 normal = torch.distributions.Normal(0.0, 1.0)
 print(f"{'N(0, 1)':9s} {normal.log_prob(test_codes).sum(1).mean().item():10.1f} nats")
-for kind, prior in priors.items():
+for kind, prior in fitted.items():
     print(f"{kind:9s} {prior.cpu()().log_prob(test_codes).mean().item():10.1f} nats")
 
 # %% [markdown]
@@ -430,7 +433,7 @@ plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}".replace("-", "−"
 judged = ["Smiling", "Eyeglasses"]
 torch.manual_seed(0)
 net = nets.ConvEncoder(shape, len(judged), wide, strides=(2, 2, 2) if size < 48 else (4, 2, 2))
-classifier = nn.Sequential(nets.Centre(), net, D.Bernoulli())
+classifier = nn.Sequential(nets.Centre(), net, heads.Bernoulli())
 history = fit(
     classifier, faces.train.map(flipped).only(*judged), losses.prediction,
     adam(classifier, 1e-3, weight_decay=0.1), epochs=course.pick(full=10, quick=20),
@@ -546,7 +549,7 @@ def variant(centred=True, output="linear", lr=2e-3, activation=nn.GELU):
     if output == "sigmoid":
         decoder.append(nn.Sigmoid())
     model = models.Autoencoder(
-        nn.Sequential(encoder, D.Deterministic()), nn.Sequential(decoder, D.Gaussian(1.0))
+        nn.Sequential(encoder, heads.Deterministic()), nn.Sequential(decoder, heads.Gaussian(1.0))
     )
     optimizer = adam(model, lr)
     fit(model, faces.train[:4000], objective, optimizer, epochs=course.pick(full=3, quick=1))

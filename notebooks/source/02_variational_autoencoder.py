@@ -25,9 +25,9 @@
 import math
 from functools import partial
 
-from aelib import check, course, explorers, fit, latent, losses, metrics, models, plots, pretrained
+from aelib import contexts, course, explorers, fit, heads, losses, metrics, models, plots, pretrained, priors
+from aelib.course import check
 from aelib import datasets, nets
-from aelib import distributions as D
 from aelib.datasets import Batch, binarised
 from aelib.training import adam, cosine, warm_up
 
@@ -105,9 +105,9 @@ def elbo_by_hand(x):
 
 # %%
 model = models.Autoencoder(
-    encoder=nn.Sequential(nn.Flatten(), encode, D.Gaussian()),
-    decoder=nn.Sequential(decode, nets.Reshape(*digits.shape), D.Bernoulli()),
-    prior=D.StandardNormal(size),
+    encoder=nn.Sequential(nn.Flatten(), encode, heads.Gaussian()),
+    decoder=nn.Sequential(decode, nets.Reshape(*digits.shape), heads.Bernoulli()),
+    prior=priors.StandardNormal(size),
 )
 torch.manual_seed(1)
 by_hand = elbo_by_hand(x)
@@ -326,9 +326,12 @@ def codes_drawn(model):  # from q(z|x), not its means: the prior is to cover the
     )
 
 
-learnt, others = face_vaes["Gaussian, σ learnt"], {"plain, N(0, 1)": with_prior(plain, D.StandardNormal(64))}
+learnt, others = (
+    face_vaes["Gaussian, σ learnt"],
+    {"plain, N(0, 1)": with_prior(plain, priors.StandardNormal(64))},
+)
 for name, model in (("plain", plain), ("σ learnt", learnt)):
-    others[f"{name}, fitted"] = with_prior(model, latent.fit_prior(codes_drawn(model)))
+    others[f"{name}, fitted"] = with_prior(model, priors.fit_prior(codes_drawn(model)))
 
 # %%
 rows, reconstructed, sampled = [], {"photo": faces.test[:8].batch().x}, {}
@@ -391,12 +394,12 @@ explorers.reconstructions({"plain": plain, "VAE, σ learnt": face_vaes["Gaussian
 
 # %%
 binary = digits.test.map(binarised)
-with models.seeded(0):  # one and the same draw for every point of the curve
+with contexts.seeded(0):  # one and the same draw for every point of the curve
     frozen = datasets.Images((binary[:100].batch().x * 255).byte().numpy())
 counts = course.pick(full=(1, 3, 10, 30, 100, 300, 1000), quick=(1, 10, 100))
 known = {"two hidden layers of 200": cured["warm-up"]}
 if digits.shape == (1, 28, 28):  # trained for long, see below
-    known = {name: pretrained.load(name) for name in ("vae-mnist", "iwae-mnist")}
+    known = {name: load(f"pretrained/{name}") for name in ("vae-mnist", "iwae-mnist")}
 known = {name: model.to(course.device()) for name, model in known.items()}
 bounds = {
     name: [metrics.log_likelihood(m, frozen, samples=s).mean().item() for s in counts]
@@ -413,8 +416,8 @@ figure
 
 # %% [markdown]
 # The network of the paper (Burda, Grosse and Salakhutdinov, 2016): two hidden layers of 200, one stochastic
-# layer of 50. Its weights come with the course; the recipe is in `aelib/pretrained.py`, and
-# `python -m aelib.pretrained vae-mnist` trains them anew. **IWAE** trains on the importance-weighted bound
+# layer of 50. Its weights come with the course; the recipe is in `aelib/course/recipes.py`, and
+# `python -m aelib.course.recipes vae-mnist` trains them anew. **IWAE** trains on the importance-weighted bound
 # itself, with five samples: `losses.iwae`. Published are 5,000 samples for each of the 10,000 test digits,
 # and so the command has it, in many minutes. Here you see a thousand digits with 500 samples, and beside them
 # what the command wrote down.
@@ -427,7 +430,7 @@ likelihood = {name: metrics.log_likelihood(model, images, samples) for name, mod
 
 def told(name, each):
     print(f"{name}: log p(x) = {each.mean():.2f} ± {each.std() / len(each) ** 0.5:.2f} nats, measured here")
-    test = pretrained.record(name)["test"] if name in pretrained.RECIPES else None
+    test = pretrained.record(name)["test"] if name in pretrained.MODELS else None
     if test:
         print(
             f"  {test['images']:,} digits, {test['samples']:,} samples: {test['log_likelihood']:.2f}", end=""
@@ -455,7 +458,7 @@ plots.show({"least likely": digits.test[order[:12]], "likeliest": digits.test[or
 
 # %% tags=["nbval-ignore-output"]
 if digits.shape == (1, 28, 28):
-    best = pretrained.load("flow-vae-mnist").to(course.device())
+    best = load("pretrained/flow-vae-mnist").to(course.device())
     images, samples = course.pick(full=(binary[:500], 100), quick=(binary[:10], 10))
     told("flow-vae-mnist", metrics.log_likelihood(best, images, samples))
 else:

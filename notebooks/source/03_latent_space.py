@@ -24,7 +24,8 @@
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import AutoencoderTransformer, check, course, datasets, explorers, fit, latent, load, losses
+from aelib import AutoencoderTransformer, course, datasets, explorers, fit, latent, load, losses
+from aelib.course import check
 from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
 
@@ -177,7 +178,7 @@ explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
 #
 # Now strangers' faces, and more than two dimensions: an autoencoder of 128 numbers and a VAE of 64. Trained
 # for 40 and 80 epochs they come with the course: `load` has them at once, and
-# `python -m aelib.pretrained vae-lfw` makes them again. (On drawn faces, two small ones are trained here.)
+# `python -m aelib.course.recipes vae-lfw` makes them again. (On drawn faces, two small ones are trained here.)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=400)

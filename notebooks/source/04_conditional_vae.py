@@ -24,9 +24,9 @@
 # %% tags=["nbval-ignore-output"]
 import math
 
-from aelib import check, course, explorers, fit, latent, load, losses, metrics, models, plots, pretrained
+from aelib import course, explorers, fit, heads, latent, load, losses, metrics, models, plots, pretrained
+from aelib.course import check
 from aelib import training
-from aelib import distributions as D
 from aelib.datasets import Batch, conditioned, flipped
 from aelib.training import adam, cosine
 
@@ -219,7 +219,7 @@ names = [a for a in wanted if a in faces.train.attributes]
 train, test = (part.only(*names).map(conditioned()) for part in (faces.train, faces.test))
 torch.manual_seed(0)
 editor = models.autoencoder(faces.shape, 32, likelihood="gaussian", conditions=len(names))
-editor.decoder[-1] = D.Gaussian(0.25)
+editor.decoder[-1] = heads.Gaussian(0.25)
 history = fit(
     editor, train.map(flipped), losses.elbo, adam(editor, 1e-3), epochs=course.pick(full=12, quick=2),
     clip=1.0,

@@ -27,7 +27,8 @@
 from dataclasses import replace
 from functools import partial
 
-from aelib import check, course, denoising, explorers, fit, losses, metrics, models, nets, plots
+from aelib import contexts, course, denoising, explorers, fit, losses, metrics, models, nets, plots
+from aelib.course import check
 from aelib.datasets import flipped, masked, noisy, occluded, salt_and_pepper
 from aelib.training import adam, cosine
 
@@ -251,7 +252,7 @@ salty = restorer_for(short.map(salt_and_pepper((0.05, 0.5))))
 trials = {"trained on noise": denoising.by(blind), "trained on salt": denoising.by(salty)}
 trials["median 3×3"] = denoising.median(3)
 for damage, corruption in {"noise 0.2": noisy(0.2), "salt, pepper 0.2": salt_and_pepper(0.2)}.items():
-    with models.seeded(0):
+    with contexts.seeded(0):
         batch = clothes.test[40 : 40 + n].map(corruption).batch()
     each = {name: metrics.psnr(f(batch.x, 0.2), batch.target).mean() for name, f in trials.items()}
     print(f"{damage:18s}", "   ".join(f"{name} {v:.1f} dB" for name, v in each.items()))

@@ -28,10 +28,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from aelib import check, course, datasets, explorers, fit, latent, losses, models, plots, retrieval
-from aelib import distributions as D
+from aelib import course, datasets, explorers, fit, heads, latent, losses, models, plots, retrieval
+from aelib.course import check
 from aelib.datasets import flipped, noisy, occluded
-from aelib.retrieval import Coder, Contrast, Index, Places, cost
+from aelib.course import search_cost
+from aelib.retrieval import Coder, Contrast, Index, Places
 from aelib.training import adam, cosine
 
 import numpy as np
@@ -178,8 +179,8 @@ def untrained():
     torch.manual_seed(0)
     see, draw = nn.Conv2d(1, 64, 9, 2, 4), nn.ConvTranspose2d(64, 1, 9, 2, 4, output_padding=1, bias=False)
     draw.weight.data.copy_(see.weight.data)
-    encoder = nn.Sequential(Contrast(), see, nn.ReLU(), D.Deterministic())
-    return models.Autoencoder(encoder, nn.Sequential(draw, D.Gaussian(1.0)))
+    encoder = nn.Sequential(Contrast(), see, nn.ReLU(), heads.Deterministic())
+    return models.Autoencoder(encoder, nn.Sequential(draw, heads.Gaussian(1.0)))
 
 
 # %%
@@ -421,14 +422,14 @@ print("published: eigenfaces 0.6002, local binary patterns 0.6945 (Ruiz-del-Sola
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)
 print(f"{len(trained_codes):,} codes of {trained_codes.shape[1]}")
-for r in cost.measure(trained_codes, z[:100]):
+for r in search_cost.measure(trained_codes, z[:100]):
     told = f"{r['milliseconds']:7.3f} ms a query, recall {r['recall']:.1%}"
     print(f"{r['kind']:6s} effort {r['effort']:4d}: {told}")
 
 # %% [markdown]
-# And up to a million, from the file that `python -m aelib.retrieval.cost` writes. The codes there are drawn
-# from a mixture fitted to real codes. (Independent random numbers have no neighbourhoods, and no walk through
-# them leads anywhere.)
+# And up to a million, from the file that `python -m aelib.course.search_cost` writes. The codes there are
+# drawn from a mixture fitted to real codes. (Independent random numbers have no neighbourhoods, and no walk
+# through them leads anywhere.)
 
 # %%
 measured = json.loads(Path("../materials/results/retrieval.json").read_text())

@@ -24,7 +24,8 @@
 # %% tags=["nbval-ignore-output"]
 import copy
 
-from aelib import check, course, explorers, latent, losses, metrics, models, plots, zoo
+from aelib import contexts, course, explorers, latent, losses, metrics, plots
+from aelib.course import check, zoo
 from aelib import distributions as D
 from aelib.datasets import noisy
 
@@ -94,9 +95,9 @@ plots.show(rows, columns=10, width=6)
 # %% [markdown]
 # ## 3 · The table
 #
-# One training says little: another seed gives another number. So `python -m aelib.zoo` trained every member
-# from three seeds and keeps what it measured in `materials/results/zoo.json`. Here is the mean ± the standard
-# deviation over the seeds, on the 10,000 test pictures.
+# One training says little: another seed gives another number. So `python -m aelib.course.zoo` trained every
+# member from three seeds and keeps what it measured in `materials/results/zoo.json`. Here is the mean ± the
+# standard deviation over the seeds, on the 10,000 test pictures.
 
 # %%
 table = zoo.results()
@@ -266,7 +267,7 @@ for name in shown:
     at = [some.map(noisy(float(level))) for level in levels]
     error = [metrics.evaluate(trained[name], data, {"mse": metrics.mse})["mse"] for data in at]
     panels[0][0].plot(levels, error, ".-", label=name)
-with models.seeded(0):
+with contexts.seeded(0):
     pairs = [data.batch() for data in at]
 panels[0][0].plot(levels, [metrics.mse(b.x, b.target).mean() for b in pairs], "k:", label="noisy picture")
 panels[0][0].set(xlabel="σ of the noise", ylabel="MSE to the clean picture", yscale="log")
@@ -306,7 +307,7 @@ explorers.reconstructions(few, clothes.test[:200].map(zoo.NOISE))
 # The same for ten pictures, without a kernel:
 
 # %%
-with models.seeded(0):
+with contexts.seeded(0):
     batch = ten.map(zoo.NOISE).batch()
 rows = {"picture": batch.target, "noisy": batch.x}
 plots.show(rows | {name: model.reconstruct(batch.x) for name, model in few.items()}, columns=10, width=5)

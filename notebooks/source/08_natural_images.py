@@ -26,8 +26,8 @@ import copy
 import math
 from functools import partial
 
-from aelib import check, course, explorers, fit, latent, losses, metrics, models, nets, plots, train
-from aelib import distributions as D
+from aelib import course, explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
+from aelib.course import check
 from aelib.datasets import flipped
 from aelib.training import adam, cosine
 
@@ -71,7 +71,9 @@ def flat(images):
 pca = PCA(size, svd_solver="randomized", random_state=0).fit(flat(photos))
 there, back = nets.pca_layers(pca, size, shape)
 linear = models.Autoencoder(
-    nn.Sequential(there, D.Deterministic()), nn.Sequential(back, D.Gaussian(0.1)), D.StandardNormal(size)
+    nn.Sequential(there, heads.Deterministic()),
+    nn.Sequential(back, heads.Gaussian(0.1)),
+    priors.StandardNormal(size),
 )
 judged = {"PCA": metrics.evaluate(linear, test)}
 
@@ -256,7 +258,7 @@ betas = {f"β = {b:g}": b for b in course.pick(full=(1.0, 0.3, 0.1, 0.03, 0.003)
 priced = {}
 for name, beta in betas.items():
     model = copy.deepcopy(vae)
-    model.decoder[-1] = D.Gaussian(1.0)
+    model.decoder[-1] = heads.Gaussian(1.0)
     fit(
         model, photos.map(flipped), partial(losses.elbo, beta=beta), two(model, 1e-3),
         epochs=course.pick(full=2, quick=1), batch_size=32, schedule={"lr": cosine()},
@@ -279,9 +281,9 @@ def linear_vae(sigma):
     both.weight.data = torch.cat([kept[:, None] * w, 0 * w])  # the mean, and log σ, the same for all photos
     both.bias.data = torch.cat([kept * encode.bias, left.log() / 2])
     decode.weight.data = decode.weight * kept
-    encoder = nn.Sequential(flatten, both, D.Gaussian())
+    encoder = nn.Sequential(flatten, both, heads.Gaussian())
     return models.Autoencoder(
-        encoder, nn.Sequential(decode, unflatten, D.Gaussian(1.0)), D.StandardNormal(size)
+        encoder, nn.Sequential(decode, unflatten, heads.Gaussian(1.0)), priors.StandardNormal(size)
     )
 
 
@@ -347,7 +349,7 @@ plots.show({"photo": torch.cat([eight[:4], blank])} | rows, titles=["decoded"] *
 # %%
 def taught(seed):
     kinds, labels = food.train.attributes, food.train.attributes is None
-    head = D.Categorical() if labels else D.Bernoulli()
+    head = heads.Categorical() if labels else heads.Bernoulli()
     torch.manual_seed(seed)
     body = nets.ConvEncoder(shape, 64, (8, 16, 32, 64), strides=(1, 2, 2, 2))
     outputs = len(food.train.classes) if labels else kinds.shape[1]

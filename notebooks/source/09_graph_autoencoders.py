@@ -24,9 +24,23 @@
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import check, course, datasets, explorers, graphs, latent, losses, models, plots, training
-from aelib import distributions as D
-from aelib.graphs import measure
+from aelib import (
+    contexts,
+    course,
+    datasets,
+    explorers,
+    graphs,
+    heads,
+    latent,
+    losses,
+    models,
+    plots,
+    priors,
+    runs,
+    training,
+)
+from aelib.course import check
+from aelib.course import link_prediction
 
 import numpy as np
 import torch
@@ -105,14 +119,14 @@ print("only the pairs that are asked for:", torch.allclose(p.logits(pair).sigmoi
 
 # %%
 size = papers.features.shape[1]
-with models.seeded(0):
+with contexts.seeded(0):
     vgae = models.Autoencoder(
-        encoder=nn.Sequential(graphs.GCN(size, 128, 2 * 64, dropout=0.5), D.Gaussian()),
+        encoder=nn.Sequential(graphs.GCN(size, 128, 2 * 64, dropout=0.5), heads.Gaussian()),
         decoder=graphs.InnerProduct(),
-        prior=D.StandardNormal(64),
+        prior=priors.StandardNormal(64),
     )
     gae = models.Autoencoder(
-        encoder=nn.Sequential(graphs.GCN(size, 128, 64, dropout=0.5), D.Deterministic()),
+        encoder=nn.Sequential(graphs.GCN(size, 128, 64, dropout=0.5), heads.Deterministic()),
         decoder=graphs.InnerProduct(),
     )
 
@@ -138,10 +152,12 @@ print("leaks:", graphs.leaks(parts))
 batch = parts.train.batch()
 terms = losses.elbo(vgae.eval(), batch)
 print("one number a node:", all(t.shape == (len(papers),) for t in terms.values()))
-with models.seeded(0):
+with contexts.seeded(0):
     nll = losses.reconstruction(gae.eval(), batch)["loss"].sum()
 z = gae.encode(batch.x).mean
-each = D.Bernoulli()(gae.decode(z).logits(batch.target.nodes)[:, None]).log_prob(batch.target.linked[:, None])
+each = heads.Bernoulli()(gae.decode(z).logits(batch.target.nodes)[:, None]).log_prob(
+    batch.target.linked[:, None]
+)
 print("their sum is −log p of all pairs:", torch.allclose(nll, -each.sum(), rtol=1e-4))
 
 # %% [markdown]
@@ -150,7 +166,7 @@ print("their sum is −log p of all pairs:", torch.allclose(nll, -each.sum(), rt
 # how clean the top of the list is.
 
 # %%
-beta = measure.usual_beta(parts)  # section 7 says what this is
+beta = link_prediction.usual_beta(parts)  # section 7 says what this is
 objectives = {"GAE": losses.reconstruction, "VGAE": partial(losses.elbo, beta=beta)}
 trained, curves = {"GAE": gae, "VGAE": vgae}, {"GAE": [], "VGAE": []}
 for name, model in trained.items():
@@ -177,14 +193,14 @@ for name, model in trained.items():
 #
 # ## 4 · Ten seeds, two graphs
 #
-# Hide other links and the number is another, so one number is none. `python -m aelib.graphs.measure`
+# Hide other links and the number is another, so one number is none. `python -m aelib.course.link_prediction`
 # trained both from ten seeds on Cora and on CiteSeer, each seed with a split of its own, 200 epochs, and
 # took of every tenth epoch the one that was best on the *validation* links. Width, dropout and the scaling
 # of the words were chosen on validation links too, of two of the splits. Mean ± standard deviation on the
 # test links, in per cent:
 
 # %%
-measured = measure.results()
+measured = link_prediction.results()
 print(f"{'':15s} {'AUC':14s} {'published':12s} {'AP':14s} published")
 for row in measured["table"]:
     cells = []
@@ -281,7 +297,7 @@ for j, seed in enumerate(seeds):
     clean = graphs.split(papers, seed=seed)
     for i, share in enumerate(shares):
         wrong = leaky(clean, share)
-        model = measure.trained("GAE", wrong, seed, epochs)
+        model = link_prediction.trained("GAE", wrong, seed, epochs)
         leaked[i, j] = graphs.judge(model, wrong.test)["auc"]
 
 # %% tags=["figure-graph-leak"]
@@ -319,7 +335,7 @@ for sentence in graphs.leaks(leaky(parts, 0.85)):
 
 # %%
 n, e = len(papers), parts.train.present.shape[1]
-with models.seeded(0):
+with contexts.seeded(0):
     terms = losses.elbo(vgae, batch, beta=e / n**2)
 published = terms["nll"].sum() / e + terms["kl"].mean() / n
 print("the published loss is ours, divided by E:", torch.allclose(terms["loss"].sum() / e, published))
@@ -336,12 +352,12 @@ print(f"its code, trained with this β, holds {terms['kl'].mean():.0f} nats")
 betas = (e / n**2, 0.01, 0.1, 1.0)
 rows = []
 for weight in betas:
-    with models.seeded(0):
+    with contexts.seeded(0):
         model = graphs.autoencoder(size, 64, hidden=(128,), dropout=0.5)
     objective = partial(losses.elbo, beta=weight)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    history = training.fit(model, parts.train, objective, optimizer, epochs=epochs)
-    with models.evaluating(model), torch.no_grad():
+    history = runs.fit(model, parts.train, objective, optimizer, epochs=epochs)
+    with contexts.evaluating(model), torch.no_grad():
         kl = torch.distributions.kl_divergence(model.encode(parts.train.graph), model.prior()).mean()
     rows.append((graphs.judge(model, parts.valid)["auc"], kl.item()))
 
@@ -362,7 +378,7 @@ figure
 # below:
 
 # %% tags=["nbval-ignore-output"]
-with models.seeded(0):
+with contexts.seeded(0):
     drawn = vgae.sample(300)
 apart = ~torch.eye(300, dtype=torch.bool)
 print(f"links in a graph drawn from the prior: {drawn[apart].mean():.0%} of all pairs")
@@ -391,12 +407,12 @@ for name, graph in near.items():
 # %%
 def codes_of(pictures, graph):
     whole = graphs.Links(graph, graph.links)
-    with models.seeded(0):
+    with contexts.seeded(0):
         of_links = graphs.autoencoder(graph.features.shape[1], 16, posterior="deterministic", hidden=(64,))
         of_images = models.autoencoder(pictures.shape, 16, net="mlp", posterior="deterministic")
     optimizer, short = torch.optim.Adam(of_links.parameters(), 0.01), course.pick(full=1, quick=4)
-    training.fit(of_links, whole, losses.reconstruction, optimizer, epochs=200 // short)
-    training.fit(of_images, pictures, losses.reconstruction, epochs=30 // short)
+    runs.fit(of_links, whole, losses.reconstruction, optimizer, epochs=200 // short)
+    runs.fit(of_images, pictures, losses.reconstruction, epochs=30 // short)
     pixels = graph.features.numpy()
     codes = {"pixels": pixels, "PCA": TruncatedSVD(16, random_state=0).fit_transform(pixels)}
     codes["image autoencoder"] = latent.encode(of_images, pictures).numpy()

@@ -25,7 +25,8 @@ import math
 import time
 from functools import partial
 
-from aelib import check, course, explorers, latent, losses, metrics, models, plots, pretrained
+from aelib import contexts, course, explorers, heads, latent, losses, metrics, models, plots, pretrained
+from aelib.course import check
 from aelib import datasets, fit, nets, priors
 from aelib import distributions as D
 from aelib.datasets import binarised
@@ -85,7 +86,7 @@ vae = trained("VAE", build())
 # and white test digits, drawn once. Its standard error says how much other digits would change it.
 
 # %%
-with models.seeded(0):
+with contexts.seeded(0):
     once = digits.test[: course.pick(full=1000, quick=40)].map(binarised).batch().x
 test = datasets.Images((once * 255).byte().numpy())
 samples = course.pick(full=500, quick=20)
@@ -220,7 +221,7 @@ drawn_by("IWAE, 5 samples", iwae)
 
 # %%
 count = course.pick(full=300, quick=30)
-with torch.no_grad(), models.seeded(0):
+with torch.no_grad(), contexts.seeded(0):
     batch = datasets.Batch(once[:count].to(vae.device))
     weights = {n: losses.log_weights(m, batch, 100).cpu() for n, m in (("VAE", vae), ("IWAE", iwae))}
 figure, (panels,) = plots.axes(1, 2, (3.6, 2.6))
@@ -241,7 +242,7 @@ figure
 # Look at the left end of the right panel. At S = 1, as an ELBO, which one is ahead? And at the right end?
 #
 # With the paper's own network and a long training the same comparison comes with the course
-# (`aelib/pretrained.py`; the IWAE went on from the VAE's weights):
+# (`aelib/course/recipes.py`; the IWAE went on from the VAE's weights):
 
 # %%
 for name, published in (("vae-mnist", -86.76), ("iwae-mnist", -85.54)):
@@ -290,7 +291,7 @@ print(f"two sets from one distribution: {abs(same):.2f}")
 # %%
 def pointwise():
     model = build(posterior="deterministic")
-    model.prior = D.StandardNormal(size)
+    model.prior = priors.StandardNormal(size)
     return model
 
 
@@ -353,7 +354,7 @@ print(rounded.detach().tolist(), "with the gradient", h.grad.tolist())
 
 # %%
 vq = build("fcn", 8, posterior="deterministic")
-vq.encoder[-1] = D.VectorQuantizer(codes := course.pick(full=64, quick=32), 8)
+vq.encoder[-1] = heads.VectorQuantizer(codes := course.pick(full=64, quick=32), 8)
 trained("VQ", vq, partial(losses.vector_quantized, beta=1.0))
 fcn = trained("VAE, fully convolutional", build("fcn", 4))
 

@@ -28,8 +28,22 @@
 import math
 from dataclasses import replace
 
-from aelib import check, course, diagnose, explorers, fit, latent, losses, metrics, models, nets, plots
-from aelib import distributions as D
+from aelib import (
+    contexts,
+    course,
+    diagnose,
+    explorers,
+    fit,
+    heads,
+    latent,
+    losses,
+    metrics,
+    models,
+    nets,
+    plots,
+    priors,
+)
+from aelib.course import check
 from aelib.datasets import Batch, Split, conditioned, noisy
 from aelib.training import adam, cosine
 
@@ -173,7 +187,7 @@ grainy = mapped(digits, noisy(0.5))
 repaired = mlp(digits, 16, posterior="deterministic", likelihood="gaussian")
 history = train(repaired, grainy, losses.reconstruction)
 print("causes:", diagnose(repaired, grainy, losses.reconstruction, history=history).names)
-with models.seeded(0):
+with contexts.seeded(0):
     batch = grainy.valid[:12].batch()
 rows = {k: explorers.compare(m, batch)[0] for k, m in {"broken": broken, "repaired": repaired}.items()}
 plots.show({"input": batch.x, **rows, "truth": batch.target})
@@ -215,7 +229,7 @@ numbers = math.prod(digits.shape)
 broken = mlp(digits, 8, conditions=10)
 broken.encoder = nn.Sequential(
     nets.Channels(digits.shape[0]),  # drops the label's channels
-    nets.Centre(), nets.MLP(numbers, 128, 16), D.Gaussian(),
+    nets.Centre(), nets.MLP(numbers, 128, 16), heads.Gaussian(),
 )  # fmt: skip
 history = train(broken, told, losses.elbo)
 
@@ -284,9 +298,9 @@ for name, model in {"no penalty": plain, "on weights": broken, "on activations":
 # %%
 def with_relu():
     torch.manual_seed(0)
-    encoder = nn.Sequential(nets.Centre(), nets.MLP(numbers, 128, 16, activation=nn.ReLU), D.Gaussian())
+    encoder = nn.Sequential(nets.Centre(), nets.MLP(numbers, 128, 16, activation=nn.ReLU), heads.Gaussian())
     decoder = nn.Sequential(nets.MLP(8, 128, numbers, activation=nn.ReLU), nets.Reshape(*digits.shape))
-    return models.Autoencoder(encoder, nn.Sequential(decoder, D.Bernoulli()), D.StandardNormal(8))
+    return models.Autoencoder(encoder, nn.Sequential(decoder, heads.Bernoulli()), priors.StandardNormal(8))
 
 
 broken = with_relu()
@@ -459,7 +473,7 @@ for name, seen in {"all edges": edges, "training edges": edges & ~hidden}.items(
 # %%
 def theirs(latent, shape):
     return nn.Sequential(
-        nets.MLP(latent, 128, math.prod(shape)), nn.Sigmoid(), nets.Reshape(*shape), D.Bernoulli()
+        nets.MLP(latent, 128, math.prod(shape)), nn.Sigmoid(), nets.Reshape(*shape), heads.Bernoulli()
     )
 
 
@@ -486,7 +500,7 @@ check.decoder(yours)
 #
 # ```python
 # def yours(latent, shape):
-#     return nn.Sequential(nets.MLP(latent, 128, math.prod(shape)), nets.Reshape(*shape), D.Bernoulli())
+#     return nn.Sequential(nets.MLP(latent, 128, math.prod(shape)), nets.Reshape(*shape), heads.Bernoulli())
 # ```
 # </details>
 #

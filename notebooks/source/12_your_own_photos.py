@@ -32,7 +32,8 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from aelib import check, course, datasets, explorers, fit, latent, losses, metrics, models, plots, runs
+from aelib import course, datasets, explorers, fit, latent, losses, metrics, models, plots, runs
+from aelib.course import check
 from aelib.datasets import files, flipped
 from aelib.retrieval import Coder, Index, codes, photo
 from aelib.training import cosine, muon

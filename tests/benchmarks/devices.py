@@ -20,8 +20,8 @@ import torch
 from lightning_fabric import Fabric
 
 from aelib import training
+from aelib.contexts import seeded
 from aelib.datasets.decoding import processors
-from aelib.models import seeded
 
 
 def main(device: str, count: int, file: Path) -> None:

@@ -13,9 +13,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from aelib import losses, training
+from aelib.contexts import seeded
 from aelib.datasets import Batch, Images
 from aelib.losses import Objective
-from aelib.models import Autoencoder, seeded
+from aelib.models import Autoencoder
 
 FOREVER = 10**6  # epochs
 PHASES = ("data", "forward", "backward", "optimizer")

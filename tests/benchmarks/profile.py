@@ -27,10 +27,10 @@ from benchmarks.machine import RESULTS, live_tensors, machine, status_mb, write 
 import torch
 from torch import nn
 
-from aelib import datasets, losses, models, nets, training
-from aelib import distributions as D
+from aelib import datasets, heads, losses, models, nets, priors, training
+from aelib.contexts import seeded
 from aelib.datasets import Batch, Images
-from aelib.models import Autoencoder, seeded
+from aelib.models import Autoencoder
 from benchmarks.epoch import PHASES, Case, Floats, captured, epochs, floor, phases
 
 FILE, COMMAND = RESULTS / "profile.json", "python tests/benchmarks/profile.py"
@@ -40,9 +40,11 @@ LOOKS, SMALL = (50, 500, 1000), 8  # steps after which memory is looked at, and 
 
 def mlp() -> Autoencoder:
     """The VAE of PyTorch's examples."""
-    there = nn.Sequential(nets.MLP(784, 400, 2 * 20, activation=nn.ReLU), D.Gaussian())
-    back = nn.Sequential(nets.MLP(20, 400, 784, activation=nn.ReLU), nets.Reshape(1, 28, 28), D.Bernoulli())
-    return Autoencoder(there, back, D.StandardNormal(20))
+    there = nn.Sequential(nets.MLP(784, 400, 2 * 20, activation=nn.ReLU), heads.Gaussian())
+    back = nn.Sequential(
+        nets.MLP(20, 400, 784, activation=nn.ReLU), nets.Reshape(1, 28, 28), heads.Bernoulli()
+    )
+    return Autoencoder(there, back, priors.StandardNormal(20))
 
 
 def conv() -> Autoencoder:
@@ -58,8 +60,10 @@ def faces() -> Autoencoder:
 def all_strides_2() -> Autoencoder:
     """The same, with stride 2 in every layer."""
     shape, widths, strides = (3, 64, 64), (32, 64, 128), (2, 2, 2)
-    there = nn.Sequential(nets.Centre(), nets.ConvEncoder(shape, 128, widths, strides), D.Deterministic())
-    return Autoencoder(there, nn.Sequential(nets.ConvDecoder(128, shape, widths, strides), D.Gaussian(1.0)))
+    there = nn.Sequential(nets.Centre(), nets.ConvEncoder(shape, 128, widths, strides), heads.Deterministic())
+    return Autoencoder(
+        there, nn.Sequential(nets.ConvDecoder(128, shape, widths, strides), heads.Gaussian(1.0))
+    )
 
 
 def fashion() -> Images:

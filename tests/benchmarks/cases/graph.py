@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from aelib import graphs, losses, training
-from aelib.graphs.measure import usual_beta
+from aelib.course.link_prediction import usual_beta
 from benchmarks.cases.trainers import FOREVER, size
 from benchmarks.race import Case, Track
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from aelib import Autoencoder, elbo
-from aelib.distributions import Bernoulli, Gaussian, StandardNormal
+from aelib.heads import Bernoulli, Gaussian
 from aelib.nets import MLP, Reshape
+from aelib.priors import StandardNormal
 from benchmarks.cases import trainers
 from benchmarks.cases.trainers import Plain, fashion, fashion_samples, tensor
 from benchmarks.race import Case, Track

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from aelib import Autoencoder, Images, datasets, elbo, fit
-from aelib.distributions import Bernoulli, Gaussian, StandardNormal
+from aelib.heads import Bernoulli, Gaussian
 from aelib.nets import Centre
+from aelib.priors import StandardNormal
 from aelib.training import adam, assess, cosine
 from benchmarks.cases import mlp_vae, trainers
 from benchmarks.race import Case, Track

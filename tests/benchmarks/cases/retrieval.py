@@ -1,7 +1,7 @@
 """Exact search: the ten nearest, by cosine, among 100,000 codes of 128 numbers, for 100 queries at once.
 
 The codes are drawn independently: an exact search looks at all of them, wherever they lie. (What approximate
-ones cost and find, on codes like real ones: `python -m aelib.retrieval.cost`.)
+ones cost and find, on codes like real ones: `python -m aelib.course.search_cost`.)
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from aelib.course.search_cost import K
 from aelib.retrieval import Index
-from aelib.retrieval.cost import K
 from benchmarks.race import Case, Track
 
 CODES, SIZE, QUERIES, BATCHES = 100_000, 128, 100, 10

@@ -1,4 +1,4 @@
-"""What graph autoencoders reach and cost: `python -m aelib.graphs.measure` measures both.
+"""What graph autoencoders reach and cost: `python -m aelib.course.link_prediction` measures both.
 
 It trains GAE and VGAE from ten seeds on Cora and CiteSeer, each seed with a split of its own, and a GAE on
 drawn graphs of up to a million links; it writes materials/results/graphs.json, anew after each run. With a
@@ -21,16 +21,17 @@ from typing import Any
 import torch
 
 from .. import losses, training
+from ..contexts import seeded
 from ..datasets.graph import Graph
+from ..graphs.data import communities, load
+from ..graphs.links import LinkSplit, split
+from ..graphs.nets import autoencoder
+from ..graphs.scores import judge
 from ..losses import Objective
-from ..models import Autoencoder, seeded
-from .data import communities, load
-from .judging import judge
-from .links import LinkSplit, split
-from .nets import autoencoder
+from ..models import Autoencoder
 
 FILE = Path(__file__).parents[2] / "materials" / "results" / "graphs.json"
-COMMAND = "python -m aelib.graphs.measure"
+COMMAND = "python -m aelib.course.link_prediction"
 SEEDS, EPOCHS = range(10), 200
 POSTERIORS = {"GAE": "deterministic", "VGAE": "gaussian"}
 # Kipf, Welling, 2016, in %: AUC and AP
@@ -97,7 +98,7 @@ def cost(nodes: int, links: int, epochs: int = 3) -> dict[str, float]:
         model = autoencoder(parts.train.graph.features.shape[1], 16, posterior="deterministic")
     optimizer, data = torch.optim.Adam(model.parameters(), 0.01), parts.train
     start = time.process_time()
-    for _ in training.train(model, data, losses.reconstruction, optimizer, epochs=epochs, device="cpu"):  # type: ignore[arg-type]
+    for _ in training.train(model, data, losses.reconstruction, optimizer, epochs=epochs, device="cpu"):
         pass
     seconds = (time.process_time() - start) / epochs
     return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..models import Autoencoder, evaluating
+from ..contexts import evaluating
+from ..models import Autoencoder
 from .links import Links
 from .nets import BernoulliLinks
 

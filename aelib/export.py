@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..datasets import Images
-from ..models import Autoencoder
-from ..runs.checkpoint import write_file
-from .opening import unused
+from .cli.inputs import unused
+from .datasets import Images
+from .files import write_file
+from .models import Autoencoder
 
 TOLERANCE, PICTURES = 1e-4, 256  # of max(1, |number|); test pictures that are compared, at most
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import retrieval, runs
+from ..cli.inputs import model_of, pictures, read
 from ..datasets import Images, Split
+from ..files import write_file
 from ..models import Autoencoder
-from ..runs.checkpoint import write_file
-from .opening import model_of, pictures, read
 
 INDEX, NAMES = "index.safetensors", "index.json"
 MOST = 256  # numbers of a code that are compared, at most

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import latent
-from ..datasets import Split
-from ..models import Autoencoder
-from ..runs.checkpoint import write_file
+from . import latent
+from .datasets import Split
+from .files import write_file
+from .models import Autoencoder
 
 
 def codes_of(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:

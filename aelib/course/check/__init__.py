@@ -3,7 +3,7 @@
 No check raises: a learner's half-written function gets a sentence.
 """
 
-from .first import (
+from .faces_and_codes import (
     beta_of_mean_squared_error,
     direction,
     kl,
@@ -12,7 +12,7 @@ from .first import (
     slerp,
     squared_error,
 )
-from .later import (
+from .restoring_and_searching import (
     best_answer,
     bits_per_dimension,
     decoder,

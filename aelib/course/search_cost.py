@@ -1,4 +1,4 @@
-"""What asking costs: `python -m aelib.retrieval.cost` measures it, up to a million codes of 128 numbers.
+"""What asking costs: `python -m aelib.course.search_cost` measures it, up to a million codes of 128 numbers.
 
 The codes are drawn from a mixture of Gaussians that was fitted to real ones, of a convolutional autoencoder
 on LFW. (Numbers drawn independently would have no neighbourhoods, and every approximate index would look
@@ -20,19 +20,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import datasets, latent, losses, models, training
-from ..models import seeded
-from .index import Index, _faiss
+from .. import datasets, latent, losses, models, priors, runs, training
+from ..contexts import seeded
+from ..retrieval.index import Index, _faiss
 
 FILE = Path(__file__).parents[2] / "materials" / "results" / "retrieval.json"
-COMMAND = "python -m aelib.retrieval.cost"
+COMMAND = "python -m aelib.course.search_cost"
 SIZES, K, QUERIES = (10_000, 100_000, 1_000_000), 10, 200
 EFFORTS = {"exact": (0,), "hnsw": (16, 64, 256), "ivf": (4, 16, 64)}
 
 
 def like_codes(codes: Tensor, n: int, seed: int = 0) -> Tensor:
     """(n, K) codes drawn from a mixture of twenty Gaussians that is fitted to these (N, K)."""
-    fitted = latent.fit_prior(codes, "mixture", seed)
+    fitted = priors.fit_prior(codes, "mixture", seed)
     drawn = torch.empty(n, codes.shape[1])
     with seeded(seed):
         component = fitted.get_buffer("weights").multinomial(n, replacement=True)
@@ -88,7 +88,7 @@ def main() -> None:
     with seeded(0):
         model = models.autoencoder(faces.shape, 128, posterior="deterministic", likelihood="gaussian")
     error = partial(losses.reconstruction, error=losses.squared_error)
-    training.fit(model, faces, error, training.adam(model, 2e-3), epochs=2, device="cpu")
+    runs.fit(model, faces, error, training.adam(model, 2e-3), epochs=2, device="cpu")
     drawn = like_codes(latent.encode(model, faces), QUERIES + SIZES[-1])
     queries, codes = drawn[:QUERIES], drawn[QUERIES:]
     record: dict[str, Any] = {

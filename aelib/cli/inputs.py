@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import datasets, latent, plots, retrieval, runs
+from .. import datasets, latent, plots, priors, retrieval, runs
+from ..contexts import seeded
 from ..datasets import Split
 from ..errors import unknown
-from ..models import Autoencoder, seeded
-from ..runs.checkpoint import write_file
+from ..files import write_file
+from ..models import Autoencoder
 
 FITTED = 2000  # codes of training pictures that a stand-in for a prior is fitted to
 
@@ -106,7 +107,7 @@ def samples(model: Autoencoder, split: Callable[[], Split], n: int, seed: int = 
             return model.sample(n).cpu(), "the prior"
         train = split().train[:FITTED]
         code = model.encode(train[:1].batch(model.device).x).mean.shape[1:]
-        z = latent.fit_prior(latent.encode(model, train), "full")(None).sample((n,))
+        z = priors.fit_prior(latent.encode(model, train), "full")(None).sample((n,))
         return latent.decode(
             model, z.reshape(n, *code)
         ), f"a Gaussian fitted to {len(train):,} training codes"

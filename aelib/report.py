@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import __version__, latent, metrics, plots, runs
-from ..datasets import Images, Split
-from ..models import Autoencoder
-from .opening import samples
+from . import __version__, latent, metrics, plots, runs
+from .cli.inputs import samples
+from .datasets import Images, Split
+from .models import Autoencoder
 
 SHOWN, MAPPED, COLOURED = 16, 1000, 10  # pictures, codes on the map, classes with a colour of their own
 WHAT = {

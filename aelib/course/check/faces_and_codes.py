@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .judging import judge
+from .verdict import judge
 
 
 def squared_error(f: Callable[[Tensor, Tensor], Tensor]) -> None:

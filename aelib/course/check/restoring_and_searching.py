@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .judging import judge
+from .verdict import judge
 
 
 def score(f: Callable[[Tensor, Tensor, float], Tensor]) -> None:

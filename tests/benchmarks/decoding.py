@@ -1,4 +1,4 @@
-"""What decoding costs: `python -m aelib.datasets.cost` measures it on photos that it makes itself.
+"""What decoding costs: `python tests/benchmarks/decoding.py` measures it on photos that it makes itself.
 
 It loads a folder of JPEGs of 640×480 with `datasets.load`, and does beside it what cannot be left out: open
 each, decode, cut, resize, in as many processes that keep nothing. It writes materials/results/decoding.json.
@@ -24,12 +24,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from . import decoder
-from .decoding import processors
-from .photos import folder
+from aelib.datasets import decoder
+from aelib.datasets.decoding import processors
+from aelib.datasets.photos import folder
 
 FILE = Path(__file__).parents[2] / "materials" / "results" / "decoding.json"
-COMMAND = "python -m aelib.datasets.cost"
+COMMAND = "python tests/benchmarks/decoding.py"
 SIZE, ROUNDS, COMPARED, SCALES, KINDS = 64, 3, 4_000, (1_000, 10_000), 500
 
 

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from . import datasets, graphs
-from .datasets import DataError, Split
-from .errors import unknown
-from .graphs import Graph
+from .. import datasets, graphs
+from ..contexts import device_named
+from ..datasets import DataError, Split
+from ..errors import unknown
+from ..graphs import Graph
 
 T = TypeVar("T")
 PROFILES = ("full", "quick")
@@ -36,9 +37,7 @@ def pick(*, full: T, quick: T) -> T:
 
 def device() -> str:
     """Where `train` runs by default: "cuda", "mps" or "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return device_named().type
 
 
 def machine() -> str:

@@ -1,7 +1,8 @@
 """The zoo: one code size, one network and one budget in many variants, so that a table can compare them.
 
-`python -m aelib.zoo` trains every variant from several seeds on Fashion-MNIST, judges it on the test images
-and writes materials/results/zoo.json anew after each run; `python -m aelib.zoo vanilla` does so for one.
+`python -m aelib.course.zoo` trains every variant from several seeds on Fashion-MNIST, judges it on the test
+images and writes materials/results/zoo.json again after each run; with a name behind it, as `vanilla`, it
+does so for one.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import datasets, latent, losses, metrics, models, nets, training
-from . import distributions as D
-from .datasets import Images, Split
-from .datasets.images import Transform
-from .errors import unknown
-from .losses import Objective
-from .models import Autoencoder, seeded
+from .. import datasets, heads, latent, losses, metrics, models, nets, runs, training
+from ..contexts import seeded
+from ..datasets import Images, Split
+from ..datasets.batch import Transform
+from ..errors import unknown
+from ..losses import Objective
+from ..models import Autoencoder
 
-FILE = Path(__file__).parent.parent / "materials" / "results" / "zoo.json"
+FILE = Path(__file__).parents[2] / "materials" / "results" / "zoo.json"
 CODE, EPOCHS, BATCH_SIZE, SEEDS = 64, 8, 256, (0, 1, 2)
 NOISE = datasets.noisy(0.2)
 
@@ -60,7 +61,7 @@ def build(
     # the Bernoulli head is taken off again; with it, the factory leaves the last bias at 0, which is grey
     options: Any = {"net": net, "posterior": posterior, "likelihood": "bernoulli", "hidden": hidden}
     model = models.autoencoder(shape, size, **options)
-    model.decoder = nn.Sequential(*_headless(model.decoder), nn.Sigmoid(), D.Gaussian(0.1))
+    model.decoder = nn.Sequential(*_headless(model.decoder), nn.Sigmoid(), heads.Gaussian(0.1))
     if end is not None:
         model.encoder = nn.Sequential(*_headless(model.encoder), *end(size))
     return model
@@ -97,7 +98,7 @@ class Member:
         with seeded(seed):
             model = self.build(data.shape, size)
         data = data if self.seen is None else data.map(self.seen)
-        training.fit(
+        runs.fit(
             model, data, self.objective, optimizer(model), epochs=epochs, batch_size=BATCH_SIZE, seed=seed,
             schedule={"lr": training.cosine()},
         )  # fmt: skip
@@ -111,19 +112,20 @@ MEMBERS = {
     "multilayer": Member(),
     "convolutional": Member(partial(build, net="conv")),
     "sparse, L1": Member(
-        partial(build, end=lambda size: [nn.ReLU(), D.Deterministic()]), partial(losses.sparse, weight=6.0)
+        partial(build, end=lambda size: [nn.ReLU(), heads.Deterministic()]),
+        partial(losses.sparse, weight=6.0),
     ),
     "sparse, KL": Member(
-        partial(build, end=lambda size: [nn.Sigmoid(), D.Deterministic()]),
+        partial(build, end=lambda size: [nn.Sigmoid(), heads.Deterministic()]),
         partial(losses.sparse, weight=70.0, penalty=losses.to_rate(0.03)),
     ),
-    "top-k": Member(partial(build, end=lambda size: [D.TopK(size // 4), D.Deterministic()])),
+    "top-k": Member(partial(build, end=lambda size: [heads.TopK(size // 4), heads.Deterministic()])),
     "contractive": Member(objective=partial(losses.contractive, weight=5.0)),
     "denoising": Member(seen=NOISE),
     "VAE": Member(partial(build, posterior="gaussian"), losses.elbo),
     "convolutional VAE": Member(partial(build, net="conv", posterior="gaussian"), losses.elbo),
     "VQ": Member(
-        partial(build, end=lambda size: [D.VectorQuantizer(256, 4)]),
+        partial(build, end=lambda size: [heads.VectorQuantizer(256, 4)]),
         partial(losses.vector_quantized, beta=12.5),
     ),
 }
@@ -135,7 +137,7 @@ def pca(data: Images, size: int = CODE) -> Autoencoder:
 
     x = data.pixels.reshape(len(data), -1) / np.float32(255)
     there, back = nets.pca_layers(PCA(size, random_state=0).fit(x), size, data.shape)
-    return Autoencoder(nn.Sequential(there, D.Deterministic()), nn.Sequential(back, D.Gaussian(0.1)))
+    return Autoencoder(nn.Sequential(there, heads.Deterministic()), nn.Sequential(back, heads.Gaussian(0.1)))
 
 
 def judge(model: Autoencoder, train: Images, test: Images) -> dict[str, float]:
@@ -171,7 +173,7 @@ def results() -> dict[str, Any]:
         FileNotFoundError: nothing was measured yet; the message says how to.
     """
     if not FILE.is_file():
-        raise FileNotFoundError(f"{FILE} is not there; make it with: python -m aelib.zoo")
+        raise FileNotFoundError(f"{FILE} is not there; make it with: python -m aelib.course.zoo")
     return json.loads(FILE.read_text())["members"]
 
 
@@ -207,7 +209,7 @@ def _write(name: str, runs: list[dict[str, float]]) -> None:
     if len(runs) > 1:
         entry["sd"] = {k: statistics.stdev(v) for k, v in columns.items()}
     known = {
-        "command": "python -m aelib.zoo",
+        "command": "python -m aelib.course.zoo",
         "data": "fashion-mnist: trained on 55,000 images, judged on the 10,000 test images",
         "settings": {"code": CODE, "epochs": EPOCHS, "batch_size": BATCH_SIZE},
         "torch": torch.__version__,

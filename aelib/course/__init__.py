@@ -1,0 +1,5 @@
+"""What belongs to the course alone: how a page begins, checks of its exercises, the zoo, recipes."""
+
+from .page import PROFILES, data, device, graph, machine, pick, profile
+
+__all__ = ["PROFILES", "data", "device", "graph", "machine", "pick", "profile"]

@@ -1,0 +1,41 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+
+class WriteError(RuntimeError):
+    """A file that could not be written; names it, says why, and what to do."""
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place, see it to the disk, and move it into its place.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written; what stood there before is whole.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write_synced(part, data)
+        os.replace(part, path)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise WriteError(f"{path} cannot be written: {reason(e)}") from e
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file, and return when it has reached the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def reason(e: OSError) -> str:
+    """What an error of the disk means for the one whose work it is."""
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full. Make room, then do the same again"
+    return f"{e.strerror or e}"
