@@ -25,7 +25,8 @@
 import math
 from functools import partial
 
-from aelib import contexts, course, explorers, fit, heads, losses, metrics, models, plots, pretrained, priors
+from aelib import contexts, course, explorers, fit, heads, load, losses, metrics, models, plots, pretrained
+from aelib import priors
 from aelib.course import check
 from aelib import datasets, nets
 from aelib.datasets import Batch, binarised
