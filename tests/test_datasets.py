@@ -1,12 +1,16 @@
+import copy
+import dataclasses
 import gzip
 import http.server
 import importlib
 import multiprocessing
 import os
+import pickle
 import socket
 import struct
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from PIL import Image
 
 from aelib import datasets
 from aelib.datasets import Batch, DataError, Images, binarised, conditioned, files, flipped, noisy
+from aelib.datasets.batch import kept
 
 lfw_module = importlib.import_module("aelib.datasets.lfw")  # the package's name `lfw` is the function
 
@@ -53,6 +58,20 @@ def test_rows_select_images_labels_and_attributes_together():
     np.testing.assert_array_equal(data.pixels, images(20).pixels[[5, 13]])
     with pytest.raises(TypeError, match=r"data\[3:4\]"):
         data[3]
+
+
+def test_no_copy_takes_along_what_was_worked_out_for_the_original():
+    data = images(3)
+    assert data.batch().y.tolist() == [0, 1, 2]
+    changed = dataclasses.replace(data, labels=np.array([2, 1, 0]))
+    assert changed.batch().y.tolist() == [2, 1, 0] and data.batch().y.tolist() == [0, 1, 2]
+    fields = {f.name for f in dataclasses.fields(data)}
+    for again in (copy.copy(data), copy.deepcopy(data), pickle.loads(pickle.dumps(data))):
+        assert vars(again).keys() == fields and again.batch().y.tolist() == [0, 1, 2]
+    assert kept(data) and not kept(copy.copy(data))
+    worked_out = weakref.ref(next(iter(kept(data).values()))[0])
+    del data
+    assert worked_out() is None  # the memory goes with the set
 
 
 def test_corruption_is_not_zero_changes_x_only_and_is_drawn_anew():

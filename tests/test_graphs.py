@@ -289,6 +289,13 @@ def test_new_pairs_are_drawn_at_every_step_and_the_same_ones_from_one_seed():
     assert not links.graph.has(a[:, links.present.shape[1] :]).any()
 
 
+def test_a_copy_of_links_on_another_graph_is_asked_about_that_graph():
+    links = graphs.split(drawn()).train
+    assert links.batch().x is links.graph
+    other = replace(links, graph=drawn(seed=1))
+    assert other.batch().x is other.graph and links.batch().x is links.graph
+
+
 def test_the_prior_draws_graphs():
     model = graphs.autoencoder(7, 4)
     assert model.sample(9).shape == (9, 9)

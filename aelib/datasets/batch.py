@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -12,19 +13,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees.
+    """What one step sees: B examples.
 
     Args:
-        x: (B, C, H, W), float in [0, 1]: what the encoder sees.
+        x: (B, …) float, what the encoder sees: tables (B, D), series (B, C, T), pictures (B, C, H, W),
+            volumes (B, C, D, H, W). Pixels are in [0, 1]. It holds no NaN: see `known`.
         target: what the reconstruction is compared with; x itself by default.
         c: condition (B, K), given to encoder, decoder and prior.
         y: labels (B,) or attributes (B, A), never given to the model.
+        known: bool, in the target's shape: which of its numbers are known; None: all.
+        weight: (B,) how much each example counts, 1 on average over the set; None: all the same.
     """
 
     x: Tensor
     target: Tensor = None  # type: ignore[assignment]  # __post_init__ sets it
     c: Tensor | None = None
     y: Tensor | None = None
+    known: Tensor | None = None
+    weight: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.target is None:
@@ -67,6 +73,14 @@ class Batches(Iterator[Batch]):
         """Examples in the k-th batch, on all devices that share it."""
         piece = cut(k, self._steps, self._total)
         return piece.stop - piece.start
+
+
+_KEPT: WeakKeyDictionary[object, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def kept(owner: object) -> dict[Any, Any]:
+    """What was worked out for a set (its tensors on a device): beside it, so no copy takes it along."""
+    return _KEPT.setdefault(owner, {})
 
 
 class Data(Protocol):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import unknown
-from .batch import Batch, Batches, Transform, cut
+from .batch import Batch, Batches, Transform, cut, kept
 
 RESIDENT_BYTES = 4 * 2**30  # a larger set stays in main memory (or on disk) and is sent batch by batch
 
@@ -49,9 +49,6 @@ class Images:
     rows: np.ndarray | None = None
     transforms: tuple[Transform, ...] = ()
     paths: np.ndarray | None = None
-    _resident: dict[torch.device, tuple[Tensor, Tensor | None, Tensor | None]] = field(
-        default_factory=dict, repr=False
-    )
 
     def __post_init__(self) -> None:
         if self.store.ndim != 4 or self.store.dtype != np.uint8:
@@ -113,7 +110,6 @@ class Images:
             rows=mine[rows],
             labels=None if self.labels is None else self.labels[rows],
             attributes=None if self.attributes is None else self.attributes.iloc[rows],
-            _resident={},
         )
 
     def map(self, f: Transform) -> Images:
@@ -139,7 +135,7 @@ class Images:
     def only(self, *names: str) -> Images:
         """The same images with these attributes alone, in this order: what a classifier is to tell."""
         columns = {name: self.attribute(name) for name in names}
-        return replace(self, attributes=pd.DataFrame(columns), _resident={})
+        return replace(self, attributes=pd.DataFrame(columns))
 
     def batches(
         self,
@@ -208,7 +204,7 @@ class Images:
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Pixels, the rows of them that are meant, and y, as tensors: on the device if they fit there."""
-        if device not in self._resident:
+        if device not in (here := kept(self)):
             y: Any = self.labels if self.attributes is None else self.attributes.to_numpy(np.float32)
             y = None if y is None else torch.tensor(y)
             fits = device.type != "cpu" and len(self) * self.store[0].nbytes <= RESIDENT_BYTES
@@ -218,8 +214,8 @@ class Images:
                 pixels = torch.from_numpy(self.pixels).to(device) if fits else torch.from_numpy(self.store)
             rows = None if fits or self.rows is None else torch.from_numpy(self.rows)
             y = y.to(device) if fits and y is not None else y
-            self._resident[device] = (pixels, rows, y)
-        return self._resident[device]
+            here[device] = (pixels, rows, y)
+        return here[device]
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..datasets import Batch, Batches
+from ..datasets.batch import kept
 from ..datasets.graph import Graph
 
 
@@ -84,7 +85,6 @@ class Links:
     graph: Graph
     present: Tensor
     absent: Tensor | None = None
-    _resident: dict[torch.device, Graph] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.graph)
@@ -107,7 +107,7 @@ class Links:
             part: (k, n): each of n devices sees the whole, for the same reason.
         """
         device = torch.device(device)
-        graph = self._resident.setdefault(device, self.graph.to(device))
+        graph = kept(self).setdefault(device, self.graph.to(device))
         asked = self.asked(seed)
         target = Pairs(asked.nodes.to(device), asked.linked.to(device))
         batch = Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
