@@ -9,17 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from .contexts import evaluating
-from .datasets import Images
+from .datasets import Data
 from .errors import unknown
+from .evaluation import each
 from .models import Autoencoder
 
 
-@torch.no_grad()
-def encode(model: Autoencoder, data: Images, batch_size: int = 500) -> Tensor:
-    """(N, K) codes of all images, on the CPU: the posterior's means, flattened."""
-    with evaluating(model):
-        batches = data.batches(batch_size, device=model.device)
-        return torch.cat([model.encode(b.x, b.c).mean.flatten(1).cpu() for b in batches])
+def encode(model: Autoencoder, data: Data, batch_size: int = 500) -> Tensor:
+    """(N, K) codes of all examples, on the CPU: the posterior's means, flattened."""
+    return each(lambda b: model.encode(b.x, b.c).mean.flatten(1), model, data, batch_size, seed=None)
 
 
 @torch.no_grad()

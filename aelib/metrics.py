@@ -7,7 +7,7 @@ said in nats is a sum over an example and a mean over the images.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from .contexts import evaluating, seeded
-from .datasets import Batch, Images
+from .contexts import evaluating
+from .datasets import Data
+from .evaluation import batches, device_of, each
 from .losses import kl_per_dimension as _kl_per_dimension
 from .losses import kl_term, log_weights, nll
 from .models import Autoencoder
@@ -89,16 +90,9 @@ def power_spectrum(images: Tensor) -> Tensor:
     return (total / torch.bincount(waves, minlength=len(total)).clamp_min(1)).float().cpu()
 
 
-def _batches(model: nn.Module, data: Images, size: int = 500, seed: int = 0) -> Iterator[Batch]:
-    """The data where the model is, with the model in evaluation mode meanwhile, and seeded noise."""
-    at = next(model.parameters()).device
-    with evaluating(model), seeded(seed, at):
-        yield from data.batches(size, device=at)
-
-
 @torch.no_grad()
 def evaluate(
-    model: Autoencoder, data: Images, metrics: dict[str, Metric] | None = None, batch_size: int = 500
+    model: Autoencoder, data: Data, metrics: dict[str, Metric] | None = None, batch_size: int = 500
 ) -> dict[str, float]:
     """Metrics of the model's reconstructions (at the posterior's mean), averaged over all images.
 
@@ -117,7 +111,7 @@ def evaluate(
         raise ValueError("there are no images to judge the model on")
     metrics = metrics or {"mse": mse, "psnr": psnr, "ssim": ssim, "pearson": pearson}
     totals = dict.fromkeys(metrics, 0.0)
-    for batch in _batches(model, data, batch_size):
+    for batch in batches(model, data, batch_size):
         x_hat = model.reconstruct(batch.x, batch.c)
         for name, f in metrics.items():
             totals[name] += f(x_hat, batch.target).cpu().double().sum().item()
@@ -125,20 +119,20 @@ def evaluate(
 
 
 @torch.no_grad()
-def fraction_of_variance(model: Autoencoder, data: Images) -> float:
+def fraction_of_variance(model: Autoencoder, data: Data) -> float:
     """The share of the pixels' variance that reconstructions explain: 1 − Σ(x̂ − x)² / Σ(x − mean image)².
 
     1 is perfect, 0 is the mean image for everybody.
     """
-    total = sum(b.target.double().sum(0) for b in _batches(model, data))
+    total = sum(b.target.double().sum(0) for b in batches(model, data))
     mean = torch.as_tensor(total / len(data))
-    each = evaluate(model, data, {"left": mse, "all": lambda x_hat, x: mse(mean, x.double())})
-    return 1 - each["left"] / each["all"]
+    mses = evaluate(model, data, {"left": mse, "all": lambda x_hat, x: mse(mean, x.double())})
+    return 1 - mses["left"] / mses["all"]
 
 
 @torch.no_grad()
 def log_likelihood(
-    model: Autoencoder, data: Images, samples: int = 5000, rows: int = 1024, seed: int = 0
+    model: Autoencoder, data: Data, samples: int = 5000, rows: int = 1024, seed: int = 0
 ) -> Tensor:
     """(N,) log p(x) in nats, by importance sampling: log 1/S Σ p(x, zₛ) / q(zₛ|x), zₛ ~ q(z|x).
 
@@ -159,7 +153,7 @@ def log_likelihood(
         raise ValueError(f"samples and rows are at least 1; got {samples} and {rows}")
     piece = min(samples, rows, 256)  # the encoder runs once a piece
     out = []
-    for batch in _batches(model, data, max(1, rows // piece), seed):
+    for batch in batches(model, data, max(1, rows // piece), seed):
         total = torch.full((len(batch),), -torch.inf, device=batch.x.device)
         for start in range(0, samples, piece):
             w = log_weights(model, batch, min(piece, samples - start))
@@ -169,39 +163,39 @@ def log_likelihood(
 
 
 @torch.no_grad()
-def kl_per_dimension(model: Autoencoder, data: Images) -> Tensor:
+def kl_per_dimension(model: Autoencoder, data: Data) -> Tensor:
     """(K,) KL(q(z|x) ‖ p(z)) of each dimension of the code, in nats, averaged over the images.
 
     Raises:
         TypeError: posterior or prior do not factorise.
     """
     total = torch.zeros(())
-    for b in _batches(model, data):
+    for b in batches(model, data):
         kl = _kl_per_dimension(model.encode(b.x, b.c), _need_prior(model)(b.c))
         total = total + kl.flatten(1).double().sum(0).cpu()
     return total / len(data)
 
 
 @torch.no_grad()
-def active_units(model: Autoencoder, data: Images, threshold: float = 0.01) -> Tensor:
+def active_units(model: Autoencoder, data: Data, threshold: float = 0.01) -> Tensor:
     """(K,) which dimensions of the code are used: where the posterior's mean varies over the images.
 
     Variance over x of E[z|x] above the threshold; a collapsed dimension has 0.
 
     Source: Burda, Grosse, Salakhutdinov, 2016, section 5.2.
     """
-    means = [model.encode(b.x, b.c).mean.flatten(1).double().cpu() for b in _batches(model, data)]
-    return torch.cat(means).var(0) > threshold
+    means = each(lambda b: model.encode(b.x, b.c).mean.flatten(1), model, data)
+    return means.double().var(0) > threshold
 
 
 @torch.no_grad()
-def rate_distortion(model: Autoencoder, data: Images) -> dict[str, float]:
+def rate_distortion(model: Autoencoder, data: Data) -> dict[str, float]:
     """{"rate", "distortion"} in nats: KL(q(z|x) ‖ p(z)) and E[−log p(x|z)]; their sum is the negative ELBO.
 
     Source: Alemi et al., Fixing a Broken ELBO, 2018, https://arxiv.org/abs/1711.00464.
     """
     rate = distortion = 0.0
-    for b in _batches(model, data):
+    for b in batches(model, data):
         q, z, p = model(b.x, b.c)
         rate += kl_term(q, _need_prior(model)(b.c), z).double().sum().item()
         distortion += nll(p, b.target).double().sum().item()
@@ -231,13 +225,13 @@ def sparsity(codes: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def features(net: nn.Module, images: Images | Tensor) -> Tensor:
+def features(net: nn.Module, images: Data | Tensor) -> Tensor:
     """(N, D) what a network makes of all images, on the CPU: a classifier's features, `judge[0]`."""
-    if isinstance(images, Images):
-        return torch.cat([net(b.x).flatten(1).cpu() for b in _batches(net, images)])
-    at = next(net.parameters()).device
-    with evaluating(net):
-        return torch.cat([net(x.to(at)).flatten(1).cpu() for x in images.split(500)])
+    if isinstance(images, Tensor):
+        at = device_of(net)
+        with evaluating(net):
+            return torch.cat([net(x.to(at)).flatten(1).cpu() for x in images.split(500)])
+    return each(lambda b: net(b.x).flatten(1), net, images)
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

@@ -15,8 +15,8 @@ HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
     "errors", "files", "contexts", "datasets", "distributions", "heads", "nets", "priors", "models", "losses",
-    "metrics", "plots", "training", "runs", "latent", "pretrained", "denoising", "diagnosis", "retrieval",
-    "graphs", "estimators", "embedding", "report", "export", "explorers", "course", "cli", "__main__",
+    "evaluation", "metrics", "plots", "training", "runs", "latent", "pretrained", "denoising", "diagnosis",
+    "retrieval", "graphs", "estimators", "embedding", "report", "export", "explorers", "course", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -1,6 +1,9 @@
 """Runs: what is saved comes back, and a training that was stopped ends as if it had not been."""
 
+import inspect
 import json
+import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -14,8 +17,8 @@ from torch import nn
 
 from aelib import cli, datasets, heads, losses, models, nets, pretrained, runs, training
 from aelib.datasets import noisy
-from aelib.runs import fit, fitting
-from aelib.training import History, adam, cosine, muon, warm_up
+from aelib.runs import Run, RunError, fit, fitting
+from aelib.training import History, adam, cosine, muon, train, warm_up
 
 DIGITS = datasets.load("digits")
 DATA, VALID = DIGITS.train[:300].map(noisy(0.1)), DIGITS.valid
@@ -61,6 +64,75 @@ def asked_at(step, monkeypatch):
         return due(self)
 
     monkeypatch.setattr(fitting.Keeper, "due", pressed)
+
+
+def pressing(step):
+    """An objective during whose step so many somebody presses Ctrl-C."""
+    count = iter(range(1, 10**6))
+
+    def objective(model, batch, **keywords):
+        if torch.is_grad_enabled() and next(count) == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses.elbo(model, batch, **keywords)
+
+    return objective
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 6, 15])  # of 5 an epoch
+def test_ctrl_c_without_a_run_returns_the_history_and_goes_on_bit_equal(step, finished, capfd):
+    _, whole, history = finished
+    model = vae()
+    optimizer = adam(model)
+    keywords = {"epochs": 3, "batch_size": 64, "valid": VALID, "schedule": SCHEDULE}
+    begun = fit(model, DATA, pressing(step), optimizer, **keywords)
+    assert len(begun) == (step - 1) // 5 and begun.unfinished.step == (step - 1) % 5 + 1
+    line = capfd.readouterr().out
+    assert f"stopped after {len(begun)} of 3 epochs and {begun.unfinished.step} step" in line
+    assert "history=" in line and "Adam begins again" not in line and line.count("\n") == 1
+    assert not model.training and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ended = fit(model, DATA, losses.elbo, optimizer, history=begun, **keywords)
+    assert ended is begun and same(model, whole) and without_seconds(ended) == without_seconds(history)
+
+
+def test_ctrl_c_in_validation_stops_after_the_epoch(capfd):
+    def objective(model, batch, **keywords):
+        if not torch.is_grad_enabled():
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses.elbo(model, batch, **keywords)
+
+    model = vae()
+    history = fit(model, DATA, objective, epochs=3, batch_size=64, valid=VALID)
+    assert len(history) == 1 and history.unfinished is None
+    assert "stopped after 1 of 3 epochs." in capfd.readouterr().out
+
+
+def test_a_second_ctrl_c_stops_at_once_and_leaves_model_and_history_usable():
+    def objective(model, batch, **keywords):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return losses.elbo(model, batch, **keywords)
+
+    model, history = vae(), History()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, DATA, objective, epochs=2, history=history)
+    assert not model.training and len(history) == 0
+    assert len(fit(model, DATA, losses.elbo, epochs=2, history=history)) == 2
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"epoch": 1}, "Did you mean 'epochs'"), ({"epochs": 1, "batchsize": 3}, "Did you mean 'batch_size'"),
+    ({}, "epochs=20"), ({"epochs": 1, "tick": print}, "no setting 'tick'"),
+])  # fmt: skip
+def test_a_setting_that_is_mistyped_is_found_before_anything_is_written(wrong, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        fit(vae(), DATA, losses.elbo, run=tmp_path / "r", **wrong)
+    assert not (tmp_path / "r").exists()
+
+
+def test_fit_has_the_signature_of_train_and_its_defaults_stand_once():
+    ours, theirs = (inspect.signature(f).parameters for f in (fit, train))
+    assert set(ours) == set(theirs) - {"tick"} | {"run"}
+    assert all(ours[name].default == p.default for name, p in theirs.items() if name != "tick")
 
 
 @pytest.mark.parametrize("step", [1, 4, 5, 7, 14])  # of 5 an epoch
@@ -271,3 +343,18 @@ def test_two_devices_agree_with_one(tmp_path):
         assert [r["valid/loss"] for r in seen] == pytest.approx([r["valid/loss"] for r in history], rel=1e-5)
     assert json.loads((tmp_path / "parts.json").read_text()) == [32, 33]  # of each batch, its own part
     assert (tmp_path / "stopped-equals-plain").exists()
+
+
+def test_which_and_into_are_never_ignored(finished, tmp_path):
+    path, model, _ = finished
+    file = Run(path).folder("last") / "model.safetensors"
+    with pytest.raises(ValueError, match="without checkpoints"):
+        runs.load(file, which="last")
+    with pytest.raises(ValueError, match="without checkpoints"):
+        pretrained.load("pretrained/vae-mnist", which="best")
+    mine = vae()
+    assert runs.load(path, mine, which="last", device="cpu") is mine and same(mine, model)
+    with pytest.raises(RunError, match="another model"):
+        pretrained.load("pretrained/vae-mnist", into=vae())
+    with pytest.raises(ValueError, match="no device 'gpu'"):
+        runs.load(path, device="gpu")

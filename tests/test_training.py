@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from aelib import datasets, heads, losses, metrics, models, nets, training
-from aelib.datasets import Images, noisy
+from aelib.datasets import Batch, Batches, Images, noisy
 from aelib.runs import fit
 from aelib.training import History, adam, cosine, train, warm_up
 
@@ -344,3 +344,55 @@ def test_muon_holds_every_parameter_once_and_learns():
     assert history[-1]["train/loss"] < history[0]["train/loss"] - 1
     assert ((weights(model) - before) != 0).float().mean() > 0.95
     assert len(training.muon(nn.Linear(3, 2, bias=False))["loss"]) == 1
+
+
+class Weighed:
+    """Rows of x, of which each counts as much as its weight says."""
+
+    def __init__(self, x, weight=None):
+        self.x, self.weight = x, weight
+
+    def __len__(self):
+        return len(self.x)
+
+    def batches(self, size, seed=None, device="cpu", part=(0, 1)):
+        whole = Batch(self.x, weight=self.weight)
+        return Batches(iter([whole]), 1, len(self))
+
+
+def test_an_example_that_weighs_twice_counts_as_two():
+    x = torch.rand(4, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+    weight = torch.tensor([2.0, 1.0, 1.0, 1.0]) * 4 / 5
+    trained = []
+    for data in (Weighed(x, weight), Weighed(torch.cat([x[:1], x]))):
+        torch.manual_seed(0)
+        model = models.autoencoder((1, 2, 3), 2, net="linear", posterior="deterministic").double()
+        data.x = data.x.double()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        history = list(train(model, data, losses.reconstruction, optimizer, epochs=3, valid=data))
+        trained.append((history, torch.cat([p.flatten() for p in model.parameters()])))
+    (a, mine), (b, repeated) = trained
+    torch.testing.assert_close(mine, repeated)
+    for ours, theirs in zip(a, b, strict=True):
+        for key in ("train/loss", "valid/loss"):
+            assert ours[key] == pytest.approx(theirs[key], rel=1e-6)
+
+
+def test_a_graphs_epoch_is_one_step_whatever_the_batch_size():
+    from aelib import graphs
+
+    parts = graphs.split(graphs.load("digits"))
+    model = graphs.autoencoder(parts.train.graph.features.shape[1], 4, posterior="deterministic")
+    steps = []
+    data = parts.train
+    list(train(model, data, losses.reconstruction, epochs=2, batch_size=100, tick=lambda *n: steps.append(n)))
+    assert steps == [(1, 2), (2, 2)] and len(data.batches(100)) == 1
+
+
+def test_a_set_that_does_not_know_its_length_gets_a_sentence():
+    class Endless(Weighed):
+        def batches(self, *_, **__):
+            yield Batch(self.x)
+
+    with pytest.raises(TypeError, match=r"returns datasets\.Batches"):
+        next(train(nn.Linear(2, 2), Endless(torch.rand(2, 2)), losses.reconstruction, epochs=1))

@@ -5,7 +5,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from aelib import heads, models, nets, priors
-from aelib.datasets import Batch
+from aelib.datasets import Batch, Batches
 
 torch.manual_seed(0)
 DIM, LATENT, NOISE = 7, 3, 0.4
@@ -45,5 +45,6 @@ class Rows:
     def __len__(self):
         return len(self.x)
 
-    def batches(self, size, seed=None, device="cpu"):
-        yield from (Batch(x) for x in self.x.split(size))
+    def batches(self, size, seed=None, device="cpu", part=(0, 1)):
+        pieces = self.x.split(size)
+        return Batches((Batch(x) for x in pieces), len(pieces), len(self))

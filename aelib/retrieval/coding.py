@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
 
-from ..contexts import evaluating
-from ..datasets import Images
+from ..datasets import Batch, Data, Images
+from ..evaluation import each
 from ..models import Autoencoder
 
 SAMPLE = 4000  # images that a whitening is fitted to, at most
@@ -143,13 +143,13 @@ class Coder(nn.Module):
         return Coder(self.model, *self.steps, step.to(at), mirror=self.mirror)
 
 
-@torch.no_grad()
-def codes(coder: nn.Module, data: Images, flip: bool = False, batch_size: int = 250) -> Tensor:
+def codes(coder: nn.Module, data: Data, flip: bool = False, batch_size: int = 250) -> Tensor:
     """(N, K) codes of all images, or of their mirror images, on the CPU."""
-    at = next((v.device for v in coder.state_dict().values()), torch.device("cpu"))
-    with evaluating(coder):
-        each = (b.x.flip(-1) if flip else b.x for b in data.batches(batch_size, device=at))
-        return torch.cat([coder(x).flatten(1).cpu() for x in each])
+
+    def code(batch: Batch) -> Tensor:
+        return coder(batch.x.flip(-1) if flip else batch.x).flatten(1)
+
+    return each(code, coder, data, batch_size, seed=None)
 
 
 def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int] | None = None) -> Tensor:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import __version__
+from .. import __version__, models
 from ..contexts import device_named
-from ..models import NORMS, Autoencoder, autoencoder
+from ..models import Autoencoder
 from ..training import History
 from . import checkpoint
 from .checkpoint import WEIGHTS, RunError, fill
@@ -73,9 +73,6 @@ def from_recipe(recipe: Mapping[str, Any], where: object = "the recipe") -> Auto
         RunError: something in it that this aelib does not know.
     """
     try:
-        known = dict(recipe)
-        if norm := known.get("norm"):
-            known["norm"] = NORMS[norm]
-        return autoencoder(**known)
+        return models.from_recipe(recipe)
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as e:
         raise RunError(f"{where}: the model's recipe is not one that aelib {__version__} knows ({e})") from e

@@ -16,7 +16,7 @@ from ..datasets import Batches, Data
 from ..losses import Objective
 from .history import History, Log, Record, Unfinished, rows
 from .optim import Optimizers
-from .step import Step
+from .step import Step, weighted
 
 VALID_SEED = 2**31 - 1  # validation draws the same noise every epoch, so its curve shows the model only
 
@@ -132,7 +132,7 @@ def assess(
         batches = _batches(data, batch_size, fabric)
         log = Log(len(batches), None, fabric)
         for i, batch in enumerate(batches):
-            log.add(i, objective(model, batch), len(batch))
+            log.add(i, weighted(objective(model, batch), batch), len(batch))
         return log.means()
 
 
@@ -154,6 +154,11 @@ def _epoch(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
 def _batches(data: Data, size: int, fabric: Fabric, seed: int | None = None) -> Batches:
     """The batches of one pass, or of each of them this device's part, if there are several."""
     batches = data.batches(size, seed, fabric.device, (fabric.global_rank, fabric.world_size))
+    if not isinstance(batches, Batches):
+        raise TypeError(
+            f"{type(data).__name__}.batches returns a {type(batches).__name__}; a set that is trained on "
+            "returns datasets.Batches(generator, steps, examples), which knows its length"
+        )
     least = min(batches.size(0), batches.size(len(batches) - 1))
     if least < fabric.world_size:
         raise ValueError(

@@ -88,7 +88,7 @@ class Step:
                     group["lr"] = lr * self.lr(progress)
         now = {name: f(progress) for name, f in self.schedule.items()}
         with self.fabric.no_backward_sync(self.module, enabled=len(self.groups) > 1):
-            return self.forward(lambda: batch, **now)
+            return weighted(self.forward(lambda: batch, **now), batch)
 
     def descend(self, terms: Terms, mine: int, whole: int) -> None:
         """Give the parameters that each term moves its gradient, the mean over the batch; then move them.
@@ -122,6 +122,11 @@ class Step:
                     self.module, optimizer, max_norm=self.clip, error_if_nonfinite=False
                 )
             optimizer.step()
+
+
+def weighted(terms: Terms, batch: Batch) -> Terms:
+    """Each example's terms times its weight, if the batch has weights."""
+    return terms if batch.weight is None else {k: v * batch.weight for k, v in terms.items()}
 
 
 def _parameters(optimizer: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aelib import losses, training
 from aelib.contexts import seeded
-from aelib.datasets import Batch, Images
+from aelib.datasets import Batch, Batches, Images
 from aelib.losses import Objective
 from aelib.models import Autoencoder
 
@@ -75,14 +75,18 @@ class Timed:
     def __len__(self) -> int:
         return len(self.data)
 
-    def batches(self, *args: Any, **keywords: Any) -> Iterator[Batch]:
-        batches = self.data.batches(*args, **keywords)
-        while True:
-            with self.clock.phase("data"):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
+    def batches(self, *args: Any) -> Batches:
+        batches = self.data.batches(*args)
+
+        def timed() -> Iterator[Batch]:
+            while True:
+                with self.clock.phase("data"):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
+
+        return Batches(timed(), len(batches), len(self))
 
 
 class Floats:
@@ -94,10 +98,10 @@ class Floats:
     def __len__(self) -> int:
         return len(self.x)
 
-    def batches(self, size: int, seed: int, device: torch.device) -> Iterator[Batch]:
+    def batches(self, size: int, seed: int, device: torch.device, part: tuple[int, int]) -> Batches:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(device)
-        for rows in order.tensor_split(-(-len(self) // size)):
-            yield Batch(self.x[rows])
+        pieces = order.tensor_split(-(-len(self) // size))
+        return Batches((Batch(self.x[rows]) for rows in pieces), len(pieces), len(self))
 
 
 class Watched(Fabric):
