@@ -1,12 +1,14 @@
 """The command line: each verb against what it must have done, and every way to ask it wrongly."""
 
 import base64
+import functools
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +21,6 @@ import yaml
 from PIL import Image
 
 from aelib import cli, contexts, datasets, export, models, runs
-from aelib.cli.datasets import KNOWN
 from aelib.cli.inputs import read
 from aelib.datasets import Images
 
@@ -279,17 +280,22 @@ def test_an_index_of_other_weights_is_not_asked(run, tmp_path, capsys):
     assert call("search", other, query) == 1 and "aelib index" in capsys.readouterr().err
 
 
-def test_datasets_are_listed_without_being_opened(no_data, monkeypatch, capsys):
+def test_datasets_are_listed_without_being_opened_and_without_a_cache(tmp_path, monkeypatch, capsys):
     def opened(**_):
-        """What it is."""
         raise AssertionError("a dataset was loaded")
 
-    monkeypatch.setattr(datasets, "DATASETS", dict.fromkeys(datasets.DATASETS, opened))
+    sources = {k: replace(v, load=functools.wraps(v.load)(opened)) for k, v in datasets.DATASETS.items()}
+    monkeypatch.setattr(datasets, "DATASETS", sources)
+    monkeypatch.delenv("AELIB_DATA", raising=False)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AELIB_CACHE", str(tmp_path / "file" / "below"))  # cannot be made, by root either
     assert call("datasets", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert set(rows) == set(datasets.DATASETS) == set(KNOWN)
-    assert rows["digits"]["here"] and not rows["lfw"]["here"]
+    assert set(rows) == set(datasets.DATASETS)
+    assert rows["digits"]["here"] and not rows["lfw"]["here"] and rows["mnist"]["what"]
+    monkeypatch.setenv("AELIB_CACHE", str(tmp_path / "cache"))
     assert call("datasets") == 0 and "not here yet" in capsys.readouterr().out
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_dataset_is_found_where_it_lies(no_data, monkeypatch, tmp_path, capsys):

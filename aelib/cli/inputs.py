@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from torch import Tensor
 from .. import datasets, latent, plots, priors, retrieval, runs
 from ..contexts import seeded
 from ..datasets import Split
-from ..errors import unknown
 from ..files import write_file
 from ..models import Autoencoder
 
@@ -20,21 +18,8 @@ FITTED = 2000  # codes of training pictures that a stand-in for a prior is fitte
 
 
 def dataset(data: str, size: int | None = None) -> Split:
-    """A dataset by its name, or a folder of photos.
-
-    Raises:
-        ValueError: it is neither; the nearest name is suggested.
-    """
-    if data == "folder":
-        raise ValueError("give the folder of your photos itself, as: aelib train my/photos")
-    if data in datasets.DATASETS:
-        sized = "size" in inspect.signature(datasets.DATASETS[data]).parameters
-        if size is not None and not sized:
-            raise ValueError(f"{data} comes in one size: leave --size out")
-        return datasets.load(data, **({} if size is None else {"size": size}))
-    if data and Path(data).is_dir():
-        return datasets.load("folder", path=data, **({} if size is None else {"size": size}))
-    raise ValueError(unknown("dataset or folder of photos", data, datasets.DATASETS))
+    """A dataset by its name, or a folder of photos."""
+    return datasets.load(data, **({} if size is None else {"size": size}))
 
 
 def source(run: str) -> str:
@@ -70,9 +55,7 @@ def pictures(run: str, model: Autoencoder, data: str | None = None) -> Split:
         if data not in datasets.DATASETS and not Path(data).is_dir():
             raise runs.RunError(f"{run} was trained on the photos in {data}, which is not here: give --data")
     else:
-        sized = (
-            data not in datasets.DATASETS or "size" in inspect.signature(datasets.DATASETS[data]).parameters
-        )
+        sized = data not in datasets.DATASETS or "size" in datasets.DATASETS[data].options
         size = model.recipe["shape"][-1] if sized and model.recipe else None
     split = dataset(data, size)
     shape = model.recipe["shape"] if model.recipe else []

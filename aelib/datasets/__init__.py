@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from pathlib import Path
 from typing import Any
 
 from ..errors import unknown
@@ -15,47 +16,45 @@ from .images import Images, Split
 from .lfw import Pairs, lfw, lfw_pairs, pairs_of
 from .mnist import fashion_mnist, mnist
 from .photos import folder
+from .registry import DATASETS, Source
 from .transforms import binarised, conditioned, flipped, masked, noisy, occluded, salt_and_pepper
 
-DATASETS: dict[str, Callable[..., Split]] = {
-    "lfw": lfw,
-    "mnist": mnist,
-    "fashion-mnist": fashion_mnist,
-    "digits": digits,
-    "faces-sample": faces_sample,
-    "drawn-faces": drawn_faces,
-    "food-101": food_101,
-    "coco": coco,
-    "folder": folder,
-}
 
+def load(name: str | os.PathLike[str], **options: Any) -> Split:
+    """A dataset by name, or a folder of photos, split into train, valid and test.
 
-def load(name: str, **options: Any) -> Split:
-    """A dataset by name, split into train, valid and test.
-
-    It is looked for in `AELIB_DATA`, then in the cache, then downloaded with its checksum verified.
-    `digits`, `faces-sample` and `drawn-faces` need neither files nor a network; `folder` is your own photos.
+    It is looked for in `AELIB_DATA`, then in the cache, then downloaded, and what comes is checked.
+    `digits`, `faces-sample` and `drawn-faces` need neither files nor a network.
 
     Args:
-        name: one of `DATASETS`.
-        options: of that dataset, as `size=64` for "lfw" or `path="Pictures"` for "folder";
-            `help(aelib.datasets.lfw)` lists them.
+        name: one of `DATASETS`, or a folder, as "my/photos".
+        options: of that dataset, as `size=64` for "lfw"; `help(aelib.datasets.lfw)` lists them.
 
     Raises:
-        ValueError: there is no dataset of this name; the message suggests the nearest.
+        ValueError: there is no such dataset or folder (the nearest name is suggested), or it has no such
+            option.
         DataError: the files are missing, damaged or cannot be downloaded.
 
     >>> load("digits")
     Split(digits: 1,297 train, 200 valid, 300 test, each 1×8×8)
     """
+    name = os.fspath(name)
+    if name not in DATASETS and name and Path(name).is_dir():
+        name, options = "folder", {"path": name} | options
     if name not in DATASETS:
-        raise ValueError(unknown("dataset", name, DATASETS))
-    return DATASETS[name](**options)
+        raise ValueError(unknown("dataset or folder of photos", name, DATASETS))
+    if name == "folder" and "path" not in options:
+        raise ValueError("folder stands for your own photos: name the folder itself, as my/photos")
+    source = DATASETS[name]
+    if strange := [option for option in options if option not in source.options]:
+        known = ", ".join(source.options) or "none"
+        raise ValueError(f"{name} has no option {strange[0]!r}. Its options: {known}")
+    return source.load(**options)
 
 
 __all__ = [
-    "DATASETS", "Batch", "Batches", "Data", "DataError", "Images", "Pairs", "Split", "binarised", "coco",
-    "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "folder", "food_101",
-    "lfw",
-    "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "pairs_of", "salt_and_pepper",
+    "DATASETS", "Batch", "Batches", "Data", "DataError", "Images", "Pairs", "Source", "Split", "binarised",
+    "coco", "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "folder",
+    "food_101", "lfw", "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "pairs_of",
+    "salt_and_pepper",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .images import Images, Split
+from .registry import dataset
 
 ATTRIBUTES = {  # name (LFW's where it has the attribute): how often it is drawn
     "Smiling": 0.5, "Mouth Slightly Open": 0.4, "Eyeglasses": 0.25, "Beard": 0.25, "Mustache": 0.2,
@@ -21,6 +22,7 @@ PHOTOS_EACH = 5  # of one person, on average
 CHUNK = 128  # faces drawn at a time: their canvas stays in the processor's cache
 
 
+@dataset("drawn-faces", terms="MIT, as aelib", size="made on the spot")
 def drawn_faces(n: int = 6000, size: int = 64, seed: int = 0) -> Split:
     """Drawn faces in colour, 12 attributes each, several pictures of each of n / 5 people.
 

@@ -26,13 +26,18 @@ class DataError(RuntimeError):
     """Data that is missing, corrupt, half-downloaded or misnamed; the message says what to do."""
 
 
+def cache_path() -> Path:
+    """The folder of downloads and decoded pixels: `AELIB_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("AELIB_CACHE") or user_cache_dir("aelib"))
+
+
 def cache_dir() -> Path:
-    """The folder of downloads and decoded pixels: `AELIB_CACHE`, or the user's cache folder.
+    """The same folder, made if it is not there.
 
     Raises:
         DataError: the folder cannot be made or written to.
     """
-    path = Path(os.environ.get("AELIB_CACHE") or user_cache_dir("aelib"))
+    path = cache_path()
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -54,7 +59,7 @@ def find(relative: str) -> Path | None:
     if given and not Path(given).is_dir():
         raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")
     roots = [Path(given)] if given else []
-    for root in [*roots, cache_dir()]:
+    for root in [*roots, cache_path()]:
         if (root / relative).exists():
             return root / relative
     return None

@@ -16,8 +16,10 @@ from ..errors import unknown
 from .decoding import decode
 from .files import DataError, cache_dir, cached_arrays, cached_pixels, download, find, unpack
 from .images import Images, Split
+from .registry import DATASETS, dataset
 
-FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")  # as the loaders of others name them
+# as the loaders of others name them
+FOLDERS = tuple(f"lfw/{name}" for name in ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw"))
 ARCHIVE = "https://ndownloader.figshare.com/files/5976015"  # the mirror of scikit-learn: lfw-funneled.tgz
 ARCHIVE_HASH = "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
 ATTRIBUTES = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt"
@@ -33,6 +35,7 @@ PAIRS = {  # name: file, its number at the mirror, sha256
 CROWD = 30  # people with more photos are always trained on: none of them shall dominate a test
 
 
+@dataset("lfw", "research use", "233 MB", check="SHA-256 of the archive", places=FOLDERS)
 def lfw(
     size: int | tuple[int, int] = 64, split: str = "people", crop: int | None = 90, channels: int = 3,
     seed: int = 0,
@@ -100,11 +103,10 @@ def _photos(
 def _folder() -> Path:
     """Where the photos are; downloaded if they are nowhere."""
     for name in FOLDERS:
-        if (found := find(f"lfw/{name}")) and any(p.is_dir() for p in os.scandir(found)):
+        if (found := find(name)) and any(p.is_dir() for p in os.scandir(found)):
             return found
-    archive = download(
-        "lfw/lfw-funneled.tgz", [ARCHIVE], ARCHIVE_HASH, otherwise="drawn-faces", what="LFW (233 MB)"
-    )
+    what = f"LFW ({DATASETS['lfw'].size})"
+    archive = download("lfw/lfw-funneled.tgz", [ARCHIVE], ARCHIVE_HASH, otherwise="drawn-faces", what=what)
     unpack(archive, cache_dir() / "lfw" / "lfw_funneled")
     archive.unlink()
     return cache_dir() / "lfw" / "lfw_funneled"

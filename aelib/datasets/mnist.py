@@ -11,6 +11,7 @@ import numpy as np
 
 from .files import DataError, download, find
 from .images import Images, Split
+from .registry import dataset
 
 VALID = 5000  # the last images of the official training part
 CLASSES = {
@@ -21,6 +22,7 @@ CLASSES = {
 }  # fmt: skip
 
 
+@dataset("mnist", "CC BY-SA 3.0", "12 MB", check="MD5 of each file", places=("MNIST/raw",))
 def mnist() -> Split:
     """Handwritten digits (LeCun, Cortes, Burges, 1998), with the official test part of 10,000.
 
@@ -29,6 +31,7 @@ def mnist() -> Split:
     return _load("MNIST")
 
 
+@dataset("fashion-mnist", "MIT", "31 MB", check="MD5 of each file", places=("FashionMNIST/raw",))
 def fashion_mnist() -> Split:
     """Photos of clothes in MNIST's format (Xiao, Rasul, Vollgraf, 2017, https://arxiv.org/abs/1708.07747)."""
     return _load("FashionMNIST")

@@ -18,6 +18,7 @@ import numpy as np
 from .decoding import decode
 from .files import DataError, cached_pixels, place
 from .images import Images, Split
+from .registry import dataset
 
 SUFFIXES = (
     b".jpg", b".jpeg", b".jfif", b".png", b".gif", b".bmp", b".webp", b".tif", b".tiff", b".ppm", b".pgm",
@@ -25,6 +26,7 @@ SUFFIXES = (
 SHARE = 0.1  # of the photos: the validation part, and as many again the test part
 
 
+@dataset("folder", terms="yours", size="yours")
 def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """The photos in a folder and in all folders below it, cut to the central square.
 
