@@ -373,12 +373,12 @@ def test_a_strip_has_a_row_of_inputs_of_outputs_and_of_the_truth():
     hole[3:6, 3:6] = 1
     model = dn.restorer(3, 4, widths=(4, 4))
     cases = {"small": occluded(0.1, known=True), "large": occluded(0.5, known=True), "own": masked(hole)}
-    strip = explorers.restored_strip(model, PHOTOS[2:3], cases, seed=1)
+    strip = explorers.denoising_strip(model, PHOTOS[2:3], cases, seed=1)
     assert list(strip) == ["input", "output", "truth"] and all(
         v.shape == (3, 3, 12, 9) for v in strip.values()
     )
     assert torch.equal(strip["truth"], PHOTOS[[2, 2, 2]].batch().x)
     assert torch.equal(strip["input"], strip["output"]), "untrained, it is the identity"
     assert (strip["input"][2] != strip["truth"][2]).any(0).equal(hole.bool())
-    again = explorers.restored_strip(model, PHOTOS[2:3], cases, seed=1)
+    again = explorers.denoising_strip(model, PHOTOS[2:3], cases, seed=1)
     assert torch.equal(again["input"], strip["input"])

@@ -12,7 +12,7 @@ from torch import nn
 
 from aelib import datasets, explorers, heads, latent, metrics, models, plots, priors
 from aelib import distributions as D
-from aelib.explorers import maps
+from aelib.explorers import manifold as maps
 from aelib.explorers.widgets import Panel, Stage
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
@@ -146,7 +146,7 @@ def test_moving_the_slider_moves_the_picture_and_reset_brings_it_back(model):
     np.testing.assert_array_equal(png(before.value)[::8, ::8], FACES.test.pixels[0].transpose(1, 2, 0))
     slider.value = 1.0
     assert after.value != start
-    expected = plots.pixels(explorers.edit(model, z[:1], v["up"], 2.0))[0]
+    expected = plots.pixels(explorers.attributes_images(model, z[:1], v["up"], 2.0))[0]
     np.testing.assert_array_equal(png(after.value)[::8, ::8], expected)
     moved = after.value
     face.value = 1
@@ -162,9 +162,11 @@ def test_moving_the_slider_moves_the_picture_and_reset_brings_it_back(model):
 
 def test_the_strip_is_the_widgets_pictures(model):
     z, v = latent.encode(model, FACES.test[:2]), torch.ones(5)
-    strip = explorers.attribute_strip(model, z, v, [-1.0, 0.0, 2.0])
+    strip = explorers.attributes_strip(model, z, v, [-1.0, 0.0, 2.0])
     assert strip.shape == (6, *FACES.shape)
-    torch.testing.assert_close(strip[5], explorers.edit(model, z[1:], v, 2.0)[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        strip[5], explorers.attributes_images(model, z[1:], v, 2.0)[0], rtol=1e-4, atol=1e-5
+    )
     with pytest.raises(ValueError, match="no attributes"):
         explorers.attributes(model, z, FACES.test[:2].batch().x, {})
 
@@ -174,9 +176,9 @@ def test_the_strip_is_the_widgets_pictures(model):
 
 def test_a_walk_is_a_sum_and_a_traversal_goes_one_axis_at_a_time():
     axes, amounts = torch.tensor([[1.0, 0.0], [0.0, 10.0], [1.0, 1.0]]), torch.tensor([2.0, 0.0, -1.0])
-    images = explorers.walk(glass(), CODES, axes, amounts)
+    images = explorers.latent_space_images(glass(), CODES, axes, amounts)
     torch.testing.assert_close(images[:, 0, 0], CODES + torch.tensor([1.0, -1.0]))
-    rows = explorers.traversals(glass(), CODES[0], axes, [-1.0, 2.0])[:, 0, 0] - CODES[0]
+    rows = explorers.latent_space_strip(glass(), CODES[0], axes, [-1.0, 2.0])[:, 0, 0] - CODES[0]
     expected = torch.tensor([[-1.0, 0], [2, 0], [0, -10], [0, 20], [-1, -1], [2, 2]])
     torch.testing.assert_close(rows, expected)
 
@@ -184,10 +186,10 @@ def test_a_walk_is_a_sum_and_a_traversal_goes_one_axis_at_a_time():
 def test_a_random_code_comes_from_the_prior_or_else_has_the_codes_moments():
     model = glass(priors.fit_prior(torch.randn(500, 2) * 0.1 + 100, "diagonal"))
     state = torch.get_rng_state()
-    drawn = torch.stack([explorers.random_code(model, CODES, seed) for seed in range(300)])
+    drawn = torch.stack([explorers.latent_space_random(model, CODES, seed) for seed in range(300)])
     assert (drawn.mean() - 100).abs() < 0.1 and len(drawn.unique(dim=0)) == 300
-    assert torch.equal(explorers.random_code(model, CODES, 7), drawn[7])
-    drawn = torch.stack([explorers.random_code(glass(), CODES, seed) for seed in range(300)])
+    assert torch.equal(explorers.latent_space_random(model, CODES, 7), drawn[7])
+    drawn = torch.stack([explorers.latent_space_random(glass(), CODES, seed) for seed in range(300)])
     torch.testing.assert_close(drawn.mean(0), CODES.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(drawn.T.cov(), CODES.T.cov(), rtol=0.3, atol=5e-3)
     assert torch.equal(torch.get_rng_state(), state), "a click must not change the numbers of the next cell"
@@ -224,7 +226,7 @@ def test_random_goes_to_another_code_and_its_sliders_to_where_that_is(components
     for seed in range(3):
         attribute.value = 0.1
         buttons["random"].click()
-        z = explorers.random_code(model, CODES, seed)
+        z = explorers.latent_space_random(model, CODES, seed)
         near(shown(decoded)[0], z)
         assert attribute.value == 0
         v = latent.principal_directions(CODES, 2)
@@ -287,12 +289,12 @@ def test_the_interpolation_strip_has_a_pair_a_row():
 
 
 def test_the_grid_goes_right_and_up_through_the_quantiles():
-    z = explorers.manifold_grid(glass(), 4, CODES)[:, 0, 0].view(4, 4, 2)
+    z = explorers.manifold_images(glass(), 4, CODES)[:, 0, 0].view(4, 4, 2)
     q = np.quantile(CODES.numpy(), [0.125, 0.375, 0.625, 0.875], axis=0)
     for row in range(4):
         np.testing.assert_allclose(z[row, :, 0], q[:, 0], rtol=1e-5)
         np.testing.assert_allclose(z[:, row, 1], q[::-1, 1], rtol=1e-5)
-    z = explorers.manifold_grid(glass(), 2)[:, 0, 0]
+    z = explorers.manifold_images(glass(), 2)[:, 0, 0]
     quartile = 0.6745
     expected = quartile * torch.tensor([[-1.0, 1], [1, 1], [-1, -1], [1, -1]])
     torch.testing.assert_close(z, expected, rtol=1e-3, atol=0)
@@ -331,7 +333,7 @@ def test_the_ring_stands_where_the_code_is():
     with pytest.raises(ValueError, match=r"two numbers, \(N, 2\); got \(40, 3\)"):
         explorers.manifold(glass(), torch.zeros(40, 3))
     with pytest.raises(ValueError, match="two numbers"):
-        explorers.manifold_grid(glass(), 3, torch.zeros(40, 1))
+        explorers.manifold_images(glass(), 3, torch.zeros(40, 1))
     with pytest.raises(ValueError, match="40 codes, but 3 labels"):
         explorers.manifold(glass(), CODES, [1, 2, 3])
 
@@ -348,11 +350,11 @@ def test_a_collapsed_code_has_a_map_too():
 
 def test_a_condition_changes_the_condition_alone():
     c = torch.eye(3)
-    images = explorers.reconditioned(glass(), CODES[:3], c)[:, 0, 0]
+    images = explorers.conditional_images(glass(), CODES[:3], c)[:, 0, 0]
     torch.testing.assert_close(images, torch.cat([CODES[:3], c], 1))
-    images = explorers.reconditioned(glass(), CODES[:3], c[1])[:, 0, 0]
+    images = explorers.conditional_images(glass(), CODES[:3], c[1])[:, 0, 0]
     torch.testing.assert_close(images, torch.cat([CODES[:3], c[[1, 1, 1]]], 1))
-    strip = explorers.condition_strip(glass(), CODES[:2], c)[:, 0, 0]
+    strip = explorers.conditional_strip(glass(), CODES[:2], c)[:, 0, 0]
     torch.testing.assert_close(strip[:, :2], CODES[[0, 0, 0, 1, 1, 1]])
     torch.testing.assert_close(strip[:, 2:], c[[0, 1, 2, 0, 1, 2]])
 
@@ -477,7 +479,7 @@ def test_a_conditional_model_is_compared_with_its_conditions(model):
     digits = datasets.load("digits").test[:5].map(datasets.conditioned(10))
     cvae = models.autoencoder(digits.shape, 3, net="mlp", conditions=10).train()
     batch = digits.batch()
-    x_hat, difference, mse = explorers.compare(cvae, batch)
+    x_hat, difference, mse = explorers.reconstructions_images(cvae, batch)
     assert cvae.training
     torch.testing.assert_close(x_hat, cvae.reconstruct(batch.x, batch.c))
     torch.testing.assert_close(difference, (4 * (x_hat - batch.x).abs()).clamp(max=1))

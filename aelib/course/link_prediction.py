@@ -1,7 +1,7 @@
 """What graph autoencoders reach and cost: `python -m aelib.course.link_prediction` measures both.
 
 It trains GAE and VGAE from ten seeds on Cora and CiteSeer, each seed with a split of its own, and a GAE on
-drawn graphs of up to a million links; it writes materials/results/graphs.json, anew after each run. With a
+drawn graphs of up to a million links; it writes materials/results/graphs.json, again after each run. With a
 word behind it, `reach` or `cost`, it does one of the two.
 """
 

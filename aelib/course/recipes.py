@@ -40,7 +40,7 @@ class Recipe:
         optimizer: makes the optimizer of a model.
         schedule: of the objective's keywords, and of "lr" if it is not `cosine(0.02)`.
         clip: the largest norm of the gradient.
-        start: the recipe whose weights it goes on from; "" starts anew.
+        start: the recipe whose weights it goes on from; "" starts from scratch.
         valid: makes the images whose loss is noted after every epoch; None: none are kept back.
         judged: model → the numbers it reached on test images.
         directions: keep those of all attributes in the space of codes beside the weights; see `directions`.

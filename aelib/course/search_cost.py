@@ -2,7 +2,7 @@
 
 The codes are drawn from a mixture of Gaussians that was fitted to real ones, of a convolutional autoencoder
 on LFW. (Numbers drawn independently would have no neighbourhoods, and every approximate index would look
-bad.) It writes materials/results/retrieval.json, anew after each measurement.
+bad.) It writes materials/results/retrieval.json, again after each measurement.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from ..models import Autoencoder
 from ..training import Optimizers, Record
 from . import data as d
 from . import learning, wiring
-from .evidence import Finding, Patient
+from .evidence import Evidence, Finding
 
-CHECKS: list[Callable[[Patient], Finding | None]] = [
+CHECKS: list[Callable[[Evidence], Finding | None]] = [
     d.missing_numbers, d.alike, d.out_of_range, d.idle_corruption, d.foreign_targets, d.unrelated_condition,
     d.valid_prepared_differently, d.valid_among_train,
     wiring.broken_weights, wiring.deaf_decoder, wiring.way_round_the_code, wiring.neighbours,
@@ -110,17 +110,17 @@ def diagnose(
         if images is not None and len(images) < 2:
             raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(images)}")
     with evaluating(model), seeded(0, model.device):
-        patient = Patient(model, data, objective, valid, history or [], optimizers)
+        evidence = Evidence(model, data, objective, valid, history or [], optimizers)
         causes: list[Finding] = []
         for check in CHECKS:
-            finding = check(patient)
+            finding = check(evidence)
             if finding and finding.name not in [cause.name for cause in causes]:
                 causes.append(finding)
             if finding and check in DECISIVE:
                 break
-        if not causes and (finding := learning.one_for_all(patient)):
+        if not causes and (finding := learning.one_for_all(evidence)):
             causes.append(finding)
-        return Report(causes, patient.measures())
+        return Report(causes, evidence.measures())
 
 
 __all__ = ["CHECKS", "Finding", "Report", "diagnose"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from .evidence import Finding, Patient
+from .evidence import Evidence, Finding
 
 
-def missing_numbers(p: Patient) -> Finding | None:
+def missing_numbers(p: Evidence) -> Finding | None:
     """NaN or infinity among the images."""
     values = {"x": p.batch.x, "target": p.batch.target, "c": p.batch.c}
     bad = {name: 1 - v.isfinite().float().mean().item() for name, v in values.items() if v is not None}
@@ -21,7 +21,7 @@ def missing_numbers(p: Patient) -> Finding | None:
     )
 
 
-def alike(p: Patient) -> Finding | None:
+def alike(p: Evidence) -> Finding | None:
     """Few different images."""
     n = len(p.batch)
     distinct = len({image.tobytes() for image in p.batch.target.cpu().numpy()})
@@ -34,11 +34,11 @@ def alike(p: Patient) -> Finding | None:
     )
 
 
-def out_of_range(p: Patient) -> Finding | None:
+def out_of_range(p: Evidence) -> Finding | None:
     """Pixels that the likelihood or the network are not made for."""
     t = p.batch.target
     low, high = t.min().item(), t.max().item()
-    bernoulli = getattr(p.seen.p, "base_dist", None)
+    bernoulli = getattr(p.outcome.p, "base_dist", None)
     outside = isinstance(bernoulli, torch.distributions.Bernoulli) and not -1e-3 <= low <= high <= 1 + 1e-3
     largest = max(t.abs().max().item(), p.batch.x.abs().max().item())
     if not outside and 1 / 50 < largest <= 20:
@@ -51,7 +51,7 @@ def out_of_range(p: Patient) -> Finding | None:
     )
 
 
-def idle_corruption(p: Patient) -> Finding | None:
+def idle_corruption(p: Evidence) -> Finding | None:
     """Noise that is not there."""
     x, target = p.batch.x, p.batch.target
     if x is target or x.shape != target.shape or not x.equal(target):
@@ -64,7 +64,7 @@ def idle_corruption(p: Patient) -> Finding | None:
     )
 
 
-def foreign_targets(p: Patient) -> Finding | None:
+def foreign_targets(p: Evidence) -> Finding | None:
     """Targets of other images: x is compared with its target, and with permuted ones."""
     x, target = p.batch.x[:, : p.batch.target.shape[1]], p.batch.target
     if p.batch.x is p.batch.target or x.shape != target.shape or len(x) < 16:
@@ -82,7 +82,7 @@ def foreign_targets(p: Patient) -> Finding | None:
     )
 
 
-def unrelated_condition(p: Patient) -> Finding | None:
+def unrelated_condition(p: Evidence) -> Finding | None:
     """A condition that says nothing about its image: its relation is compared with that of permuted ones."""
     x, target, c = p.batch.x, p.batch.target, p.batch.c
     if c is None:
@@ -111,7 +111,7 @@ def unrelated_condition(p: Patient) -> Finding | None:
     )
 
 
-def valid_prepared_differently(p: Patient) -> Finding | None:
+def valid_prepared_differently(p: Evidence) -> Finding | None:
     """Validation images on another scale."""
     if p.valid is None:
         return None
@@ -125,7 +125,7 @@ def valid_prepared_differently(p: Patient) -> Finding | None:
     )
 
 
-def valid_among_train(p: Patient) -> Finding | None:
+def valid_among_train(p: Evidence) -> Finding | None:
     """Validation images that were trained on."""
     if p.valid_data is None:
         return None

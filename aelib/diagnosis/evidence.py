@@ -1,6 +1,6 @@
-"""The patient of a diagnosis: a model, its data, and what is measured of them, each thing once.
+"""The evidence of a diagnosis: a model, its data, and what is measured of them, each thing once.
 
-Randomness is seeded here without ado: `diagnose` gives the caller's back at its end.
+Randomness is seeded here: `diagnose` gives the caller's back at its end.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Finding:
     cure: str
 
 
-class Seen(NamedTuple):
+class Outcome(NamedTuple):
     """What a model makes of a batch: posterior, its means (B, K), a sample, reconstructions at the means."""
 
     q: Distribution
@@ -67,7 +67,7 @@ def explained(x_hat: Tensor, target: Tensor) -> float:
     return 1 - ((x_hat - target).square().sum() / (target - target.mean(0)).square().sum()).item()
 
 
-def anew(module: nn.Module, seed: int = 0) -> None:
+def reinitialise(module: nn.Module, seed: int = 0) -> None:
     """Every layer that knows how to start gets new weights, in place."""
     torch.manual_seed(seed)
     for layer in module.modules():
@@ -75,7 +75,7 @@ def anew(module: nn.Module, seed: int = 0) -> None:
             reset()
 
 
-class Patient:
+class Evidence:
     """A model in evaluation mode, its data, and measurements that are made when first asked for."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Patient:
         self.model, self.data, self.valid_data, self.history = model, data, valid, history
         self.batch = sample(data, model.device)
         self.valid = None if valid is None else sample(valid, model.device)
-        self.told = objective
+        self.given = objective
         self.groups: dict[str, list[Optimizer]] | None = None
         if optimizers is not None:
             by_term = optimizers if isinstance(optimizers, Mapping) else {"loss": optimizers}
@@ -99,36 +99,36 @@ class Patient:
     # what goes in and comes out
 
     @torch.no_grad()
-    def look(self, model: Autoencoder, batch: Batch) -> Seen:
+    def look(self, model: Autoencoder, batch: Batch) -> Outcome:
         """One pass, always with the same noise."""
         torch.manual_seed(1)
         q = model.encode(batch.x, batch.c)
         p = model.decode(q.mean, batch.c)
-        return Seen(q, q.mean.flatten(1), q.rsample(), p, p.mean)
+        return Outcome(q, q.mean.flatten(1), q.rsample(), p, p.mean)
 
     @cached_property
-    def seen(self) -> Seen:
+    def outcome(self) -> Outcome:
         """What the model makes of the training images."""
         return self.look(self.model, self.batch)
 
     @cached_property
     def explained(self) -> float:
         """The share of variance explained, of the training images."""
-        return explained(self.seen.x_hat, self.batch.target)
+        return explained(self.outcome.x_hat, self.batch.target)
 
     @cached_property
     def spread(self) -> float:
         """How much the output varies over inputs, against how much the targets do, as standard deviations."""
-        return (self.seen.x_hat.var(0).sum() / self.batch.target.var(0).sum()).sqrt().item()
+        return (self.outcome.x_hat.var(0).sum() / self.batch.target.var(0).sum()).sqrt().item()
 
     @cached_property
     def kl(self) -> Tensor | None:
         """(K,) the KL of each dimension of the code in nats, where posterior and prior have one."""
-        if self.model.prior is None or isinstance(self.seen.q, Delta):
+        if self.model.prior is None or isinstance(self.outcome.q, Delta):
             return None
         try:
             with torch.no_grad():
-                each = kl_per_dimension(self.seen.q, self.model.prior(self.batch.c))
+                each = kl_per_dimension(self.outcome.q, self.model.prior(self.batch.c))
         except (TypeError, NotImplementedError):
             return None
         return each.expand(len(self.batch), *each.shape[1:]).flatten(1).mean(0)
@@ -136,15 +136,15 @@ class Patient:
     @property
     def active(self) -> Tensor:
         """(K,) dimensions of the code whose mean varies over the images; see `metrics.active_units`."""
-        return self.seen.codes.var(0) > 0.01
+        return self.outcome.codes.var(0) > 0.01
 
-    # copies whose weights start anew: what they cannot do, no training can teach them
+    # copies whose weights are a start: what they cannot do, no training can teach them
 
     @cached_property
     def fresh(self) -> Autoencoder:
-        """The same wiring, its weights started anew."""
+        """The same wiring, its weights set back to a start."""
         model = copy.deepcopy(self.model)
-        anew(model)
+        reinitialise(model)
         return model
 
     @cached_property
@@ -162,13 +162,13 @@ class Patient:
     @property
     def objective(self) -> Objective:
         """What the model was trained with, or the usual one for its kind."""
-        plain = self.model.prior is None or isinstance(self.seen.q, Delta)
-        return self.told or (reconstruction if plain else elbo)
+        plain = self.model.prior is None or isinstance(self.outcome.q, Delta)
+        return self.given or (reconstruction if plain else elbo)
 
     @cached_property
     def weights(self) -> LossWeights | None:
-        """The weights of the terms in the loss that was told."""
-        return None if self.told is None else loss_weights(self.told, self.model, self.fresh, self.batch)
+        """The weights of the terms in the objective that was given."""
+        return None if self.given is None else loss_weights(self.given, self.model, self.fresh, self.batch)
 
     @cached_property
     def term_of(self) -> dict[str, str | None]:
@@ -206,7 +206,7 @@ class Patient:
 
     @cached_property
     def fresh_gradients(self) -> Gradients:
-        """Of the copy that starts anew."""
+        """Of the copy that starts again."""
         return self.gradients(self.fresh)
 
     def order(self, part: str) -> list[str]:
@@ -236,7 +236,7 @@ class Patient:
                 out[name] = (units == 0).float().mean().item()
         return out
 
-    def driven(self, part: str) -> Seen | None:
+    def driven(self, part: str) -> Outcome | None:
         """What comes out when the last layer of "encoder" or "decoder" gives ±1000; None without a layer."""
         names = self.order(part)
         if not names:
@@ -272,7 +272,7 @@ class Patient:
         out |= {"variance explained": self.explained, "spread of outputs": self.spread}
         if self.weights is not None and self.weights.kl is not None and self.weights.error:
             out["β"] = self.weights.kl / self.weights.error
-        out["spread of codes"] = self.seen.codes.std(0).mean().item()
+        out["spread of codes"] = self.outcome.codes.std(0).mean().item()
         if self.valid is not None:
             x_hat = self.look(self.model, self.valid).x_hat
             out["variance explained in validation"] = explained(x_hat, self.valid.target)

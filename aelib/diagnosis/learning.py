@@ -7,10 +7,10 @@ import math
 import torch
 
 from ..training import assess
-from .evidence import Finding, Patient, explained, permuted
+from .evidence import Evidence, Finding, explained, permuted
 
 
-def hidden_beta(p: Patient) -> Finding | None:
+def hidden_beta(p: Evidence) -> Finding | None:
     """The weight of the KL that the loss really has, against one example's error in nats."""
     w = p.weights
     if w is None:
@@ -32,12 +32,12 @@ def hidden_beta(p: Patient) -> Finding | None:
     return Finding(name, f"example by example, {weights} (both summed over the example){beta}", cure)
 
 
-def another_kl(p: Patient) -> Finding | None:
+def another_kl(p: Evidence) -> Finding | None:
     """A term called "kl" that is not KL(q ‖ p)."""
-    if p.told is None or p.kl is None:
+    if p.given is None or p.kl is None:
         return None
     with torch.no_grad():
-        said = p.told(p.model, p.batch).get("kl")
+        said = p.given(p.model, p.batch).get("kl")
     true = p.kl.sum().item()
     if said is None or abs(said.mean().item() - true) <= 0.01 * max(true, 0.1):
         return None
@@ -48,7 +48,7 @@ def another_kl(p: Patient) -> Finding | None:
     )
 
 
-def penalty_on_weights(p: Patient) -> Finding | None:
+def penalty_on_weights(p: Evidence) -> Finding | None:
     """A part of the loss that no image changes, but the weights do."""
     w = p.weights
     if w is None or w.constant is None:
@@ -60,13 +60,13 @@ def penalty_on_weights(p: Patient) -> Finding | None:
     )
 
 
-def other_validation(p: Patient) -> Finding | None:
+def other_validation(p: Evidence) -> Finding | None:
     """A validation number that these validation images do not give."""
     last = p.history[-1] if len(p.history) else {}
-    if p.valid is None or p.valid_data is None or p.told is None or "valid/loss" not in last:
+    if p.valid is None or p.valid_data is None or p.given is None or "valid/loss" not in last:
         return None
     said, train = last["valid/loss"], last.get("train/loss", math.nan)
-    got = assess(p.model, p.valid_data, p.told, device=p.model.device.type)["loss"]
+    got = assess(p.model, p.valid_data, p.given, device=p.model.device.type)["loss"]
     with torch.no_grad():
         each = p.objective(p.model, p.valid)["loss"].std().item()
     if abs(said - got) <= 0.02 * each:
@@ -79,7 +79,7 @@ def other_validation(p: Patient) -> Finding | None:
     )
 
 
-def stale_statistics(p: Patient) -> Finding | None:
+def stale_statistics(p: Evidence) -> Finding | None:
     """BatchNorm whose running statistics are not those of the data."""
     own = p.with_batch_statistics()
     if own is None or not own > p.explained + 0.05:
@@ -91,7 +91,7 @@ def stale_statistics(p: Patient) -> Finding | None:
     )
 
 
-def steps_too_large(p: Patient) -> Finding | None:
+def steps_too_large(p: Evidence) -> Finding | None:
     """A loss that rises, or weights that ran away."""
     losses = [r["train/loss"] for r in p.history if "train/loss" in r]
     cure = "divide the learning rate by ten; schedule={'lr': cosine()} lets it start small"
@@ -109,7 +109,7 @@ def steps_too_large(p: Patient) -> Finding | None:
     return None
 
 
-def steps_too_small(p: Patient) -> Finding | None:
+def steps_too_small(p: Evidence) -> Finding | None:
     """Weights where they started, or a loss that still falls in a straight line."""
     if steps_too_large(p):
         return None
@@ -134,7 +134,7 @@ def steps_too_small(p: Patient) -> Finding | None:
     return None
 
 
-def shrunken_weights(p: Patient) -> Finding | None:
+def shrunken_weights(p: Evidence) -> Finding | None:
     """Weights that decayed."""
     groups = [g for group in (p.groups or {}).values() for o in group for g in o.param_groups]
     decay = max((g.get("weight_decay", 0.0) for g in groups), default=0.0)
@@ -152,7 +152,7 @@ def shrunken_weights(p: Patient) -> Finding | None:
     )
 
 
-def dead_units(p: Patient) -> Finding | None:
+def dead_units(p: Evidence) -> Finding | None:
     """Units that no image moves; the layer nearest to the output is named: what lies before it starves."""
     dead = [(name, share) for name, share in p.dead.items() if share >= 0.9]
     if not dead:
@@ -161,11 +161,11 @@ def dead_units(p: Patient) -> Finding | None:
     return Finding(
         "dead units",
         f"{share:.0%} of the units of {name} get no gradient from any of {len(p.batch)} images",
-        "ReLUs that never fire or sigmoids that are full: start anew with a smaller learning rate, or GELU",
+        "ReLUs that never fire or sigmoids that are full: start again with a smaller learning rate, or GELU",
     )
 
 
-def vanishing_gradient(p: Patient) -> Finding | None:
+def vanishing_gradient(p: Evidence) -> Finding | None:
     """A first layer that learns a millionth of what the last one learns."""
     ends = []
     for name in (p.order("encoder")[:1] + p.order("decoder")[-1:])[:2]:
@@ -180,7 +180,7 @@ def vanishing_gradient(p: Patient) -> Finding | None:
     )
 
 
-def collapse(p: Patient) -> Finding | None:
+def collapse(p: Evidence) -> Finding | None:
     """A posterior that equals the prior, in all dimensions or in so many that the pictures suffer."""
     if p.kl is None:
         return None
@@ -196,14 +196,14 @@ def collapse(p: Patient) -> Finding | None:
 
 
 @torch.no_grad()
-def ignored_condition(p: Patient) -> Finding | None:
+def ignored_condition(p: Evidence) -> Finding | None:
     """A condition that is wired, and changes next to nothing."""
     b = p.batch
     if b.c is None or b.c.equal(other := permuted(b.c)) or p.explained < 0.05:
         return None
     unit = (b.target - b.target.mean(0)).square().mean().sqrt().item()
-    changed = [p.model.decode(p.seen.q.mean, other).mean, p.model.reconstruct(b.x, other)]
-    effect = max((v - p.seen.x_hat).square().mean().sqrt().item() for v in changed) / unit
+    changed = [p.model.decode(p.outcome.q.mean, other).mean, p.model.reconstruct(b.x, other)]
+    effect = max((v - p.outcome.x_hat).square().mean().sqrt().item() for v in changed) / unit
     if effect > 0.01:
         return None
     return Finding(
@@ -213,14 +213,14 @@ def ignored_condition(p: Patient) -> Finding | None:
     )
 
 
-def codes_off_the_prior(p: Patient) -> Finding | None:
+def codes_off_the_prior(p: Evidence) -> Finding | None:
     """Codes that are much longer or shorter than what the prior draws."""
     if p.model.prior is None:
         return None
     with torch.no_grad():
         prior, n = p.model.prior(p.batch.c), len(p.batch)
         drawn = prior.sample() if prior.batch_shape else prior.sample((n,))
-    sizes = [v.flatten(1).square().mean().sqrt().item() for v in (p.seen.z, drawn)]
+    sizes = [v.flatten(1).square().mean().sqrt().item() for v in (p.outcome.z, drawn)]
     if 1 / 3 < sizes[0] / sizes[1] < 3:
         return None
     return Finding(
@@ -230,13 +230,13 @@ def codes_off_the_prior(p: Patient) -> Finding | None:
     )
 
 
-def overfitting(p: Patient) -> Finding | None:
+def overfitting(p: Evidence) -> Finding | None:
     """Errors that are larger on validation images."""
     if p.valid is None:
         return None
     seen = p.look(p.model, p.valid).x_hat
     train, valid = (
-        (v - b.target).square().mean().item() for v, b in ((p.seen.x_hat, p.batch), (seen, p.valid))
+        (v - b.target).square().mean().item() for v, b in ((p.outcome.x_hat, p.batch), (seen, p.valid))
     )
     if valid < 2 * train:
         return None
@@ -248,9 +248,9 @@ def overfitting(p: Patient) -> Finding | None:
     )
 
 
-def saturated(p: Patient) -> Finding | None:
+def saturated(p: Evidence) -> Finding | None:
     """Outputs that are black or white where they should not be."""
-    x_hat = p.seen.x_hat
+    x_hat = p.outcome.x_hat
     if not -0.02 <= p.reach[0] <= p.reach[1] <= 1.02:
         return None  # where nothing ends at black and white, nothing saturates there
     wrong = ((x_hat < 1e-3) | (x_hat > 1 - 1e-3)) & ((x_hat - p.batch.target).abs() > 0.5)
@@ -260,18 +260,18 @@ def saturated(p: Patient) -> Finding | None:
     return Finding(
         "saturated outputs",
         f"{share:.0%} of the pixels are drawn black or white and are off by more than half of the range",
-        "start anew with a smaller learning rate, and inputs of about unit size",
+        "start again with a smaller learning rate, and inputs of about unit size",
     )
 
 
-def one_for_all(p: Patient) -> Finding | None:
+def one_for_all(p: Evidence) -> Finding | None:
     """The last resort: no better than the mean image, and no cause found."""
     if p.explained > 0.05:
         return None
-    part = "decoder" if p.seen.codes.std(0).mean() > 0.01 else "encoder"
+    part = "decoder" if p.outcome.codes.std(0).mean() > 0.01 else "encoder"
     return Finding(
         "the same picture for every image",
         f"variance explained is {p.explained:.2f}, no better than the mean image; outputs vary {p.spread:.2f}"
-        f" times as much as images, codes have a standard deviation of {p.seen.codes.std(0).mean():.2g}",
+        f" times as much as images, codes have a standard deviation of {p.outcome.codes.std(0).mean():.2g}",
         f"the {part} tells no images apart: try it on ten images, which it should learn by heart",
     )

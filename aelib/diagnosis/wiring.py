@@ -7,10 +7,10 @@ import copy
 import torch
 
 from .data import out_of_range
-from .evidence import Finding, Patient, anew, permuted
+from .evidence import Evidence, Finding, permuted, reinitialise
 
 
-def broken_weights(p: Patient) -> Finding | None:
+def broken_weights(p: Evidence) -> Finding | None:
     """A weight that is no number."""
     bad = [name for name, w in p.model.state_dict().items() if not w.isfinite().all()]
     if not bad:
@@ -18,12 +18,12 @@ def broken_weights(p: Patient) -> Finding | None:
     return Finding(
         "NaN in the weights",
         f"{len(bad)} tensors hold NaN or infinity, the first is {bad[0]}",
-        "start anew, with a learning rate ten times smaller or clip=1.0; weights that broke stay broken",
+        "start again, with a learning rate ten times smaller or clip=1.0; weights that broke stay broken",
     )
 
 
 @torch.no_grad()
-def deaf_decoder(p: Patient) -> Finding | None:
+def deaf_decoder(p: Evidence) -> Finding | None:
     """A decoder that is not given the code."""
     z = torch.randn_like(p.look(p.fresh, p.batch).z)
     a, b = (p.fresh.decode(v, p.batch.c).mean for v in (z, permuted(z)))
@@ -37,7 +37,7 @@ def deaf_decoder(p: Patient) -> Finding | None:
 
 
 @torch.no_grad()
-def way_round_the_code(p: Patient) -> Finding | None:
+def way_round_the_code(p: Evidence) -> Finding | None:
     """A decoder that sees more than z and c."""
     b = p.batch
     out = p.model(b.x, b.c)
@@ -54,12 +54,12 @@ def way_round_the_code(p: Patient) -> Finding | None:
 
 
 @torch.no_grad()
-def neighbours(p: Patient) -> Finding | None:
+def neighbours(p: Evidence) -> Finding | None:
     """Results that depend on the other images of the batch."""
     few = max(1, len(p.batch) // 4)
     c = None if p.batch.c is None else p.batch.c[:few]
     alone = p.model.reconstruct(p.batch.x[:few], c)
-    together = p.seen.x_hat[:few]
+    together = p.outcome.x_hat[:few]
     difference = (alone - together).abs().max().item()
     if difference <= 1e-3 * together.abs().max().item():
         return None
@@ -71,7 +71,7 @@ def neighbours(p: Patient) -> Finding | None:
 
 
 @torch.no_grad()
-def lost_condition(p: Patient) -> Finding | None:
+def lost_condition(p: Evidence) -> Finding | None:
     """A condition that is not wired to a part that needs it."""
     b, model = p.batch, p.fresh
     if b.c is None or b.c.equal(other := permuted(b.c)):
@@ -93,7 +93,7 @@ def lost_condition(p: Patient) -> Finding | None:
     )
 
 
-def unreachable_pixels(p: Patient) -> Finding | None:
+def unreachable_pixels(p: Evidence) -> Finding | None:
     """An activation at the end of the decoder that cannot give the targets' values."""
     if out_of_range(p):
         return None
@@ -110,9 +110,9 @@ def unreachable_pixels(p: Patient) -> Finding | None:
     )
 
 
-def unreachable_codes(p: Patient) -> Finding | None:
+def unreachable_codes(p: Evidence) -> Finding | None:
     """An activation at the end of the encoder that keeps the posterior away from what a code needs."""
-    if p.kl is None or not isinstance(getattr(p.seen.q, "base_dist", None), torch.distributions.Normal):
+    if p.kl is None or not isinstance(getattr(p.outcome.q, "base_dist", None), torch.distributions.Normal):
         return None
     seen = p.driven("encoder")
     if seen is None:
@@ -128,7 +128,7 @@ def unreachable_codes(p: Patient) -> Finding | None:
     )
 
 
-def stuck_together(p: Patient) -> Finding | None:
+def stuck_together(p: Evidence) -> Finding | None:
     """Units that all started alike, and so always get the same gradient."""
     for name in [*p.order("encoder")[:-1], *p.order("decoder")[:-1]]:
         w = p.model.get_parameter(f"{name}.weight")
@@ -142,14 +142,14 @@ def stuck_together(p: Patient) -> Finding | None:
     return None
 
 
-def no_gradient(p: Patient) -> Finding | None:
+def no_gradient(p: Evidence) -> Finding | None:
     """Parameters that the loss does not reach, or that are frozen while others learn."""
     parts = {name: list(getattr(p.model, name).parameters()) for name in ("encoder", "decoder")}
     trainable = {name: any(w.requires_grad for w in ws) for name, ws in parts.items() if ws}
     frozen = [name for name, is_so in trainable.items() if not is_so]
     matrices = {n: g for n, g in p.fresh_gradients.items() if p.model.get_parameter(n).ndim > 1}
     silent = [n for n, g in matrices.items() if g is None or not g.any()]
-    if p.told is None:
+    if p.given is None:
         silent = [n for n in silent if n.startswith(("encoder", "decoder"))]
     if frozen and any(trainable.values()):
         evidence = f"no parameter of the {frozen[0]} asks for a gradient"
@@ -166,7 +166,7 @@ def no_gradient(p: Patient) -> Finding | None:
     )
 
 
-def no_optimizer(p: Patient) -> Finding | None:
+def no_optimizer(p: Evidence) -> Finding | None:
     """Parameters that no optimizer holds."""
     left = [n for n, w in p.model.named_parameters() if w.requires_grad and p.term_of[n] is None]
     if p.groups is None or not left:
@@ -178,7 +178,7 @@ def no_optimizer(p: Patient) -> Finding | None:
     )
 
 
-def idle_optimizer(p: Patient) -> Finding | None:
+def idle_optimizer(p: Evidence) -> Finding | None:
     """A learning rate of zero."""
     rates = [
         g.get("initial_lr", g["lr"])
@@ -193,10 +193,10 @@ def idle_optimizer(p: Patient) -> Finding | None:
     )
 
 
-def encoder_without_error(p: Patient) -> Finding | None:
+def encoder_without_error(p: Evidence) -> Finding | None:
     """An encoder whose gradient does not change with the decoder: it never hears of the error."""
     other = copy.deepcopy(p.fresh)
-    anew(other.decoder, seed=1)
+    reinitialise(other.decoder, seed=1)
     mine, theirs = p.fresh_gradients, p.gradients(other)
     pairs = [(g, theirs[n]) for n, g in mine.items() if n.startswith("encoder") and g is not None]
     if not pairs or any(not torch.equal(a, b) for a, b in pairs if b is not None):

@@ -1,27 +1,32 @@
-"""Widgets for notebooks: each is a pure function (model, position → images) with a thin widget over it."""
+"""Widgets for notebooks: each is a pure function (model, position → images) with a thin widget over it.
+
+One rule of names: `x` is the widget, `x_images` the pictures at one position, `x_strip` a row of them for a
+page that stands still.
+"""
 
 from .codes import (
-    attribute_strip,
     attributes,
-    edit,
+    attributes_images,
+    attributes_strip,
     interpolation,
     interpolation_strip,
     latent_space,
-    random_code,
-    traversals,
-    walk,
+    latent_space_images,
+    latent_space_random,
+    latent_space_strip,
 )
-from .comparison import compare, reconstructions
-from .completion import completed, completion
-from .conditions import condition_strip, conditional, reconditioned
-from .graphs import likely, links, links_strip
-from .maps import manifold, manifold_grid
-from .noise import denoising, restored, restored_strip
-from .search import moved, search, search_strip
+from .completion import completion, completion_images
+from .conditional import conditional, conditional_images, conditional_strip
+from .denoising import denoising, denoising_images, denoising_strip
+from .links import links, links_answers, links_strip
+from .manifold import manifold, manifold_images
+from .reconstructions import reconstructions, reconstructions_images
+from .search import search, search_answers, search_strip
 
 __all__ = [
-    "attribute_strip", "attributes", "compare", "completed", "completion", "condition_strip", "conditional",
-    "denoising", "edit", "interpolation", "interpolation_strip", "latent_space", "likely", "links",
-    "links_strip", "manifold", "manifold_grid", "moved", "random_code", "reconditioned", "reconstructions",
-    "restored", "restored_strip", "search", "search_strip", "traversals", "walk",
+    "attributes", "attributes_images", "attributes_strip", "completion", "completion_images", "conditional",
+    "conditional_images", "conditional_strip", "denoising", "denoising_images", "denoising_strip",
+    "interpolation", "interpolation_strip", "latent_space", "latent_space_images", "latent_space_random",
+    "latent_space_strip", "links", "links_answers", "links_strip", "manifold", "manifold_images",
+    "reconstructions", "reconstructions_images", "search", "search_answers", "search_strip",
 ]  # fmt: skip

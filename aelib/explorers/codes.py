@@ -15,12 +15,12 @@ from ..models import Autoencoder
 from .widgets import Explorer, Panel, Stage, checked, grid, number_slider, row
 
 
-def edit(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
+def attributes_images(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
     """(N, C, H, W) images of the codes z (N, K) moved by strength · v: an attribute added or taken away."""
     return latent.decode(model, z + strength * v)
 
 
-def attribute_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequence[float]) -> Tensor:
+def attributes_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequence[float]) -> Tensor:
     """(N · S, C, H, W): each code (N, K) at each of S strengths, a face a row; the still of `attributes`."""
     return latent.decode(model, (z[:, None] + torch.tensor(strengths)[:, None] * v).flatten(0, 1))
 
@@ -57,7 +57,7 @@ def attributes(
     def draw() -> None:
         i = slice(face.value, face.value + 1)
         before.show(photos[i])
-        after.show(edit(model, codes[i], directions[name.value].cpu(), strength * slider.value))
+        after.show(attributes_images(model, codes[i], directions[name.value].cpu(), strength * slider.value))
 
     stage = Stage(draw)
     stage.follow(face, name, slider)
@@ -66,18 +66,18 @@ def attributes(
     return widgets.VBox([row(face, name), row(slider, reset), row(before, after), stage.message])
 
 
-def walk(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Tensor) -> Tensor:
+def latent_space_images(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Tensor) -> Tensor:
     """(N, C, H, W) images of the codes z (N, K) moved by amounts (D,) along axes (D, K): z + Σ aᵢ vᵢ."""
     return latent.decode(model, z + amounts @ axes)
 
 
-def traversals(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[float]) -> Tensor:
+def latent_space_strip(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[float]) -> Tensor:
     """(D · S, C, H, W): one code (K,) moved by each of S amounts along each of axes (D, K), an axis a row."""
     return latent.decode(model, (z + torch.tensor(amounts)[:, None] * axes[:, None]).flatten(0, 1))
 
 
 @torch.no_grad()
-def random_code(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
+def latent_space_random(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
     """(K,) a code drawn from the prior, or, without one, from a Gaussian fitted to the codes (N, K)."""
     prior = priors.fit_prior(codes, "full") if model.prior is None else model.prior
     with seeded(seed, model.device):
@@ -93,8 +93,8 @@ def latent_space(
 ) -> Explorer:
     """Slide a code along the directions in which the codes spread most, and along attributes.
 
-    It starts at the mean code; "random" goes to a code of `random_code` (and the sliders with it), "reset"
-    back to the mean. Beside the decoded image stands the photo whose code is nearest.
+    It starts at the mean code; "random" goes to a code of `latent_space_random` (and the sliders with it),
+    "reset" back to the mean. Beside the decoded image stands the photo whose code is nearest.
 
     Args:
         codes: (N, K) of the photos.
@@ -132,14 +132,14 @@ def latent_space(
 
     def draw() -> None:
         amounts = torch.tensor([slider.value for slider in sliders])
-        decoded.show(walk(model, start[None], axes, amounts))
+        decoded.show(latent_space_images(model, start[None], axes, amounts))
         i = int(latent.nearest(codes, (start + amounts @ axes)[None]))
         near.title.value = f"nearest photo: {i}"
         near.show(photos[i : i + 1])
 
     stage = Stage(draw)
     stage.follow(*sliders)
-    random = stage.button("random", "a code", lambda: move(random_code(model, codes, next(seeds))))
+    random = stage.button("random", "a code", lambda: move(latent_space_random(model, codes, next(seeds))))
     reset = stage.button("reset", "the mean code, all sliders 0", lambda: move(mean))
     stage.run()
     title = widgets.Label("principal directions (of variance), in sd")

@@ -16,7 +16,7 @@ DRAWS = 8  # rests that are shown beside each other
 
 
 @torch.no_grad()
-def completed(model: Autoencoder, x: Tensor, kept: int, draws: int = DRAWS, seed: int = 0) -> Tensor:
+def completion_images(model: Autoencoder, x: Tensor, kept: int, draws: int = DRAWS, seed: int = 0) -> Tensor:
     """(B · draws, C, H, W): of each picture's code the first `kept` indices stay, the others are drawn.
 
     Args:
@@ -62,7 +62,7 @@ def completion(model: Autoencoder, photos: plots.Pictures) -> Explorer:
     def draw() -> None:
         x = torch.as_tensor(photos[number.value : number.value + 1])
         photo.show(x)
-        grid = plots.tile(completed(model, x, kept.value, seed=seed), columns=DRAWS // 2)
+        grid = plots.tile(completion_images(model, x, kept.value, seed=seed), columns=DRAWS // 2)
         drawn.show(grid.transpose(2, 0, 1)[None])
 
     stage = Stage(draw)

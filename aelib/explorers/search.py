@@ -16,7 +16,7 @@ from .widgets import Explorer, Panel, Stage, checked, number_slider, row
 SHOWN, COLUMNS, SIDE = 8, 4, 128  # answers, how many in a line, and pixels of each at least
 
 
-def moved(
+def search_answers(
     index: Index, codes: Tensor, rows: Sequence[int], v: Tensor, strengths: Sequence[float], k: int
 ) -> Answer:
     """The k nearest to each of the codes of these rows, moved by each of S strengths of v: (R · S, k).
@@ -46,7 +46,7 @@ def search_strip(
 
     The still of `search`.
     """
-    rows = moved(index, codes, [photo], v, strengths, k).rows
+    rows = search_answers(index, codes, [photo], v, strengths, k).rows
     return photos[torch.cat([torch.full((len(rows), 1), photo), rows], 1).flatten().tolist()]
 
 
@@ -86,7 +86,7 @@ def search(
     def draw() -> None:
         i = number.value
         rows, closeness = (
-            v[0] for v in moved(index, codes, [i], directions[name.value].cpu(), [slider.value], k)
+            v[0] for v in search_answers(index, codes, [i], directions[name.value].cpu(), [slider.value], k)
         )
         query.show(photos[i : i + 1])
         if len(names):

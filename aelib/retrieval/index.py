@@ -207,6 +207,6 @@ def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
     if about["model"] != fingerprint(model):
         raise ValueError(
             f"{path} holds codes of another model: its weights were {about['model'][:8]}…, these are "
-            f"{fingerprint(model)[:8]}…. Load the weights it was made with, or index the images anew"
+            f"{fingerprint(model)[:8]}…. Load the weights it was made with, or index the images again"
         )
     return coder, index

@@ -121,7 +121,7 @@ class Run:
             try:
                 checkpoint.check(folder)
             except RunError as e:
-                then = f"Going on from {names[i - 1]}" if i else "It is the only one: beginning anew"
+                then = f"Going on from {names[i - 1]}" if i else "It is the only one: beginning again"
                 warnings.warn(f"{e}. {then}", stacklevel=2)
                 continue
             checkpoint.restore(folder, model, optimizers, history)
@@ -186,7 +186,7 @@ class Run:
         """Which settings are others than those in config.yaml, of those that make a training another one."""
         try:
             was = self.settings()
-        except RunError:  # damaged: it is written anew
+        except RunError:  # damaged: it is written again
             return []
         now = {k: v for k, v in (self.config or {}).items() if k in was and k not in MAY_CHANGE}
         return [f"{k} was {was[k]}, is {now[k]}" for k in now if was[k] != now[k]]

@@ -56,7 +56,7 @@ explorers.attributes(
 # %%
 strengths = [-2.0, -1.0, 0.0, 1.0, 2.0]
 titles = [f"{s:+.0f}".replace("-", "−") for s in strengths]
-strip = explorers.attribute_strip(artist, invented[:2], vectors["Smiling"], strengths)
+strip = explorers.attributes_strip(artist, invented[:2], vectors["Smiling"], strengths)
 plots.show(strip, columns=len(strengths), titles=titles, width=6)
 
 # %% [markdown]
@@ -156,7 +156,7 @@ explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directio
 # Three faces that it has never seen, strengths from −2 to 2:
 
 # %%
-strip = explorers.attribute_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
+strip = explorers.attributes_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
 plots.show(strip, columns=len(strengths), titles=titles, width=6)
 
 # %% [markdown]

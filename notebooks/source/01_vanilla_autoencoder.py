@@ -420,7 +420,7 @@ explorers.attributes(editor, test_codes[:60], faces.test[:60].batch().x, directi
 
 # %% tags=["figure-smile"]
 strengths = [-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0]
-strip = explorers.attribute_strip(editor, test_codes[[10, 18, 50]], directions["Smiling"], strengths)
+strip = explorers.attributes_strip(editor, test_codes[[10, 18, 50]], directions["Smiling"], strengths)
 plots.show(strip, columns=len(strengths), titles=[f"{s:+.1f}".replace("-", "−") for s in strengths], width=11)
 
 # %% [markdown]

@@ -163,7 +163,7 @@ figure
 # likely.
 
 # %% tags=["figure-manifold"]
-plots.show(explorers.manifold_grid(planes["VAE"], 15), columns=15, width=11)
+plots.show(explorers.manifold_images(planes["VAE"], 15), columns=15, width=11)
 
 # %% [markdown]
 # ### Explore
@@ -260,7 +260,7 @@ explorers.interpolation(both["VAE"], face_codes["VAE"][:60], x[:60])
 vae, z = both["VAE"], face_codes["VAE"]
 kl = metrics.kl_per_dimension(vae, faces.test)
 unit, mean = torch.eye(len(kl)), z.mean(0)
-moved = explorers.traversals(vae, mean, 2 * unit, [-1.0, 1.0]).unflatten(0, (len(kl), 2))
+moved = explorers.latent_space_strip(vae, mean, 2 * unit, [-1.0, 1.0]).unflatten(0, (len(kl), 2))
 effect = (moved[:, 1] - moved[:, 0]).flatten(1).square().mean(1).sqrt()
 figure, ((ax,),) = plots.axes(size=(5, 3))
 ax.plot(kl, effect, "o", markersize=4)
@@ -269,7 +269,7 @@ figure
 
 # %%
 strongest = effect.argsort(descending=True)[:6]
-strip = explorers.traversals(vae, mean, unit[strongest], [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+strip = explorers.latent_space_strip(vae, mean, unit[strongest], [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
 plots.show(strip, columns=7, titles=["−3", "−2", "−1", "0", "+1", "+2", "+3"])
 
 # %% [markdown]
@@ -302,7 +302,7 @@ explorers.latent_space(vae, z, x, directions)
 # %% tags=["figure-traversals"]
 principal = latent.principal_directions(z, 3)
 axes = torch.cat([principal, 1.5 * v[:3]])
-strip = explorers.traversals(vae, z[10], axes, [-2.0, -1.0, 0.0, 1.0, 2.0]).unflatten(0, (6, 5))
+strip = explorers.latent_space_strip(vae, z[10], axes, [-2.0, -1.0, 0.0, 1.0, 2.0]).unflatten(0, (6, 5))
 labelled = [*(f"principal {k}" for k in (1, 2, 3)), *names[:3]]
 plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0", "+1", "+2"])
 
@@ -343,7 +343,7 @@ for beta, model, gap, rate in zip(betas, betavaes.values(), gaps, rates, strict=
 model, z = betavaes[8.0], latent.encode(betavaes[8.0], drawings.test)
 order = metrics.kl_per_dimension(model, drawings.test).argsort(descending=True)[:6]
 plots.show(
-    explorers.traversals(model, z.mean(0), torch.eye(16)[order], [-2.0, -1.0, 0.0, 1.0, 2.0]), columns=5
+    explorers.latent_space_strip(model, z.mean(0), torch.eye(16)[order], [-2.0, -1.0, 0.0, 1.0, 2.0]), columns=5
 )
 
 # %% [markdown]

@@ -91,7 +91,7 @@ print(f"the rate fell by {rates['VAE'] - rates['CVAE']:.1f} nats; a label of ten
 torch.manual_seed(3)
 z = cvae.prior().sample((6,)).cpu()
 ten = torch.eye(10)
-plots.show(explorers.condition_strip(cvae, z, ten), columns=10, titles=list("0123456789"))
+plots.show(explorers.conditional_strip(cvae, z, ten), columns=10, titles=list("0123456789"))
 
 # %% [markdown]
 # The style of a *given* digit: encode it with its own label, decode it under all.
@@ -99,7 +99,7 @@ plots.show(explorers.condition_strip(cvae, z, ten), columns=10, titles=list("012
 # %%
 six = digits.test[:6]
 codes = latent.encode(cvae, six.map(conditioned(10)))
-strip = explorers.condition_strip(cvae, codes, ten).reshape(6, 10, *digits.shape)
+strip = explorers.conditional_strip(cvae, codes, ten).reshape(6, 10, *digits.shape)
 plots.show(
     torch.cat([six.batch().x[:, None], strip], 1).flatten(0, 1), columns=11, titles=["digit", *"0123456789"]
 )
@@ -235,7 +235,7 @@ own = two.c[:, None].repeat(1, len(names), 1)
 own[:, range(len(names)), range(len(names))] = 1.0
 rows = []
 for k in range(2):
-    edited = explorers.condition_strip(editor, codes[[10, 50]][k : k + 1], own[k])
+    edited = explorers.conditional_strip(editor, codes[[10, 50]][k : k + 1], own[k])
     rows.append(torch.cat([two.x[k : k + 1], edited]))
 plots.show(
     torch.cat(rows), columns=len(names) + 1, titles=["photo", *(n.split()[-1] for n in names)], width=11
@@ -267,7 +267,7 @@ explorers.conditional(inventor, z, latent.decode(inventor, z, plain), plain, ask
 rows = plain[:4, None].repeat(1, 1 + len(asked_for), 1)
 for k in range(len(asked_for)):
     rows[:, 1 + k, k] = 1.0
-strip = torch.stack([explorers.condition_strip(inventor, z[k : k + 1], rows[k]) for k in range(4)])
+strip = torch.stack([explorers.conditional_strip(inventor, z[k : k + 1], rows[k]) for k in range(4)])
 plots.show(strip.flatten(0, 1), columns=1 + len(asked_for), titles=["plain", *asked_for], width=11)
 
 # %% [markdown]

@@ -224,7 +224,7 @@ explorers.denoising({"restorer": restorer}, faces.test[:60])
 # %%
 cases = {f"σ = {s}": noisy(s) for s in (0.05, 0.2, 0.5)}
 cases |= {"salt, pepper": salt_and_pepper(0.1), "hole": occluded(0.1)}
-plots.show(explorers.restored_strip(restorer, faces.test[5:6], cases), titles=list(cases))
+plots.show(explorers.denoising_strip(restorer, faces.test[5:6], cases), titles=list(cases))
 
 # %% [markdown]
 # ## 4 · It knows the damage it was shown

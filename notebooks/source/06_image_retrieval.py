@@ -324,7 +324,7 @@ strengths, smiles, same = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [], []
 smiling = faces.test.attribute("Smiling")
 for strength in strengths:
     k = min(10, len(z) - 1)
-    found = explorers.moved(index, z, serious, directions["Smiling"], [strength], k).rows
+    found = explorers.search_answers(index, z, serious, directions["Smiling"], [strength], k).rows
     smiles.append(np.nanmean(smiling[found]))
     same.append((names[found] == names[serious][:, None])[:, 0].mean())
 

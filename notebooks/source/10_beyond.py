@@ -443,7 +443,7 @@ explorers.completion(vq, digits.test[:60].map(binarised).batch().x)
 some = once[[0, 1, 2]]
 shown = {}
 for kept in sorted({0, n // 4, n // 2, 3 * n // 4, n}):
-    shown[f"{kept:2d} of {n} kept"] = explorers.completed(vq, some, kept, draws=4)
+    shown[f"{kept:2d} of {n} kept"] = explorers.completion_images(vq, some, kept, draws=4)
 plots.show({"digit": some.repeat_interleave(4, 0)} | shown, columns=12)
 
 # %% [markdown]

@@ -74,7 +74,7 @@ def train(model, data, objective, optimizers=None, epochs=None, lr=2e-3):
 
 def look(data, **patients):
     batch = data.valid[:12].batch()
-    rows = {name: explorers.compare(model, batch)[0] for name, model in patients.items()}
+    rows = {name: explorers.reconstructions_images(model, batch)[0] for name, model in patients.items()}
     return plots.show({"photo": batch.target, **rows})
 
 
@@ -189,7 +189,7 @@ history = train(repaired, grainy, losses.reconstruction)
 print("causes:", diagnose(repaired, grainy, losses.reconstruction, history=history).names)
 with contexts.seeded(0):
     batch = grainy.valid[:12].batch()
-rows = {k: explorers.compare(m, batch)[0] for k, m in {"broken": broken, "repaired": repaired}.items()}
+rows = {k: explorers.reconstructions_images(m, batch)[0] for k, m in {"broken": broken, "repaired": repaired}.items()}
 plots.show({"input": batch.x, **rows, "truth": batch.target})
 
 # %% [markdown]

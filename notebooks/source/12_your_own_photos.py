@@ -144,7 +144,7 @@ explorers.latent_space(model, z, photos.train)
 
 # %% tags=["figure-own-directions"]
 axes = latent.principal_directions(z, 4)
-strip = explorers.traversals(model, z.mean(0), axes, [-3, -2, -1, 0, 1, 2, 3])
+strip = explorers.latent_space_strip(model, z.mean(0), axes, [-3, -2, -1, 0, 1, 2, 3])
 names = ["first", "second", "third", "fourth"]
 plots.show(
     {name: strip[7 * i : 7 * i + 7] for i, name in enumerate(names)},
@@ -209,7 +209,7 @@ check.direction(direction)
 bright = torch.from_numpy(photos.train.pixels).float().mean((1, 2, 3))
 v = latent.direction(z, (bright > bright.median()).float())
 start = latent.encode(model, photos.test[:4])
-plots.show(explorers.attribute_strip(model, start, v, [-2, -1, 0, 1, 2]), columns=5,
+plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), columns=5,
            titles=["darker", "", "as it is", "", "brighter"])  # fmt: skip
 
 # %% [markdown]

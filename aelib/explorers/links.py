@@ -18,7 +18,7 @@ from .. import plots
 from ..contexts import evaluating
 from ..graphs import BernoulliLinks, Graph
 from ..models import Autoencoder
-from .maps import Map, flat
+from .manifold import Map, flat
 from .widgets import Explorer, Panel, Stage, row
 
 SHOWN = 6  # answers
@@ -45,7 +45,7 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def likely(model: Autoencoder, graph: Graph, node: int, seen: int, k: int = SHOWN) -> Answers:
+def links_answers(model: Autoencoder, graph: Graph, node: int, seen: int, k: int = SHOWN) -> Answers:
     """The k nodes most probably linked with a node, of whose links the encoder sees the first `seen` only.
 
     All other links of the graph are seen. The codes are the posterior's means; scores are computed for this
@@ -80,7 +80,7 @@ def likely(model: Autoencoder, graph: Graph, node: int, seen: int, k: int = SHOW
     return Answers(others[first], score[first], kind, friends, place[friends], len(mine) - len(hidden))
 
 
-def answers_picture(graph: Graph, node: int, answers: Answers, title: str = "") -> np.ndarray:
+def links_picture(graph: Graph, node: int, answers: Answers, title: str = "") -> np.ndarray:
     """(1, 3, H, W) uint8: a bar for each answer, as long as its log-odds, in the colour of its class.
 
     Below, the ranks of the node's true links: filled what the encoder was shown, hollow what it was not.
@@ -125,7 +125,8 @@ def links_strip(
 ) -> np.ndarray:
     """(S, 3, H, W): the answers for a node of whose links so many are seen. The still of `links`."""
     pictures = [
-        answers_picture(graph, node, likely(model, graph, node, n, k), _title(graph, node, n)) for n in seen
+        links_picture(graph, node, links_answers(model, graph, node, n, k), _title(graph, node, n))
+        for n in seen
     ]
     return np.concatenate(pictures)
 
@@ -157,9 +158,9 @@ def links(
 
     def draw() -> None:
         node = chosen[which.value]
-        found = likely(model, graph, node, seen.value)
+        found = links_answers(model, graph, node, seen.value)
         where.show(_joined(chart, places, node, found))
-        answers.show(answers_picture(graph, node, found, _title(graph, node, seen.value)))
+        answers.show(links_picture(graph, node, found, _title(graph, node, seen.value)))
 
     def other() -> None:
         seen.max = int(graph.degrees[chosen[which.value]])

@@ -21,7 +21,7 @@ CORRUPTIONS: dict[str, Callable[[float], Transform]] = {
 }  # fmt: skip
 
 
-def restored(
+def denoising_images(
     model: Autoencoder, data: Images, corruption: Transform, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Input, output and truth, each (N, C, H, W) on the CPU; the same seed is the same corruption."""
@@ -30,11 +30,11 @@ def restored(
     return batch.x[:, : batch.target.shape[1]], restoring.restore(model, batch), batch.target
 
 
-def restored_strip(
+def denoising_strip(
     model: Autoencoder, image: Images, corruptions: Mapping[str, Transform], seed: int = 0
 ) -> dict[str, Tensor]:
     """Rows input, output and truth, each (S, C, H, W), of one image under S corruptions: for `plots.show`."""
-    parts = [restored(model, image, f, seed) for f in corruptions.values()]
+    parts = [denoising_images(model, image, f, seed) for f in corruptions.values()]
     rows = zip(*parts, strict=True)
     return {name: torch.cat(row) for name, row in zip(("input", "output", "truth"), rows, strict=True)}
 
@@ -82,7 +82,7 @@ def denoising(
 
     def draw() -> None:
         i, corruption = number.value, corruptions[kind.value](amount.value)
-        shots = [restored(model, data[i : i + 1], corruption, seed) for model in models.values()]
+        shots = [denoising_images(model, data[i : i + 1], corruption, seed) for model in models.values()]
         seen, _, truth = shots[0]
         for panel, label, x in zip(panels, says, [seen, *(s[1] for s in shots), truth], strict=True):
             panel.show(x)

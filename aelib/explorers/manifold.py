@@ -31,7 +31,7 @@ def flat(codes: Tensor) -> Tensor:
     return codes.detach().cpu()
 
 
-def manifold_grid(model: Autoencoder, n: int, codes: Tensor | None = None) -> Tensor:
+def manifold_images(model: Autoencoder, n: int, codes: Tensor | None = None) -> Tensor:
     """(n · n, C, H, W) images decoded on a grid over the plane of codes; the still of `manifold`.
 
     z₁ grows from left to right and z₂ from the bottom up, as on the map, through the quantiles (i + ½) / n of

@@ -18,7 +18,7 @@ TIMES = 4  # differences are shown so many times as large
 
 
 @torch.no_grad()
-def compare(model: Autoencoder, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def reconstructions_images(model: Autoencoder, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstructions x̂ (B, C, H, W), differences 4 · |x̂ − target| of that shape, MSE (B,); on the CPU."""
     at, target = model.device, batch.target.cpu()
     with evaluating(model):
@@ -55,7 +55,7 @@ def reconstructions(models: Mapping[str, Autoencoder], data: Images) -> Explorer
         seen.layout.display = "none" if batch.x is batch.target else None
         seen.show(batch.x)
         for model, panel, error in zip(models.values(), panels, errors, strict=True):
-            x_hat, difference, mse = compare(model, batch)
+            x_hat, difference, mse = reconstructions_images(model, batch)
             panel.show(torch.cat([x_hat, difference]) if differences.value else x_hat)
             error.value = f"MSE {mse.item():.4f}"
 

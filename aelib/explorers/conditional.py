@@ -16,12 +16,12 @@ from .widgets import Explorer, Panel, Stage, checked, grid, number_slider, row
 IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
 
 
-def reconditioned(model: Autoencoder, z: Tensor, c: Tensor) -> Tensor:
+def conditional_images(model: Autoencoder, z: Tensor, c: Tensor) -> Tensor:
     """(N, C, H, W) images of the codes z (N, K) under the condition c: (M,) for all, or (N, M) one each."""
     return latent.decode(model, z, c.expand(len(z), -1))
 
 
-def condition_strip(model: Autoencoder, z: Tensor, conditions: Tensor) -> Tensor:
+def conditional_strip(model: Autoencoder, z: Tensor, conditions: Tensor) -> Tensor:
     """(N · S, C, H, W): each code (N, K) under each of conditions (S, M), a code a row; a still picture."""
     n, s = len(z), len(conditions)
     return latent.decode(model, z.repeat_interleave(s, 0), conditions.repeat(n, 1))
@@ -76,7 +76,7 @@ def conditional(
     def draw() -> None:
         i = face.value
         photo.show(photos[i : i + 1])
-        decoded.show(reconditioned(model, codes[i : i + 1], c))
+        decoded.show(conditional_images(model, codes[i : i + 1], c))
         for box, name, value in zip(boxes, names, c.tolist(), strict=True):
             box.description = f"{name} ?" if value == 0 and absent < 0 else name
 
