@@ -181,6 +181,7 @@ explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=400)
+print(f"pretrained/vae-lfw took {pretrained.record('vae-lfw')['cpu_seconds'] / 60:.0f} minutes of one core")
 
 
 # %%
@@ -196,7 +197,6 @@ def trained(posterior, likelihood, objective):
 
 if "lfw" in faces.name:
     both = {"AE": load("pretrained/ae-lfw"), "VAE": load("pretrained/vae-lfw")}
-    print(f"the VAE took {pretrained.record('vae-lfw')['cpu_seconds'] / 60:.0f} minutes of one core")
 else:
     both = {
         "AE": trained("deterministic", "gaussian", losses.reconstruction),
