@@ -1,7 +1,7 @@
 """Weights that come with the course, and the recipes that made them.
 
-`load("vae-mnist")` gives a trained model at once; `python -m aelib.pretrained vae-mnist` trains it anew,
-from the recipe below, judges it on the test images, and writes weights and numbers to materials/pretrained.
+`load("vae-mnist")` gives a trained model at once; `python -m aelib.pretrained vae-mnist` trains it again,
+from the recipe below, judges it on the test images, and writes weights and numbers to aelib/weights.
 `python -m aelib.pretrained --judge vae-mnist` does the second half alone.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -26,9 +27,10 @@ from .datasets.images import Transform
 from .errors import unknown
 from .losses import Objective
 from .models import Autoencoder, seeded
-from .runs.checkpoint import fill, weights, write_file
+from .runs.checkpoint import fill, read_weights, weights, write_file
 
-FOLDER = Path(__file__).parent.parent / "materials" / "pretrained"
+# 26 MB in the package, not a download: a machine without a network must be able to use them
+FOLDER = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,7 @@ RECIPES = {
     # in trials 25 epochs from the VAE's weights ended at a lower training loss (88.07) than 250 from nothing
     # with the plain gradient (88.50)
     "iwae-mnist": Recipe(
-        _published,
-        _binarised_mnist,
-        partial(losses.iwae, samples=5),
-        epochs=150,
-        batch_size=512,
-        start="vae-mnist",
+        _published, _binarised_mnist, partial(losses.iwae, samples=5), 150, 512, start="vae-mnist"
     ),
     "flow-vae-mnist": Recipe(
         _flow_prior,
@@ -174,7 +171,7 @@ RECIPES = {
         epochs=40,
         batch_size=128,
         optimizer=partial(training.adam, lr=2e-3),
-        judged=partial(_likelihood, images=1000, samples=1000),  # its decoder is dear
+        judged=partial(_likelihood, images=1000, samples=1000),  # its decoder is slow
     ),
     "vae-fashion-mnist": Recipe(
         partial(models.autoencoder, (1, 28, 28), 16),
@@ -220,6 +217,19 @@ def _recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
+def _made(name: str, end: str = "") -> Path:
+    path = FOLDER / f"{name}{end}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; make it with: python -m aelib.pretrained {name}")
+    return path
+
+
+def _writable() -> None:  # asked before the work, not after hours of it
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not os.access(FOLDER, os.W_OK):
+        raise PermissionError(f"{FOLDER} cannot be written by you: make its models in a clone of the project")
+
+
 def load(name: str) -> Autoencoder:
     """A trained model, on the CPU and in evaluation mode.
 
@@ -229,10 +239,7 @@ def load(name: str) -> Autoencoder:
         RunError: they are damaged, or another model's.
     """
     recipe = _recipe(name)
-    path = FOLDER / f"{name}.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; make it with: python -m aelib.pretrained {name}")
-    model = recipe.build()
+    path, model = _made(name), recipe.build()
     fill(model, path)
     return model.eval()
 
@@ -244,13 +251,12 @@ def directions(name: str) -> dict[str, Tensor]:
 
     Raises:
         ValueError: there is no recipe of this name (the nearest is suggested), or it keeps no directions.
+        FileNotFoundError: the file of directions is not here; the message says how to make it.
     """
-    from safetensors.torch import load_file
-
     if not _recipe(name).directions:
         kept = [n for n, r in RECIPES.items() if r.directions]
         raise ValueError(f"no directions are kept for {name!r}; they are for {', '.join(kept)}")
-    return load_file(FOLDER / f"{name}-directions.safetensors")
+    return read_weights(_made(name, "-directions"))[0]
 
 
 def record(name: str) -> dict[str, Any]:
@@ -269,8 +275,8 @@ def make(name: str) -> None:
     from safetensors.torch import save
 
     recipe, start = _recipe(name), time.process_time()
+    _writable()
     model, history = recipe.train()
-    FOLDER.mkdir(parents=True, exist_ok=True)
     if recipe.directions:
         photos = recipe.data()
         codes, table = latent.encode(model, replace(photos, transforms=())), photos.attributes
@@ -290,6 +296,7 @@ def make(name: str) -> None:
 
 def judge(name: str) -> None:
     """Add to the model's record what it reaches on test images."""
+    _writable()
     model, start = load(name), time.process_time()
     numbers = _recipe(name).judged(model) | {"cpu_seconds": round(time.process_time() - start)}
     _write(name, record(name) | {"test": {"command": f"python -m aelib.pretrained --judge {name}"} | numbers})
@@ -300,10 +307,13 @@ def _write(name: str, numbers: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    names = [a for a in sys.argv[1:] if a != "--judge"]
-    if not names:
+    names = [a for a in sys.argv[1:] if not a.startswith("-")]
+    if not names or {*sys.argv[1:]} - {*names, "--judge"}:
         sys.exit(f"usage: python -m aelib.pretrained [--judge] {' | '.join(RECIPES)}")
-    for each in names:
-        if "--judge" not in sys.argv:
-            make(each)
-        judge(each)
+    try:
+        for each in names:
+            if "--judge" not in sys.argv:
+                make(each)
+            judge(each)
+    except (ValueError, OSError, RuntimeError) as e:  # a name, a folder, data that are not here
+        sys.exit(f"aelib: {e}")

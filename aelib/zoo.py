@@ -7,21 +7,19 @@ and writes materials/results/zoo.json anew after each run; `python -m aelib.zoo 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from . import datasets, latent, losses, metrics, models, nets, training
+from . import datasets, latent, losses, materials, metrics, models, nets, training
 from . import distributions as D
 from .datasets import Images, Split
 from .datasets.images import Transform
@@ -29,11 +27,9 @@ from .errors import unknown
 from .losses import Objective
 from .models import Autoencoder, seeded
 
-FILE = Path(__file__).parent.parent / "materials" / "results" / "zoo.json"
+FILE = materials.RESULTS / "zoo.json"
 CODE, EPOCHS, BATCH_SIZE, SEEDS = 64, 8, 256, (0, 1, 2)
 NOISE = datasets.noisy(0.2)
-
-
 Layers = Callable[[int], Sequence[nn.Module]]
 
 
@@ -214,10 +210,7 @@ def _write(name: str, runs: list[dict[str, float]]) -> None:
         "threads": torch.get_num_threads(),
         "members": (results() if FILE.is_file() else {}) | {name: entry | {"runs": runs}},
     }
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    part = FILE.with_suffix(".part")
-    part.write_text(json.dumps(known, indent=1) + "\n")
-    os.replace(part, FILE)
+    materials.write(FILE, known)
 
 
 if __name__ == "__main__":

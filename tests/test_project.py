@@ -1,6 +1,7 @@
 """The project as a whole: what it depends on, and which way its imports go."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,9 +14,9 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
-    "errors", "datasets", "distributions", "nets", "models", "priors", "losses", "metrics", "training",
-    "runs", "latent", "pretrained", "denoising", "diagnosis", "retrieval", "graphs", "zoo", "estimators",
-    "plots", "explorers", "check", "course",
+    "errors", "materials", "datasets", "distributions", "nets", "models", "priors", "losses", "metrics",
+    "training", "runs", "latent", "pretrained", "denoising", "diagnosis", "retrieval", "graphs", "zoo",
+    "estimators", "plots", "explorers", "check", "course",
     "cli", "__main__",
 ]  # fmt: skip
 
@@ -67,6 +68,12 @@ def test_imports_go_one_way_and_pictures_stay_where_they_belong(name, path):
     assert "sklearn" not in names or name == "estimators"  # derives from its classes, imported when used
     slow = {"zuko", "skimage", "torchvision", "torch_geometric", "pooch"}
     assert not names & slow, "slow: import it where it is used"
+
+
+def test_only_one_module_looks_for_files_outside_the_package():
+    """An installed library has no checkout around it, and materials.py knows what to do then."""
+    up = re.compile(r"__file__\).*\.(parents|parent\.parent)")
+    assert {name for name, path in modules() if up.search(path.read_text())} == {"materials"}
 
 
 def test_a_file_is_read_in_one_sitting():
