@@ -101,7 +101,7 @@ def pieces(figure: Image.Image, row: Row) -> list[Image.Image]:
 
 
 def draw(thumbnail: Thumbnail) -> Image.Image:
-    """The small picture, WIDTH · SHARP pixels wide."""
+    """The small picture, WIDTH · SHARP pixels wide, of 256 colours."""
     figure = Image.open(FIGURES / f"{thumbnail.figure}.png").convert("RGB")
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 11 * SHARP)
@@ -119,13 +119,13 @@ def draw(thumbnail: Thumbnail) -> Image.Image:
                 pen.text((x, y - 4 * SHARP), row.above[j], "black", font, anchor="ls")
         pen.text((left - 6 * SHARP, y + height // 2), row.label, "black", font, anchor="rm")
         y += height + GAP * SHARP
-    return picture.crop((0, 0, picture.width, y - GAP * SHARP))
+    return picture.crop((0, 0, picture.width, y - GAP * SHARP)).quantize(256)
 
 
 def write(page: str) -> None:
     """Draw the small picture of a page, by the first two digits of its name."""
     (FIGURES / "thumbnails").mkdir(exist_ok=True)
-    draw(PAGES[page]).quantize(256).save(FIGURES / "thumbnails" / f"{page}.png", optimize=True)
+    draw(PAGES[page]).save(FIGURES / "thumbnails" / f"{page}.png", optimize=True)
 
 
 if __name__ == "__main__":
