@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
@@ -68,6 +70,22 @@ def test_imports_go_one_way_and_pictures_stay_where_they_belong(name, path):
     assert "sklearn" not in names or name == "estimators"  # derives from its classes, imported when used
     slow = {"zuko", "skimage", "torchvision", "torch_geometric", "pooch"}
     assert not names & slow, "slow: import it where it is used"
+
+
+def test_every_import_is_of_a_package_that_is_asked_for():
+    """By aelib itself or its lab extra, and not only by something that these ask for."""
+    extras = PROJECT["optional-dependencies"]
+    listed = [*PROJECT["dependencies"], *extras["lab"], *extras["export"]]
+    asked = {canonicalize_name(Requirement(r).name) for r in listed}
+    distributions = packages_distributions()
+    for _, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names:
+                assert asked & {canonicalize_name(d) for d in distributions.get(top, ())}, (
+                    f"{path} imports {top}"
+                )
 
 
 def test_only_one_module_looks_for_files_outside_the_package():
