@@ -64,9 +64,10 @@ def decode(
         return os.fsencode(folder), some, str(part), start + first * size, shape, crop
 
     workers = min(processors(), len(todo))
+    hidden = bool(os.environ.get("TQDM_DISABLE"))  # which the bar of a notebook does not read by itself
     with (
         open(part, "ab") as notes,
-        tqdm(total=n, desc=what, unit=" photos", leave=False, mininterval=0.5) as bar,
+        tqdm(total=n, desc=what, unit=" photos", leave=False, mininterval=0.5, disable=hidden) as bar,
         _Workers(workers) as pool,
     ):
         for unread in done.values():
