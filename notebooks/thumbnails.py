@@ -53,21 +53,21 @@ def headed(figure: str, columns: Sequence[int], numbers: Sequence[int], *above: 
 BOTH_MAPS = [(0.04, 0.08, 0.48, 0.77), (0.54, 0.08, 0.98, 0.77)]
 PAGES = {
     "00": labelled("start-here", (4, 7, 9, 10, 11), 60, face=0, decoded=1),
-    "01": labelled("sharpening", range(1, 7), 62, epoch_1=0, epoch_40=4, photo=5),
+    "01": labelled("sharpening", range(7), 62, epoch_1=0, epoch_40=4, photo=5),
     "02": labelled("hidden-beta", range(7), 62, **{"digit": 0, "β = 1": 1, "β = 39.2": 2}),
     "03": headed("manifold", range(3, 12), (4, 7, 10), "a plane of codes, decoded"),
     "04": headed("one-z", range(10), (0, 2, 5), "one code per row, asked for ten digits"),
     "05": labelled("restored", range(6), 62, noisy=0, restored=3, truth=4),
-    "06": headed("who-looks-like", range(6), (1, 2), "query", "nearest"),
+    "06": headed("who-looks-like", range(7), (1, 2), "query", "nearest"),
     "07": labelled("zoo", (0, 2, 3, 5, 7, 9), 88, picture=0, PCA=1, convolutional=4),
     "08": labelled("food", range(5), 60, photo=0, decoded=7),
     "09": Thumbnail(
         "graph-maps",
         [Row("", 0, (), BOTH_MAPS, ("papers, by their words", "by words and links"))],
     ),
-    "10": labelled("learnt-prior", range(6), 86, uniform_prior=1, learnt_prior=2, real=3),
+    "10": labelled("learnt-prior", range(7), 86, uniform_prior=1, learnt_prior=2, real=3),
     "11": labelled("same-face", (0, 1, 5, 6, 8), 60, photo=0, decoded=1),
-    "12": headed("own-search", range(6), (1, 3), "query", "found"),
+    "12": headed("own-search", range(7), (1, 3), "query", "found"),
 }
 
 

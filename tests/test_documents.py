@@ -138,8 +138,9 @@ def test_every_page_has_a_row_with_its_question_and_a_picture(page):
     number = page.stem[:2]
     assert picture[1] == f"materials/figures/thumbnails/{number}.png"
     assert int(picture[2]) == thumbnails.WIDTH and len(picture[3].split()) >= 8
-    question = re.search(r"<br>([^|]*\?) \|", rows[0])
-    assert question, f"the row of {page.name} needs its question"
+    assert re.search(r", \d+&nbsp;min<br>[^|]*\? \|", rows[0]), (
+        f"the row of {page.name} needs minutes and a question"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
