@@ -267,7 +267,7 @@ def record(name: str) -> dict[str, Any]:
     """
     _recipe(name)
     path = FOLDER / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def make(name: str) -> None:

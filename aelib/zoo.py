@@ -168,7 +168,7 @@ def results() -> dict[str, Any]:
     """
     if not FILE.is_file():
         raise FileNotFoundError(f"{FILE} is not there; make it with: python -m aelib.zoo")
-    return json.loads(FILE.read_text())["members"]
+    return json.loads(FILE.read_text("utf-8"))["members"]
 
 
 def make(name: str, split: Split) -> None:

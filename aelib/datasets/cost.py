@@ -135,7 +135,7 @@ def main() -> None:
         "photos_a_second": {n: round(n / clock[f"aelib, {n} photos"]) for n in SCALES},
     }  # fmt: skip
     materials.write(FILE, record)
-    print(FILE.read_text())
+    print(FILE.read_text("utf-8"))
 
 
 if __name__ == "__main__":

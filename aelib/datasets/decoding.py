@@ -116,10 +116,7 @@ class _Workers:
     def __exit__(self, *exc: object) -> None:
         self.threads.shutdown(cancel_futures=True)  # blocks that are begun are ended: under a second
         for process in self.started:
-            assert process.stdin and process.stdout
-            process.stdin.close()
-            process.wait()
-            process.stdout.close()
+            process.communicate()  # closes what it reads from, so it ends
 
     def ask(self, job: decoder.Job) -> list[tuple[int, str]]:
         """`decoder.block(job)` in this thread's process. A photo that kills it is one that cannot be read."""

@@ -26,13 +26,17 @@ class DataError(RuntimeError):
     """Data that is missing, corrupt, half-downloaded or misnamed; the message says what to do."""
 
 
+def _cache() -> Path:
+    return Path(os.environ.get("AELIB_CACHE") or user_cache_dir("aelib"))
+
+
 def cache_dir() -> Path:
     """The folder of downloads and decoded pixels: `AELIB_CACHE`, or the user's cache folder.
 
     Raises:
         DataError: the folder cannot be made or written to.
     """
-    path = Path(os.environ.get("AELIB_CACHE") or user_cache_dir("aelib"))
+    path = _cache()
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -54,10 +58,7 @@ def find(relative: str) -> Path | None:
     if given and not Path(given).is_dir():
         raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")
     roots = [Path(given)] if given else []
-    for root in [*roots, cache_dir()]:
-        if (root / relative).exists():
-            return root / relative
-    return None
+    return next((r / relative for r in [*roots, _cache()] if os.path.exists(r / relative)), None)
 
 
 def download(
@@ -184,15 +185,16 @@ def cached_arrays(key: dict, make: Callable[[], dict[str, np.ndarray]]) -> dict[
 def place(key: dict, suffix: str) -> Path:
     """The file of the cache that belongs to a key; `key["name"]` stands first in its name."""
     digest = hashlib.sha256(json.dumps([CACHE_VERSION, key], sort_keys=True).encode()).hexdigest()
-    return cache_dir() / "decoded" / f"{key['name']}-{digest[:16]}{suffix}"
+    return _cache() / "decoded" / f"{key['name']}-{digest[:16]}{suffix}"
 
 
 def _once(path: Path, write: Callable[[Path], None]) -> Path:
     """A file, written if it is not there: beside its place, then moved into it, so that no reader sees
     half of it. A lock lets two processes do the work once. A failure leaves nothing; an interruption (Ctrl-C,
     a process that is killed) leaves the part for `write` to go on with."""
-    path.parent.mkdir(exist_ok=True)
-    if not path.exists():
+    if not os.path.exists(path):  # reading what is there needs no right to write
+        cache_dir()
+        path.parent.mkdir(exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")

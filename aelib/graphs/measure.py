@@ -118,7 +118,7 @@ def results() -> dict[str, Any]:
     """
     if not FILE.is_file():
         raise FileNotFoundError(f"{FILE} is not there; make it with: {COMMAND}")
-    return json.loads(FILE.read_text())
+    return json.loads(FILE.read_text("utf-8"))
 
 
 def main(what: list[str]) -> None:
