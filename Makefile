@@ -1,7 +1,8 @@
 # make lab     open the course in JupyterLab
-# make test    check style and types, run every test and every notebook (quick profile)
+# make test    check style and types, run every test and every notebook (quick profile);
+#              PYTEST="-m data": only what reads the real data, if AELIB_DATA says where they are
 # make course  execute every notebook in place, in the profile of AELIB_PROFILE (full by default)
-# make bench   measure ours beside what people use, and put figure and table into the README (CASES=mlp_vae: one)
+# make bench   measure ours beside what people use, and put figure and table into materials/speed.md (CASES=mlp_vae: one)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +21,8 @@ test: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	@# a worker for each core (at most four: each takes up to 2 GB), one thread in each
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST)
 
 course: $(VENV)/ready
 	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)

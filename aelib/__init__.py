@@ -5,12 +5,23 @@ when they are first used, so that `import aelib` itself is quick.
 """
 
 import importlib
+import io
 import os
+import sys
+import tempfile
 from typing import Any
 
 # OpenMP threads that spin while they wait make a training beside any other busy process 5 to 50 times
 # slower. It acts only if it is set before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+# an escape stands for what a terminal cannot show (σ, or a file's name in an old encoding), not an error
+if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors="backslashreplace")
+# umap cannot be imported where it finds no place for what it compiles: neither beside it nor in the home
+if not os.access(os.path.expanduser("~"), os.W_OK):
+    _scratch = tempfile.TemporaryDirectory(prefix="aelib-")
+    os.environ.setdefault("NUMBA_CACHE_DIR", _scratch.name)
+    os.environ.setdefault("MPLCONFIGDIR", _scratch.name)
 
 __version__ = "0.1.0"
 _HOMES = {

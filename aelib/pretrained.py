@@ -20,8 +20,9 @@ from .datasets import DATASETS
 from .errors import unknown
 from .models import Autoencoder
 from .runs import RunError
-from .runs.checkpoint import fill
+from .runs.checkpoint import fill, read_weights
 
+# 26 MB in the package, not a download: a machine without a network must be able to use them
 FOLDER = Path(__file__).parent / "weights"
 CONDITIONS = ("Smiling", "Male", "Eyeglasses", "Bangs", "Blond Hair", "Senior", "Wearing Hat", "Mustache")
 
@@ -115,14 +116,12 @@ def directions(name: str) -> dict[str, Tensor]:
     Raises:
         ValueError: there is no model of this name (the nearest is suggested), or it keeps no directions.
     """
-    from safetensors.torch import load_file
-
     _known(name)
     file = FOLDER / f"{name}-directions.safetensors"
     if not file.is_file():
         kept = sorted(f.name.removesuffix("-directions.safetensors") for f in FOLDER.glob("*-directions.*"))
         raise ValueError(f"no directions are kept for {name!r}; they are for {', '.join(kept)}")
-    return load_file(file)
+    return read_weights(file)[0]
 
 
 def record(name: str) -> dict[str, Any]:
@@ -133,4 +132,4 @@ def record(name: str) -> dict[str, Any]:
     """
     _known(name)
     path = FOLDER / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -2,7 +2,8 @@
 
 Each page is built from source/NAME.py, run from top to bottom in a fresh kernel, and written only if
 every cell succeeded. AELIB_PROFILE chooses "full" (the default) or "quick". In the full profile the pictures
-of cells tagged `figure-NAME` are also written to materials/figures/NAME.png, where the README shows them.
+of cells tagged `figure-NAME` are also written to materials/figures/NAME.png, and from them the small picture
+of the page that the README shows.
 """
 
 import base64
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import thumbnails
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
@@ -37,6 +39,8 @@ def execute(source: Path) -> None:
     os.replace(part, page)
     if os.environ.get("AELIB_PROFILE", "full") == "full":
         write_figures(notebook)
+        if source.stem[:2] in thumbnails.PAGES:
+            thumbnails.write(source.stem[:2])
     seconds, cpu = time.perf_counter() - start, cpu_seconds() - before
     print(f"{page.name}: {seconds:.0f} s, {cpu:.0f} s of CPU, {page.stat().st_size / 1e6:.1f} MB", flush=True)
 

@@ -1,6 +1,7 @@
-"""What all tests share: the quick profile, no downloads, and the marker of the real data."""
+"""What all tests share: the quick profile, no downloads, and no data, unless a test is marked `data`."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,25 @@ os.environ.setdefault("AELIB_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 os.environ.setdefault("TQDM_DISABLE", "1")  # a bar is no output to compare
 
+EMPTY = tempfile.TemporaryDirectory()  # a cache that holds no download; gone when Python ends
 
-def pytest_collection_modifyitems(items):
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """A test without the marker finds no real data, neither in AELIB_DATA nor in the user's cache, its
+    fixtures included. So it does the same on every machine, and need not run once more where data are."""
+    with pytest.MonkeyPatch.context() as m:
+        if not item.get_closest_marker("data"):
+            m.delenv("AELIB_DATA", raising=False)
+            m.setenv("AELIB_CACHE", EMPTY.name)
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
     data = os.environ.get("AELIB_DATA")
-    if not data or not Path(data, "lfw").is_dir():
-        skip = pytest.mark.skip(reason="needs the real data: set AELIB_DATA to its folder")
-        for item in items:
-            if item.get_closest_marker("data"):
-                item.add_marker(skip)
+    if item.get_closest_marker("data") and not (data and Path(data, "lfw").is_dir()):
+        pytest.skip("needs the real data: set AELIB_DATA to its folder")
 
 
 @pytest.fixture

@@ -149,24 +149,21 @@ def test_the_report_says_what_was_measured():
 def test_the_report_changes_what_is_between_its_marks_and_nothing_twice():
     from benchmarks import report
 
-    first, last = report.MARKS
-    readme = f"before\n{first}\nold\n{last}\nafter\n"
-    once = report.replaced(readme, r"new \1")
-    assert once == f"before\n{first}\nnew \\1\n{last}\nafter\n" and report.replaced(once, r"new \1") == once
-    with pytest.raises(ValueError, match="once each"):
-        report.replaced("nothing", "new")
+    (a, b), (c, d) = ([mark.format(name) for mark in report.MARKS] for name in ("one", "other"))
+    page = f"before\n{a}\nold\n{b}\nbetween\n{c}\nkept\n{d}\nafter\n"
+    once = report.replaced(page, "one", r"new \1")
+    assert once == page.replace("old", r"new \1") and report.replaced(once, "one", r"new \1") == once
+    with pytest.raises(ValueError, match="measured: third -->, once each"):
+        report.replaced(page, "third", "new")
 
 
-@pytest.mark.parametrize("page", ["README.md", "materials/speed.md"])
-def test_the_pages_hold_the_report_of_the_results(page):
+def test_the_page_holds_the_report_of_the_results():
     from benchmarks import profile, report
 
-    made = {
-        "README.md": lambda: report.block(json.loads(run.FILE.read_text())),
-        "materials/speed.md": lambda: profile.table(json.loads(report.PROFILE.read_text())).strip(),
-    }
-    text = (report.ROOT / page).read_text()
-    assert report.replaced(text, made[page]()) == text
+    text = report.PAGE.read_text()
+    assert report.replaced(text, "race", report.block(json.loads(run.FILE.read_text()))) == text
+    table = profile.table(json.loads(report.PROFILE.read_text())).strip()
+    assert report.replaced(text, "profile", table) == text
 
 
 def test_every_case_has_ours_first_and_a_title_of_its_own():

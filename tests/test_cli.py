@@ -223,6 +223,13 @@ def test_a_table_of_codes_names_the_photos(mine, photos, tmp_path):
     assert call("embed", mine, "--out", out) == 1 and out.read_bytes() == was
 
 
+def test_what_onnx_needs_is_named_when_it_is_missing(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert call("export", run, "--out", tmp_path) == 1
+    assert 'onnxscript is missing: pip install "aelib[export]"' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_pyarrow_is_named_when_it_is_missing(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert call("embed", run, "--out", tmp_path / "c.parquet") == 1

@@ -1,4 +1,12 @@
-"""The pages as documents: in step with their text, executed, small, and compared wherever they can be."""
+"""The pages as documents: in step with their text, executed, small, and compared wherever they can be.
+
+The rule of what is compared: what a cell without the tag `nbval-ignore-output` prints depends neither on the
+data, nor on the profile, nor on the machine; and every cell, tagged or not, has outputs of the same *kinds*
+everywhere: streams, results, pictures. What is stored is the full profile on the real data. `.ci/run` runs
+each page in the quick profile twice, without data on one thread and with the data on two, so that a cell that
+breaks the rule fails in one of the runs (notebooks/conftest.py compares the kinds). What two runs on one
+machine do not show, such as its name, its versions and its clock, is looked for below, in the cells.
+"""
 
 import json
 import re
@@ -11,6 +19,8 @@ import pytest
 HERE = Path(__file__).parent.parent
 PAGES = sorted((HERE / "notebooks").glob("*.ipynb"))
 IGNORE = "nbval-ignore-output"
+ASKS = r"course\.(data|graph|machine|device|profile)\b|\b(time\.\w+|perf_counter|\w+_threads|cpu_count)\b"
+TELLS = r"Python \d|torch \d|\bCPU\b|\bcuda|/tmp/|\b0x[0-9a-f]{6}|\b20\d\d-\d\d-\d\d"
 
 
 def code_cells(page):
@@ -63,6 +73,15 @@ def test_no_more_cells_are_marked_than_need_it(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_what_is_compared_is_not_about_the_machine(page):
+    for cell in code_cells(page):
+        text = " ".join(text_outputs(cell))
+        if text and IGNORE not in cell.metadata.get("tags", []):
+            for found in (re.search(ASKS, cell.source), re.search(TELLS, text)):
+                assert not found, f"tag it {IGNORE}, or print no {found[0]!r}: {cell.source[:60]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_a_page_is_small_and_its_cells_are_short(page):
     assert page.stat().st_size <= 3e6
     for cell in code_cells(page):
@@ -75,28 +94,3 @@ def test_stored_outputs_are_those_of_a_full_run(page):
     assert "profile full" in text and "is not here, so this page runs on" not in text
     for leak in ("/home/", "/root/", "/work/", "Traceback"):
         assert leak not in text
-
-
-def test_links_of_the_readme_and_the_pages_lead_somewhere():
-    for document in (HERE / "README.md", *sorted((HERE / "materials").glob("*.md"))):
-        for target in re.findall(r"(?:\]\(|src=\")([^)\"#]+)", document.read_text()):
-            if not target.startswith(("http", "mailto")):
-                assert (document.parent / target).exists(), f"{document.name}: {target}"
-
-
-def test_the_readmes_first_result_runs():
-    text = (HERE / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(blocks) >= 3
-    for code in blocks:
-        exec(compile(code, "README.md", "exec"), {})
-
-
-@pytest.mark.parametrize("document", ["README.md", "materials/results.md"])
-def test_the_numbers_we_report_are_printed_by_the_pages(document):
-    section = (HERE / document).read_text().split(" reaches\n")[1].split("\n## ")[0]
-    numbers = re.findall(r"\d+\.\d{3,}|[−+]?\d+\.\d %", section)
-    printed = " ".join(t for page in PAGES for c in code_cells(page) for t in text_outputs(c))
-    assert len(numbers) >= 10
-    for number in numbers:
-        assert number.replace("−", "-").replace(" %", "%") in printed, f"no page prints {number}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tqdm.notebook
 from benchmarks import decoding as cost
 from PIL import Image, ImageOps
 
@@ -403,6 +404,17 @@ def test_a_full_disk_is_named_and_leaves_nothing(root, no_data, worker, monkeypa
     with pytest.raises(DataError, match=r"disk of .* is full"):
         load(root)
     assert not litter(no_data) and not list(no_data.rglob("*.npy"))
+
+
+@pytest.mark.parametrize("forbidden", ["", "1"])
+def test_a_notebook_shows_a_bar_unless_bars_are_forbidden(root, monkeypatch, forbidden):
+    shown = []
+    monkeypatch.setattr(tqdm.notebook, "display", shown.append)
+    monkeypatch.setattr(decoding, "tqdm", tqdm.notebook.tqdm)  # what `tqdm.auto` is there
+    monkeypatch.setenv("TQDM_DISABLE", forbidden)
+    fill(root, 12)
+    load(root)
+    assert bool(shown) is not bool(forbidden)
 
 
 @pytest.mark.parametrize("half_a_line", [False, True])

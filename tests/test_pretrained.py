@@ -1,12 +1,13 @@
 import json
 import re
+import runpy
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 
-from aelib import datasets, latent, losses, metrics, models, pretrained
+from aelib import datasets, latent, losses, materials, metrics, models, pretrained
 
 
 @pytest.mark.parametrize("name", pretrained.RECIPES)
@@ -22,9 +23,9 @@ def test_the_weights_are_here_and_say_what_made_them(name):
         images = model.sample(4, told)
     assert images.shape == (4, *shape) and images.std() > 0.05
     record = json.loads((pretrained.FOLDER / f"{name}.json").read_text())
-    assert record["command"] == f"python -m aelib.pretrained {name}"
+    assert record["command"] == f"python -m aelib.course.recipes {name}"
     assert record["epoch"] == recipe.epochs and record["cpu_seconds"] <= 2 * 3600
-    assert record["test"]["command"] == f"python -m aelib.pretrained --judge {name}"
+    assert record["test"]["command"] == f"python -m aelib.course.recipes --judge {name}"
     assert record["test"]["images"] >= 1000
 
 
@@ -48,7 +49,7 @@ def test_the_weights_are_small():
 
 @pytest.mark.parametrize("name", pretrained.RECIPES)
 def test_the_page_of_results_says_what_the_records_say(name):
-    page = (pretrained.FOLDER.parent / "results.md").read_text()
+    page = (materials.FOLDER / "results.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
     record = pretrained.record(name)
     expected = {"epoch": record["epoch"], "minutes": round(record["cpu_seconds"] / 60)}
@@ -128,3 +129,26 @@ def test_what_is_not_there_is_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match="pretrained vae-mnist"):
         pretrained.load("vae-mnist")
+    with pytest.raises(FileNotFoundError, match=r"directions.*pretrained vae-lfw"):
+        pretrained.directions("vae-lfw")
+
+
+@pytest.mark.parametrize("work", [pretrained.make, pretrained.judge])
+def test_a_folder_that_cannot_be_written_is_reported_before_the_training(work, monkeypatch):
+    """As in an installed library that belongs to somebody else. (An administrator may write everywhere.)"""
+    never = replace(pretrained.RECIPES["vae-mnist"], build=lambda: 1 / 0, data=lambda: 1 / 0)
+    monkeypatch.setitem(pretrained.RECIPES, "vae-mnist", never)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(PermissionError, match=r"weights cannot be written.*in a clone of the project"):
+        work("vae-mnist")
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize(
+    "words, said", [(["vae-lwf"], "Did you mean 'vae-lfw'?"), (["--help"], "usage"), ([], "usage")]
+)
+def test_the_command_answers_a_wrong_word_without_a_traceback(words, said, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pretrained", *words])
+    with pytest.raises(SystemExit) as e:
+        runpy.run_module("aelib.pretrained", run_name="__main__")
+    assert said in str(e.value) and "vae-mnist" in str(e.value)

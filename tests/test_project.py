@@ -1,22 +1,26 @@
 """The project as a whole: what it depends on, and which way its imports go."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
-    "errors", "files", "contexts", "datasets", "distributions", "heads", "nets", "priors", "models", "losses",
-    "evaluation", "metrics", "plots", "training", "runs", "latent", "pretrained", "denoising", "diagnosis",
-    "retrieval", "graphs", "estimators", "embedding", "report", "export", "explorers", "course", "cli", "__main__",
+    "errors", "files", "materials", "contexts", "datasets", "distributions", "heads", "nets", "priors",
+    "models", "losses", "evaluation", "metrics", "plots", "training", "runs", "latent", "pretrained",
+    "denoising", "diagnosis", "retrieval", "graphs", "estimators", "embedding", "report", "export",
+    "explorers", "course", "cli", "__main__",
 ]  # fmt: skip
 
 
@@ -31,7 +35,7 @@ def test_every_dependency_has_bounds_and_a_pin_within_them():
         if requirement.name == "aelib":
             continue
         operators = {s.operator for s in requirement.specifier}
-        assert operators == {">=", "<"}, f"{requirement} needs a lower and an upper bound"
+        assert operators - {"!="} == {">=", "<"}, f"{requirement} needs a lower and an upper bound"
         assert requirement.specifier.contains(pins[requirement.name.lower()]), (
             f"the pin is outside {requirement}"
         )
@@ -102,6 +106,28 @@ def test_libraries_stay_where_they_belong(name, path):
     assert "sklearn" not in names or name == "estimators"  # derives from its classes, imported when used
     slow = {"zuko", "skimage", "torchvision", "torch_geometric", "pooch"}
     assert not names & slow, "slow: import it where it is used"
+
+
+def test_every_import_is_of_a_package_that_is_asked_for():
+    """By aelib itself or its lab extra, and not only by something that these ask for."""
+    extras = PROJECT["optional-dependencies"]
+    listed = [*PROJECT["dependencies"], *extras["lab"], *extras["export"]]
+    asked = {canonicalize_name(Requirement(r).name) for r in listed}
+    distributions = packages_distributions()
+    for _, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names:
+                assert asked & {canonicalize_name(d) for d in distributions.get(top, ())}, (
+                    f"{path} imports {top}"
+                )
+
+
+def test_only_one_module_looks_for_files_outside_the_package():
+    """An installed library has no checkout around it, and materials.py knows what to do then."""
+    up = re.compile(r"__file__\).*\.(parents|parent\.parent)")
+    assert {name for name, path in modules() if up.search(path.read_text())} == {"materials"}
 
 
 def test_a_file_is_read_in_one_sitting():

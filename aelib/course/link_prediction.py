@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import resource
 import statistics
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import losses, training
+from .. import losses, materials, training
 from ..contexts import seeded
 from ..datasets.graph import Graph
 from ..graphs.data import communities, load
@@ -30,7 +28,7 @@ from ..graphs.scores import judge
 from ..losses import Objective
 from ..models import Autoencoder
 
-FILE = Path(__file__).parents[2] / "materials" / "results" / "graphs.json"
+FILE = materials.RESULTS / "graphs.json"
 COMMAND = "python -m aelib.course.link_prediction"
 SEEDS, EPOCHS = range(10), 200
 POSTERIORS = {"GAE": "deterministic", "VGAE": "gaussian"}
@@ -121,14 +119,7 @@ def results() -> dict[str, Any]:
     """
     if not FILE.is_file():
         raise FileNotFoundError(f"{FILE} is not there; make it with: {COMMAND}")
-    return json.loads(FILE.read_text())
-
-
-def _write(record: dict[str, Any]) -> None:
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    part = FILE.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(part, FILE)
+    return json.loads(FILE.read_text("utf-8"))
 
 
 def main(what: list[str]) -> None:
@@ -141,7 +132,7 @@ def main(what: list[str]) -> None:
         for nodes, links in LARGE:  # the largest last: memory is the most so far
             record["cost"].append(cost(nodes, links))
             print(record["cost"][-1], flush=True)
-            _write(record)
+            materials.write(FILE, record)
     if not what or "reach" in what:
         record["table"] = []
         for (name, on), (auc, ap) in PUBLISHED.items():
@@ -155,7 +146,7 @@ def main(what: list[str]) -> None:
                     row[key], row[f"{key} sd"] = statistics.mean(each), statistics.pstdev(each)
                 record["table"][-1] = row | {"runs": runs}
                 print(name, on, runs[-1], flush=True)
-                _write(record)
+                materials.write(FILE, record)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,21 @@ bad.) It writes materials/results/retrieval.json, again after each measurement.
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .. import datasets, latent, losses, models, priors, runs, training
+from .. import datasets, latent, losses, materials, models, priors, runs, training
 from ..contexts import seeded
 from ..retrieval.index import Index, _faiss
 
-FILE = Path(__file__).parents[2] / "materials" / "results" / "retrieval.json"
+FILE = materials.RESULTS / "retrieval.json"
 COMMAND = "python -m aelib.course.search_cost"
 SIZES, K, QUERIES = (10_000, 100_000, 1_000_000), 10, 200
 EFFORTS = {"exact": (0,), "hnsw": (16, 64, 256), "ivf": (4, 16, 64)}
@@ -37,9 +34,8 @@ def like_codes(codes: Tensor, n: int, seed: int = 0) -> Tensor:
     with seeded(seed):
         component = fitted.get_buffer("weights").multinomial(n, replacement=True)
         # component by component: the distribution's own `sample` would copy a covariance for every code
-        for i, (mean, tril) in enumerate(
-            zip(fitted.get_buffer("means"), fitted.get_buffer("scale_tril"), strict=True)
-        ):
+        each = zip(fitted.get_buffer("means"), fitted.get_buffer("scale_tril"), strict=True)
+        for i, (mean, tril) in enumerate(each):
             rows = (component == i).nonzero().flatten()
             drawn[rows] = mean + torch.randn(len(rows), len(mean)) @ tril.T
     return drawn
@@ -95,14 +91,11 @@ def main() -> None:
         "command": COMMAND, "threads": 1, "processor": platform.processor() or platform.machine(),
         "dimensions": codes.shape[1], "k": K, "queries": QUERIES, "table": [],
     }  # fmt: skip
-    FILE.parent.mkdir(parents=True, exist_ok=True)
     for n in SIZES:
         for row in measure(codes[:n], queries):
             print(row, flush=True)
             record["table"].append(row)
-            part = FILE.with_suffix(".part")
-            part.write_text(json.dumps(record, indent=1) + "\n")
-            os.replace(part, FILE)
+            materials.write(FILE, record)
 
 
 if __name__ == "__main__":

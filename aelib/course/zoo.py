@@ -8,21 +8,19 @@ does so for one.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import datasets, heads, latent, losses, metrics, models, nets, runs, training
+from .. import datasets, heads, latent, losses, materials, metrics, models, nets, runs, training
 from ..contexts import seeded
 from ..datasets import Images, Split
 from ..datasets.batch import Transform
@@ -30,11 +28,9 @@ from ..errors import unknown
 from ..losses import Objective
 from ..models import Autoencoder
 
-FILE = Path(__file__).parents[2] / "materials" / "results" / "zoo.json"
+FILE = materials.RESULTS / "zoo.json"
 CODE, EPOCHS, BATCH_SIZE, SEEDS = 64, 8, 256, (0, 1, 2)
 NOISE = datasets.noisy(0.2)
-
-
 Layers = Callable[[int], Sequence[nn.Module]]
 
 
@@ -174,7 +170,7 @@ def results() -> dict[str, Any]:
     """
     if not FILE.is_file():
         raise FileNotFoundError(f"{FILE} is not there; make it with: python -m aelib.course.zoo")
-    return json.loads(FILE.read_text())["members"]
+    return json.loads(FILE.read_text("utf-8"))["members"]
 
 
 def make(name: str, split: Split) -> None:
@@ -216,10 +212,7 @@ def _write(name: str, runs: list[dict[str, float]]) -> None:
         "threads": torch.get_num_threads(),
         "members": (results() if FILE.is_file() else {}) | {name: entry | {"runs": runs}},
     }
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    part = FILE.with_suffix(".part")
-    part.write_text(json.dumps(known, indent=1) + "\n")
-    os.replace(part, FILE)
+    materials.write(FILE, known)
 
 
 if __name__ == "__main__":

@@ -64,9 +64,10 @@ def decode(
         return os.fsencode(folder), some, str(part), start + first * size, shape, crop
 
     workers = min(processors(), len(todo))
+    hidden = bool(os.environ.get("TQDM_DISABLE"))  # which the bar of a notebook does not read by itself
     with (
         open(part, "ab") as notes,
-        tqdm(total=n, desc=what, unit=" photos", leave=False, mininterval=0.5) as bar,
+        tqdm(total=n, desc=what, unit=" photos", leave=False, mininterval=0.5, disable=hidden) as bar,
         _Workers(workers) as pool,
     ):
         for unread in done.values():
@@ -115,10 +116,7 @@ class _Workers:
     def __exit__(self, *exc: object) -> None:
         self.threads.shutdown(cancel_futures=True)  # blocks that are begun are ended: under a second
         for process in self.started:
-            assert process.stdin and process.stdout
-            process.stdin.close()
-            process.wait()
-            process.stdout.close()
+            process.communicate()  # closes what it reads from, so it ends
 
     def ask(self, job: decoder.Job) -> list[tuple[int, str]]:
         """`decoder.block(job)` in this thread's process. A photo that kills it is one that cannot be read."""

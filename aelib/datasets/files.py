@@ -60,7 +60,7 @@ def find(relative: str) -> Path | None:
         raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")
     roots = [Path(given)] if given else []
     for root in [*roots, cache_path()]:
-        if (root / relative).exists():
+        if os.path.exists(root / relative):
             return root / relative
     return None
 
@@ -196,8 +196,9 @@ def _once(path: Path, write: Callable[[Path], None]) -> Path:
     """A file, written if it is not there: beside its place, then moved into it, so that no reader sees
     half of it. A lock lets two processes do the work once. A failure leaves nothing; an interruption (Ctrl-C,
     a process that is killed) leaves the part for `write` to go on with."""
-    path.parent.mkdir(exist_ok=True)
-    if not path.exists():
+    if not os.path.exists(path):  # reading what is there needs no right to write
+        cache_dir()
+        path.parent.mkdir(exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 part = path.with_name(f"{path.name}.part")

@@ -43,7 +43,7 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     meta = root.parent / "meta"
     try:
         fit, test = (
-            np.array([f"{line}.jpg".encode() for line in (meta / f"{part}.txt").read_text().split()])
+            np.array([f"{line}.jpg".encode() for line in (meta / f"{part}.txt").read_text("utf-8").split()])
             for part in ("train", "test")
         )
     except OSError as e:

@@ -120,7 +120,7 @@ def _counts(folder: Path, people: list[str]) -> np.ndarray:
     official = folder.parent / "lfw-names.txt"
     listed = {}
     if official.exists():
-        listed = {n: int(k) for n, k in (line.split() for line in official.read_text().splitlines() if line)}
+        listed = {n: int(k) for n, k in (s.split() for s in official.read_text("utf-8").splitlines() if s)}
         if absent := sorted(set(listed) - set(people)):
             raise DataError(
                 f"{folder} lacks {len(absent)} of {len(listed)} people, first {absent[0]}. "
@@ -168,7 +168,7 @@ def _attributes(people: list[str], labels: np.ndarray) -> pd.DataFrame | None:
 
 def _parse(file: Path) -> dict[str, np.ndarray]:
     """The attribute file: values (photos, attributes) as 1 and 0, and the names of both."""
-    with open(file) as lines:
+    with open(file, encoding="utf-8") as lines:
         header = next((line for line in lines if line.startswith("#\tperson\timagenum")), None)
         if header is None:
             raise DataError(
@@ -225,7 +225,8 @@ class Pairs:
     def strangers(self, folds: Sequence[int]) -> Images:
         """The photos of everybody who is in no pair of these folds: what may be learnt from to judge them."""
         labels = self.images.labels
-        assert labels is not None  # whoever made the pairs had them
+        if labels is None:
+            raise ValueError("these photos have no labels that say who is on them: Images(…, labels=)")
         return self.images[~np.isin(labels, labels[self.rows[np.isin(self.fold, folds)]])]
 
     def __repr__(self) -> str:
@@ -258,7 +259,7 @@ def lfw_pairs(
     )  # fmt: skip
     first = dict(zip(people, np.searchsorted(labels, np.arange(len(people))), strict=True))
     counts = dict(zip(people, np.bincount(labels), strict=True))
-    words_of = [line.split() for line in file.read_text().splitlines() if line.strip()]
+    words_of = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
     rows, same = [], []
     try:
         folds, each = map(int, ["1", *words_of[0]][-2:])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -100,12 +101,12 @@ def photos(
         if len(lines) == len(files):
             raise DataError(f"no photo in {root} can be read. The first: {lines[0]}")
         if lines:
-            report.write_text("\n".join(lines) + "\n")
+            report.write_text("\n".join(lines) + "\n", "utf-8")
 
     pixels = cached_pixels(key, fill, (len(files), *shape))
     good, unreadable = np.ones(len(files), bool), {}
     if report.exists():
-        for row, file, why in map(json.loads, report.read_text().splitlines()):
+        for row, file, why in map(json.loads, report.read_text("utf-8").splitlines()):
             good[row], unreadable[file] = False, why
         file, why = next(iter(unreadable.items()))
         warnings.warn(
@@ -181,8 +182,8 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def names(data: Images) -> np.ndarray:
     """(N,) bytes, the file of each image. (`Images.files` has them as str, which take four times as much.)"""
-    assert data.paths is not None
-    return data.paths if data.rows is None else data.paths[data.rows]
+    paths = cast(np.ndarray, data.paths)  # whoever asks has read them from a folder
+    return paths if data.rows is None else paths[data.rows]
 
 
 def by_subfolder(data: Images) -> Images:

@@ -38,7 +38,7 @@ def indexed(run: str, model: Autoencoder, split: Split, data: str, which: str) -
     retrieval.save(folder / INDEX, coder, retrieval.Index(codes))
     about = {"data": str(Path(data).resolve()) if Path(data).is_dir() else data, "which": which,
              "index": _digest(folder / INDEX), "files": names}  # fmt: skip
-    write_file(folder / NAMES, json.dumps(about, ensure_ascii=False).encode())
+    write_file(folder / NAMES, json.dumps(about).encode())
     return len(names)
 
 
@@ -50,7 +50,7 @@ def searched(run: str, query: str, k: int) -> tuple[Autoencoder, list[dict[str, 
     """
     folder = Path(run)
     try:
-        about = json.loads((folder / NAMES).read_text())
+        about = json.loads((folder / NAMES).read_text("utf-8"))
         same = about["index"] == _digest(folder / INDEX)
     except FileNotFoundError as e:
         raise runs.RunError(f"{run} has no index yet: aelib index {run}") from e

@@ -74,7 +74,7 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
 def check(folder: Path) -> None:
     """Raise `RunError` if a file of this checkpoint is not what was written."""
     try:
-        sums = json.loads((folder / MANIFEST).read_text())["sha256"]
+        sums = json.loads((folder / MANIFEST).read_text("utf-8"))["sha256"]
         damaged = [name for name in (WEIGHTS, STATE) if _digest(folder / name) != sums[name]]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise RunError(f"the checkpoint {folder} is damaged ({type(e).__name__}: {e})") from e

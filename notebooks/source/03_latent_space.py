@@ -178,10 +178,12 @@ explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
 #
 # Now strangers' faces, and more than two dimensions: an autoencoder of 128 numbers and a VAE of 64. Trained
 # for 40 and 80 epochs they come with the course: `load` has them at once, and
-# `python -m aelib.course.recipes vae-lfw` makes them again. (On drawn faces, two small ones are trained here.)
+# `python -m aelib.course.recipes vae-lfw` makes them again. (On drawn faces, two small ones are trained
+# here.)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=400)
+print(f"pretrained/vae-lfw took {pretrained.record('vae-lfw')['cpu_seconds'] / 60:.0f} minutes of one core")
 
 
 # %%
@@ -197,7 +199,6 @@ def trained(posterior, likelihood, objective):
 
 if "lfw" in faces.name:
     both = {"AE": load("pretrained/ae-lfw"), "VAE": load("pretrained/vae-lfw")}
-    print(f"the VAE took {pretrained.record('vae-lfw')['cpu_seconds'] / 60:.0f} minutes of one core")
 else:
     both = {
         "AE": trained("deterministic", "gaussian", losses.reconstruction),
@@ -343,7 +344,8 @@ for beta, model, gap, rate in zip(betas, betavaes.values(), gaps, rates, strict=
 model, z = betavaes[8.0], latent.encode(betavaes[8.0], drawings.test)
 order = metrics.kl_per_dimension(model, drawings.test).argsort(descending=True)[:6]
 plots.show(
-    explorers.latent_space_strip(model, z.mean(0), torch.eye(16)[order], [-2.0, -1.0, 0.0, 1.0, 2.0]), columns=5
+    explorers.latent_space_strip(model, z.mean(0), torch.eye(16)[order], [-2.0, -1.0, 0.0, 1.0, 2.0]),
+    columns=5,
 )
 
 # %% [markdown]

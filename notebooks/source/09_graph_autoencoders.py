@@ -24,21 +24,8 @@
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import (
-    contexts,
-    course,
-    datasets,
-    explorers,
-    graphs,
-    heads,
-    latent,
-    losses,
-    models,
-    plots,
-    priors,
-    runs,
-    training,
-)
+from aelib import contexts, course, datasets, explorers, graphs, heads, latent, losses, models, plots
+from aelib import priors, runs, training
 from aelib.course import check
 from aelib.course import link_prediction
 

@@ -28,21 +28,8 @@
 import math
 from dataclasses import replace
 
-from aelib import (
-    contexts,
-    course,
-    diagnose,
-    explorers,
-    fit,
-    heads,
-    latent,
-    losses,
-    metrics,
-    models,
-    nets,
-    plots,
-    priors,
-)
+from aelib import contexts, course, diagnose, explorers, fit, heads, latent, losses, metrics, models, nets
+from aelib import plots, priors
 from aelib.course import check
 from aelib.datasets import Batch, Split, conditioned, noisy
 from aelib.training import adam, cosine
@@ -189,7 +176,10 @@ history = train(repaired, grainy, losses.reconstruction)
 print("causes:", diagnose(repaired, grainy, losses.reconstruction, history=history).names)
 with contexts.seeded(0):
     batch = grainy.valid[:12].batch()
-rows = {k: explorers.reconstructions_images(m, batch)[0] for k, m in {"broken": broken, "repaired": repaired}.items()}
+rows = {
+    k: explorers.reconstructions_images(m, batch)[0]
+    for k, m in {"broken": broken, "repaired": repaired}.items()
+}
 plots.show({"input": batch.x, **rows, "truth": batch.target})
 
 # %% [markdown]

@@ -7,7 +7,6 @@ each, decode, cut, resize, in as many processes that keep nothing. It writes mat
 from __future__ import annotations
 
 import gc
-import json
 import multiprocessing
 import os
 import platform
@@ -24,11 +23,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from aelib import materials
 from aelib.datasets import decoder
 from aelib.datasets.decoding import processors
 from aelib.datasets.photos import folder
 
-FILE = Path(__file__).parents[2] / "materials" / "results" / "decoding.json"
+FILE = materials.RESULTS / "decoding.json"
 COMMAND = "python tests/benchmarks/decoding.py"
 SIZE, ROUNDS, COMPARED, SCALES, KINDS = 64, 3, 4_000, (1_000, 10_000), 500
 
@@ -119,10 +119,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name, run in runs.items():
                 times[name].append(seconds(run))
-                print(
-                    f"{name}: {times[name][-1][0]:.2f} s, {times[name][-1][1]:.2f} s of processors",
-                    flush=True,
-                )
+                print("{}: {:.2f} s, {:.2f} s of processors".format(name, *times[name][-1]), flush=True)
         kilobytes = statistics.mean(os.path.getsize(f) for f in files[COMPARED]) / 1000
     clock, busy = ({k: statistics.median(t[i] for t in v) for k, v in times.items()} for i in (0, 1))
     ours, theirs = "aelib", "least, in processes"
@@ -137,11 +134,8 @@ def main() -> None:
         "milliseconds_a_photo": {n: round(1000 * busy[f"aelib, {n} photos"] / n, 3) for n in SCALES},
         "photos_a_second": {n: round(n / clock[f"aelib, {n} photos"]) for n in SCALES},
     }  # fmt: skip
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    part = FILE.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    os.replace(part, FILE)
-    print(FILE.read_text())
+    materials.write(FILE, record)
+    print(FILE.read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The figure and the tables of what was measured: `python tests/benchmarks/report.py`.
 
-Of materials/results/benchmarks.json (`run.py`) it makes materials/figures/speed.png and the README's table;
-of materials/results/profile.json (`profile.py`), the tables of materials/speed.md. Twice changes nothing.
+Of materials/results/benchmarks.json (`run.py`) it makes materials/figures/speed.png and the first table of
+materials/speed.md; of materials/results/profile.json (`profile.py`), its other tables. Twice changes nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from aelib import plots
 from benchmarks import profile
 from benchmarks.run import CASES, FILE, ROOT
 
-FIGURE, README = ROOT / "materials" / "figures" / "speed.png", ROOT / "README.md"
-PROFILE, DETAILS = FILE.with_name("profile.json"), ROOT / "materials" / "speed.md"
-MARKS = "<!-- measured -->", "<!-- /measured -->"
+FIGURE, PAGE = ROOT / "materials" / "figures" / "speed.png", ROOT / "materials" / "speed.md"
+PROFILE = FILE.with_name("profile.json")
+MARKS = "<!-- measured: {} -->", "<!-- /measured: {} -->"
 DEVICES = {"cpu": "CPU", "cuda": "CUDA"}
 OURS, THEIRS = "#c2410c", "#94a3b8"
 
@@ -108,13 +108,13 @@ def times(ratio: float) -> str:
 
 
 def block(results: Mapping[str, Any]) -> str:
-    """What stands between the README's marks."""
+    """What stands between the marks of the race."""
     lines = [
         _told(results),
         "",
-        "![A second's work of this library and of others](materials/figures/speed.png)",
+        "![What this library and others do per second, a panel for each case](figures/speed.png)",
         "",
-        "| | ours, a second | times as fast as |",
+        "| | ours, per second | times as fast as |",
         "|---|---|---|",
     ]
     both = several(results)
@@ -140,13 +140,13 @@ def _told(results: Mapping[str, Any]) -> str:
     )
 
 
-def replaced(text: str, inside: str) -> str:
-    """A page with this between its marks.
+def replaced(text: str, name: str, inside: str) -> str:
+    """A page with this between the marks of that name.
 
     Raises:
         ValueError: the marks are not there, once each.
     """
-    first, last = MARKS
+    first, last = (mark.format(name) for mark in MARKS)
     if text.count(first) != 1 or text.count(last) != 1:
         raise ValueError(f"the page needs {first} and {last}, once each")
     pattern = re.escape(first) + ".*?" + re.escape(last)
@@ -161,9 +161,10 @@ def main() -> None:
     results = json.loads(FILE.read_text())
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     figure(results).savefig(FIGURE, dpi=150, metadata={"Software": None})
-    README.write_text(replaced(README.read_text(), block(results)))
-    DETAILS.write_text(replaced(DETAILS.read_text(), profile.table(json.loads(PROFILE.read_text())).strip()))
-    print(f"{FIGURE} and the tables of {README} and {DETAILS}")
+    text = replaced(PAGE.read_text(), "race", block(results))
+    text = replaced(text, "profile", profile.table(json.loads(PROFILE.read_text())).strip())
+    PAGE.write_text(text)
+    print(f"{FIGURE} and the tables of {PAGE}")
 
 
 if __name__ == "__main__":
