@@ -150,8 +150,12 @@ def test_the_small_picture_is_made_of_the_pages_figure(page):
     stored = Image.open(thumbnails.FIGURES / "thumbnails" / f"{page.stem[:2]}.png").convert("RGB")
     made = thumbnails.draw(spec).convert("RGB")
     assert stored.size == made.size and stored.width == thumbnails.WIDTH * thumbnails.SHARP
-    difference = np.abs(np.asarray(stored, float) - np.asarray(made, float)).mean()
-    assert difference < 10, f"make it again: python notebooks/thumbnails.py {page.stem[:2]}"
+    small = [
+        np.asarray(picture.reduce(8), float) for picture in (stored, made)
+    ]  # the dots between 256 colours go
+    assert np.abs(small[0] - small[1]).mean() < 0.5, (
+        f"make it again: python notebooks/thumbnails.py {page.stem[:2]}"
+    )
 
 
 def test_a_figure_with_too_few_cells_is_named():
@@ -171,13 +175,11 @@ def printed(page):
 
 
 @pytest.mark.parametrize(
-    "document, ends, least", [("README.md", "\n## ", 4), ("materials/results.md", "\n## Models that", 40)]
+    "document, ends, least", [("README.md", "\n## ", 4), ("materials/results.md", "\n### The library", 250)]
 )
 def test_the_numbers_we_report_are_printed_by_the_pages(document, ends, least):
     section = (HERE / document).read_text().split(" reach", 1)[1].split(ends)[0]
-    numbers = re.findall(r"\d+\.\d{3,}|[−+]?\d+\.\d %", section)
-    if document == "README.md":  # all of its decimals
-        numbers = re.findall(r"[−+]?\d+\.\d+(?: %)?", section)
+    numbers = re.findall(r"(?<![\d.])[−+]?\d+\.\d+(?: %)?", section)
     text = " ".join(t for page in PAGES for t in printed(page))
     assert len(numbers) >= least
     for number in numbers:
