@@ -420,8 +420,8 @@ figure
 # layer of 50. Its weights come with the course; the recipe is in `aelib/course/recipes.py`, and
 # `python -m aelib.course.recipes vae-mnist` trains them again. **IWAE** trains on the importance-weighted
 # bound itself, with five samples: `losses.iwae`. Published are 5,000 samples for each of the 10,000 test
-# digits, and so the command has it, in many minutes. Here you see a thousand digits with 500 samples, and beside them
-# what the command wrote down.
+# digits, and so the command has it, in many minutes. Here you see a thousand digits with 500 samples, and
+# beside them what the command wrote down.
 
 # %% tags=["nbval-ignore-output"]
 samples, images = course.pick(full=(500, binary[:1000]), quick=(50, binary[:40]))
