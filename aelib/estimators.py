@@ -14,10 +14,9 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
 from . import latent, losses, models
-from .datasets import Batch, Batches
+from .datasets.examples import Examples
 from .training import History, adam, cosine, train
 
 FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes the first
@@ -109,10 +108,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 likelihood=self.likelihood, hidden=self.hidden,
             )  # fmt: skip
         objective = partial(losses.elbo, beta=self.beta) if model.prior else losses.reconstruction
-        rows: Any = _Rows(self._scaled(X).float())  # Any: `train` needs no more than these have
         records = train(
-            model, rows, objective, adam(model, self.lr), epochs=self.epochs, batch_size=self.batch_size,
-            schedule={"lr": cosine()}, seed=seed, device=self.device,
+            model, self._examples(X), objective, adam(model, self.lr), epochs=self.epochs,
+            batch_size=self.batch_size, schedule={"lr": cosine()}, seed=seed, device=self.device,
         )  # fmt: skip
         self.history_ = History(records)
         self.model_ = model.cpu()
@@ -166,37 +164,17 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             )
         return shape
 
-    def _scaled(self, X: np.ndarray) -> Tensor:
-        """(N, D) → (N, C, H, W) float64, in [0, 1] where X is within the training set's range."""
+    def _examples(self, X: np.ndarray, dtype: torch.dtype = torch.float32) -> Examples:
+        """Rows (N, D) as (N, C, H, W), in [0, 1] where X is within the training set's range."""
         scaled = (np.asarray(X, np.float64) - self.data_min_) / self.data_range_
-        return torch.from_numpy(scaled).reshape(-1, *self.shape_)
+        return Examples(scaled.reshape(-1, *self.shape_), dtype=dtype)
 
     def _exact(self) -> models.Autoencoder:
         return copy.deepcopy(self.model_).double()
 
     def _codes(self, X: np.ndarray) -> np.ndarray:
-        rows: Any = _Rows(self._scaled(X))
-        return latent.encode(self._exact(), rows).numpy()
+        return latent.encode(self._exact(), self._examples(X, torch.float64)).numpy()
 
     def _rows(self, Z: np.ndarray) -> np.ndarray:
         z = torch.tensor(Z, dtype=torch.float64).reshape(-1, *self.code_shape_)
         return latent.decode(self._exact(), z).flatten(1).numpy() * self.data_range_ + self.data_min_
-
-
-class _Rows:
-    """Rows as images (N, C, H, W) of floats: a length and batches, all that `train` and `encode` ask."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.x = x
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batches(
-        self, size: int, seed: int | None = None, device: Any = "cpu", part: tuple[int, int] = (0, 1)
-    ) -> Batches:
-        order = torch.arange(len(self))
-        if seed is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        pieces = order.tensor_split(-(-len(self) // size))  # lengths differ by one at most
-        return Batches((Batch(self.x[rows].to(device)) for rows in pieces), len(pieces), len(self))

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical as _Categorical
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 from torch.distributions import Laplace as _Laplace
 
 from .distributions import Delta, OptimalNormal, Quantized, per_example
@@ -74,7 +74,7 @@ class _LocationScale(nn.Module):
             mean, log_scale = mean.chunk(2, dim=1)
             scale = log_scale.clamp(*LOG_SCALE).exp()
         elif self.log_scale is not None:
-            scale = self.log_scale.exp()
+            scale = exact(self.log_scale).exp()
         return per_example(self.family(mean, scale, validate_args=False))
 
     def extra_repr(self) -> str:
@@ -116,6 +116,40 @@ class OptimalGaussian(nn.Module):
     def forward(self, h: Tensor) -> OptimalNormal:
         """(B, …) means → distribution over (B, …)."""
         return OptimalNormal(exact(h))
+
+
+class Restored(nn.Module):
+    """A head for standardised variables, whose distribution is in the data's own units: x = mean + scale · u.
+
+    u is what `head` says, so log p(x) = log p(u) − Σ log scale; see `nets.Standardise`, which it undoes.
+
+    Args:
+        head: `Gaussian`, `Laplace` or `OptimalGaussian`.
+        mean, scale: (C,), for each channel; of a table for each variable.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, head: nn.Module, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        if not isinstance(head, _LocationScale | OptimalGaussian):
+            raise ValueError(
+                f"a {type(head).__name__} head has no units to restore: standardised numbers lie on both "
+                'sides of 0; take likelihood="gaussian-learnt", or another Gaussian or Laplace one'
+            )
+        self.head, self.factor = head, head.factor
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def forward(self, h: Tensor) -> Distribution:
+        """(B, factor · C, …) → distribution over (B, C, …)."""
+        p = self.head(h)
+        mean, scale = (exact(v).view(-1, *[1] * (h.ndim - 2)) for v in (self.mean, self.scale))
+        if isinstance(p, OptimalNormal):
+            return OptimalNormal(mean + scale * p.mean, scale)
+        u = p.base_dist
+        return per_example(type(u)(mean + scale * u.loc, scale * u.scale, validate_args=False))
 
 
 class TopK(nn.Module):
@@ -198,21 +232,22 @@ class VectorQuantizer(nn.Module):
             if self.training:
                 self._follow(parts.reshape(-1, size))
             indices = self._nearest(parts.reshape(-1, size)).view(parts.shape[:-1])
-            vectors = self.codebook[indices]
+            vectors = exact(self.codebook)[indices]
         commitment = (parts - vectors).square().flatten(1).sum(1)
         rounded = vectors.movedim(-1, 2).flatten(1, 2)
         return Quantized(h + (rounded - h).detach(), indices, commitment)
 
     def _nearest(self, parts: Tensor) -> Tensor:
-        e = self.codebook
+        e = exact(self.codebook)
         return torch.addmm(e.square().sum(1), parts, e.T, alpha=-2).argmin(1)  # |v|² is the same for all
 
     def _follow(self, parts: Tensor) -> None:
         nearest, share = self._nearest(parts), len(parts) / len(self.codebook)
         counts = torch.bincount(nearest, minlength=len(self.codebook)).to(parts)
-        sums = torch.zeros_like(self.codebook).index_add_(0, nearest, parts)
-        usage = self.decay * self.usage + (1 - self.decay) * counts
-        total = self.decay * self.usage[:, None] * self.codebook + (1 - self.decay) * sums
+        codebook, used = exact(self.codebook), exact(self.usage)
+        sums = torch.zeros_like(codebook).index_add_(0, nearest, parts)
+        usage = self.decay * used + (1 - self.decay) * counts
+        total = self.decay * used[:, None] * codebook + (1 - self.decay) * sums
         rare = usage < self.RARE * share
         drawn = parts[torch.randint(len(parts), (len(usage),), device=parts.device)]
         self.codebook.copy_(torch.where(rare[:, None], drawn, total / usage[:, None]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from . import heads, nets, priors
+from .datasets.batch import Data
 from .datasets.graph import Graph
 from .errors import unknown
 
@@ -24,7 +26,7 @@ class Output(NamedTuple):
 
     @property
     def x_hat(self) -> Tensor:
-        """(B, C, H, W) the reconstruction: the mean of p."""
+        """(B, …) the reconstruction: the mean of p."""
         return self.p.mean
 
 
@@ -33,11 +35,15 @@ class Autoencoder(nn.Module):
 
     Encoder and decoder are modules that return a `torch.distributions.Distribution`: a network with a
     head at its end. A plain autoencoder has the head `Deterministic` in its encoder and needs no prior.
-    Nothing but z and c reaches the decoder.
+    Nothing but z and c reaches the decoder, and one that makes any size (`nets.Sized`) is given the size.
+
+    It works in the precision of its parameters, to which x, z and c are cast: `model.double()` computes in
+    float64. Of a model in half precision the networks do; its distributions, and so z, x̂ and densities, are
+    float32.
 
     Args:
-        encoder: (B, C, H, W) → distribution over (B, K) or (B, K, h, w).
-        decoder: (B, K) or (B, K, h, w) → distribution over (B, C, H, W).
+        encoder: (B, …) → distribution over (B, K) or (B, K, h, w).
+        decoder: (B, K) or (B, K, h, w) → distribution over (B, …).
         prior: c → distribution over z, with batch shape () or (B,); zuko's flows fit as they are.
 
     >>> model = Autoencoder(
@@ -52,7 +58,18 @@ class Autoencoder(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module | None = None) -> None:
         super().__init__()
         self.encoder, self.decoder, self.prior = encoder, decoder, prior
-        self.recipe: dict[str, Any] | None = None  # what `autoencoder` was called with, to make it again
+        self._recipe: dict[str, Any] | None = None  # what `autoencoder` was called with
+
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """What `autoencoder` was called with, if that makes a model like this one; else None.
+
+        Whoever puts another head, encoder or prior in makes a model that the call does not.
+        """
+        if self._recipe is None:
+            return None
+        with torch.device("meta"):  # costs no memory, and nobody's random numbers
+            return self._recipe if _structure(from_recipe(self._recipe)) == _structure(self) else None
 
     @property
     def device(self) -> torch.device:
@@ -60,45 +77,57 @@ class Autoencoder(nn.Module):
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     def encode(self, x: Tensor | Graph, c: Tensor | None = None) -> Distribution:
-        """q(z|x, c) of images (B, C, H, W) in [0, 1], or q(z|x) of the nodes of a `Graph`."""
+        """q(z|x, c) of examples (B, …), as pictures (B, C, H, W); or q(z|x) of the nodes of a `Graph`.
+
+        Raises:
+            TypeError, ValueError: x is no batch of floats, or not of the size that the network is for.
+        """
         if isinstance(x, Graph):
             if c is not None:
                 raise TypeError("a graph takes no condition: give its nodes more features instead")
             return self.encoder(x)
         if not isinstance(x, Tensor):
-            raise TypeError(f"encode takes a tensor of images, as data[:8].batch().x; got {type(x).__name__}")
-        if x.ndim != 4:
-            raise ValueError(f"images come as (B, C, H, W); got {tuple(x.shape)}. One image is x[None]")
+            raise TypeError(
+                f"encode takes a tensor of examples, as data[:8].batch().x; got {type(x).__name__}"
+            )
+        if x.ndim < 2:
+            raise ValueError(f"examples come as (B, …); got {tuple(x.shape)}. One example is x[None]")
         if not x.is_floating_point():
-            raise TypeError(f"images are float in [0, 1]; got {x.dtype}. uint8 pixels are divided by 255")
+            raise TypeError(f"examples are floats; got {x.dtype}. uint8 pixels are divided by 255")
         try:
-            return self.encoder(join(x, c))
+            return self.encoder(_as_in(self.encoder, join(x, c)))
         except RuntimeError as e:
             e.add_note(_given("encoder", x, c))
             raise
 
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """p(x|z, c) of codes (B, K) or (B, K, h, w)."""
+    def decode(self, z: Tensor, c: Tensor | None = None, size: Sequence[int] | None = None) -> Distribution:
+        """p(x|z, c) of codes (B, K) or (B, K, h, w).
+
+        Args:
+            size: of the examples, as (H, W), for a decoder that makes any size; see `nets.Up`. Others make
+                the one they were built for.
+        """
+        h = _as_in(self.decoder, join(z, c))
         try:
-            return self.decoder(join(z, c))
+            return self.decoder(h, size) if isinstance(self.decoder, nets.Sized) else self.decoder(h)
         except RuntimeError as e:
             e.add_note(_given("decoder", z, c))
             raise
 
     def forward(self, x: Tensor | Graph, c: Tensor | None = None) -> Output:
-        """Encode, draw one code an image, decode it."""
+        """Encode, draw one code per example, decode it."""
         q = self.encode(x, c)
         z = q.rsample()
-        return Output(q, z, self.decode(z, c))
+        return Output(q, z, self.decode(z, c, x.shape[2:]))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor | Graph, c: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) the mean of p at the mean of q: for looking, without gradient."""
-        return self.decode(self.encode(x, c).mean, c).mean
+        """(B, …) the mean of p at the mean of q: for looking, without gradient."""
+        return self.decode(self.encode(x, c).mean, c, x.shape[2:]).mean
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """(n, C, H, W) means of p at codes drawn from the prior: for looking, without gradient.
+        """(n, …) means of p at codes drawn from the prior: for looking, without gradient.
 
         Raises:
             ValueError: there is no prior, or c has not n rows.
@@ -112,6 +141,23 @@ class Autoencoder(nn.Module):
             raise ValueError(f"{n} samples need {n} conditions; got {len(c)}")
         p = self.prior(c)
         return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c).mean
+
+
+def _as_in(part: nn.Module, h: Tensor) -> Tensor:
+    """h in the precision of a part's parameters; as it is, where it has none."""
+    p = next(part.parameters(), None)
+    return h if p is None else h.to(p.dtype)
+
+
+def _structure(model: nn.Module) -> list[Any]:
+    """What two models must have in common, so that the weights of one make the other of it."""
+    plain = bool, int, float, str, tuple, type(None)
+    parts = [
+        (name, type(m), {k: v for k, v in vars(m).items()
+                         if isinstance(v, plain) and k != "training" and not k.startswith("_")})
+        for name, m in model.named_modules(remove_duplicate=False)
+    ]  # fmt: skip
+    return parts + [(k, v.shape) for k, v in chain(model.named_parameters(), model.named_buffers())]
 
 
 def _given(part: str, x: Tensor, c: Tensor | None) -> str:
@@ -159,28 +205,38 @@ def autoencoder(
     conditions: int = 0,
     hidden: Sequence[int] | None = None,
     norm: Callable[[int], nn.Module] | None = None,
+    standardise: Data | bool = False,
 ) -> Autoencoder:
     """An `Autoencoder` by names: the product network × posterior × likelihood.
 
     Pixels are centred on the way in (`nets.Centre`), and the reconstruction starts grey. On faces the
-    two together are worth more than a wider network.
+    two together are worth more than a wider network. Numbers in units of their own are standardised instead:
+    `autoencoder(shape, latent, net="mlp", likelihood="gaussian-learnt", standardise=split.train)` sees
+    u = (x − mean) / scale, and its likelihood, and so every reconstruction and sample, is in the units of x:
+    log p(x) = log p(u) − Σ log scale. A "gaussian" σ of 1 is one standard deviation of the variable.
 
     Args:
-        shape: (C, H, W) of the images, any from (1, 1, 1) up.
+        shape: of one example: (D,) of a table, (C, T) of series, (C, H, W) of pictures, (C, D, H, W) of
+            volumes, with every number at least 1.
         latent: size of the code; for "fcn" its channels, at each of ⌈H/8⌉ × ⌈W/8⌉ places.
-        net: "linear" (one layer), "mlp", "conv" (convolutions and one linear layer) or "fcn"
-            (convolutions only).
+        net: "linear" (one layer), "mlp", "conv" (convolutions and one linear layer) or "fcn" (convolutions
+            only: it takes examples of any size, and returns that size). A table has no neighbours to
+            convolve over.
         posterior: "deterministic" (a plain autoencoder, no prior) or "gaussian" (with N(0, 1) as prior).
         likelihood: "bernoulli", "gaussian" (σ = 1: the squared error), "gaussian-learnt" (one σ),
-            "gaussian-predicted" (a σ a pixel), "gaussian-optimal" (the best σ an image), "laplace"
+            "gaussian-predicted" (a σ per variable), "gaussian-optimal" (the best σ per example), "laplace"
             (b = 1), "laplace-learnt" (one b).
         conditions: size K of the condition c, 0 for none.
-        hidden: widths of the hidden layers, from the image inwards: (512, 256) for "mlp", (32, 64, 128)
+        hidden: widths of the hidden layers, from the example inwards: (512, 256) for "mlp", (32, 64, 128)
             for convolutions by default.
         norm: normalisation in "mlp", as `nn.BatchNorm1d`.
+        standardise: data whose mean and standard deviation, of each channel (of a table: of each variable),
+            are learnt here, over what is known of them, and kept with the weights; True leaves them 0 and 1
+            until weights are loaded.
 
     Raises:
-        ValueError: a name that is not known (the nearest is suggested), or a size below 1.
+        ValueError: a name that is not known (the nearest is suggested), a size below 1, or what does not go
+            together.
 
     >>> model = autoencoder((3, 25, 31), latent=16, net="conv")
     >>> model.reconstruct(torch.rand(2, 3, 25, 31)).shape
@@ -191,8 +247,12 @@ def autoencoder(
     ):  # fmt: skip
         if name not in known:
             raise ValueError(unknown(kind, name, known))
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"shape is (C, H, W) with each at least 1; got {tuple(shape)}")
+    if not 1 <= len(shape) <= 4 or min(shape) < 1:
+        raise ValueError(
+            f"shape is (D,), (C, T), (C, H, W) or (C, D, H, W), with each at least 1; got {tuple(shape)}"
+        )
+    if len(shape) == 1 and net in ("conv", "fcn"):
+        raise ValueError(f'net="{net}" convolves over neighbours, which a table has not; use net="mlp"')
     if latent < 1 or conditions < 0:
         raise ValueError(f"latent is at least 1 and conditions at least 0; got {latent} and {conditions}")
     if min(hidden or (1,)) < 1:
@@ -201,15 +261,21 @@ def autoencoder(
         raise ValueError('net="linear" has no hidden layers; use net="mlp"')
     q_head, p_head = POSTERIORS[posterior](), LIKELIHOODS[likelihood]()
     out, params = latent * cast(int, q_head.factor), cast(int, p_head.factor)
-    channels, height, width = shape
-    seen, made = (channels + conditions, height, width), (channels * params, height, width)
+    channels, *size = shape
+    seen, made = (channels + conditions, *size), (channels * params, *size)
+    enter: nn.Module = nets.Centre()
+    if standardise is not False:
+        mean, scale = nets.learnt(standardise, shape)
+        beside = torch.zeros(conditions)  # a condition comes as it is
+        enter = nets.Standardise(torch.cat([mean, beside]), torch.cat([scale, beside + 1]))
+        p_head = heads.Restored(p_head, mean, scale)
     code: tuple[int, ...] = (latent,)
     encoder: nn.Module
     decoder: nn.Module
     if net in ("linear", "mlp"):
         hidden = () if net == "linear" else tuple(hidden or (512, 256))
         encoder = nn.Sequential(
-            nets.Features(channels), nets.MLP(math.prod(shape) + conditions, *hidden, out, norm=norm)
+            nets.Features(*shape), nets.MLP(math.prod(shape) + conditions, *hidden, out, norm=norm)
         )
         decoder = nn.Sequential(
             nets.MLP(latent + conditions, *reversed(hidden), math.prod(made), norm=norm), nets.Reshape(*shape)
@@ -222,22 +288,27 @@ def autoencoder(
         else:
             encoder = nets.FCNEncoder(seen, out, hidden)
             decoder = nets.FCNDecoder(latent + conditions, made, hidden)
-            strides = (2,) * len(hidden)
-            code = (latent, nets.sides(height, strides)[-1], nets.sides(width, strides)[-1])
+            code = (latent, *nets.grid(size, (2,) * len(hidden)))
     if likelihood != "bernoulli":  # whose mean starts at ½ by itself; the others' start at 0, black
-        last = [m for m in decoder.modules() if isinstance(m, nn.Linear | nn.ConvTranspose2d)][-1]
-        nn.init.constant_(cast(Tensor, last.bias)[: len(cast(Tensor, last.bias)) // params], 0.5)
+        bias = cast(Tensor, [m for m in decoder.modules() if isinstance(m, nets.WEIGHTED)][-1].bias)
+        nn.init.constant_(bias[: len(bias) // params], 0.5 if standardise is False else 0.0)
     prior = None if posterior == "deterministic" else priors.StandardNormal(*code)
-    encoder = nn.Sequential(nets.Centre(), encoder, q_head)
-    model = Autoencoder(encoder, nn.Sequential(decoder, p_head), prior)
+    whole = nets.Sized if net == "fcn" else nn.Sequential
+    model = Autoencoder(nn.Sequential(enter, encoder, q_head), whole(decoder, p_head), prior)
     named = next((name for name, layer in NORMS.items() if layer is norm), None)
     if norm is None or named:  # another layer of normalisation is code, which a file cannot hold
-        model.recipe = {
+        model._recipe = {
             "shape": list(shape), "latent": latent, "net": net, "posterior": posterior,
             "likelihood": likelihood, "conditions": conditions, "hidden": list(hidden or ()) or None,
-            "norm": named,
+            "norm": named, **({} if standardise is False else {"standardise": True}),
         }  # fmt: skip
     return model
+
+
+def from_recipe(recipe: Mapping[str, Any]) -> Autoencoder:
+    """The model that `autoencoder(**recipe)` makes, with a layer of normalisation given by its name."""
+    norm = recipe.get("norm")
+    return autoencoder(**{**recipe, "norm": NORMS[norm] if norm else None})
 
 
 def classifier(
@@ -250,7 +321,7 @@ def classifier(
     Train it with the objective `losses.prediction`.
 
     Args:
-        shape: (C, H, W) of the images.
+        shape: (C, H, W) of the images, or of any other examples that convolutions go over.
         outputs: classes, or attributes.
         labels: True: one of the classes (`Categorical`); False: each attribute by itself (`Bernoulli`).
         features: size of the last hidden layer.
@@ -260,8 +331,7 @@ def classifier(
     >>> judge(torch.rand(5, 1, 28, 28)).mode.shape, judge[0](torch.rand(5, 1, 28, 28)).shape
     (torch.Size([5]), torch.Size([5, 64]))
     """
-    c, h, w = shape
-    body = nn.Sequential(nets.Centre(), nets.ConvEncoder((c, h, w), features, hidden), nn.GELU())
+    body = nn.Sequential(nets.Centre(), nets.ConvEncoder(tuple(shape), features, hidden), nn.GELU())
     return nn.Sequential(
         body, nn.Linear(features, outputs), heads.Categorical() if labels else heads.Bernoulli()
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch.distributions import (
 )
 
 from .contexts import evaluating, seeded
-from .distributions.densities import Standard
+from .distributions.densities import Standard, exact
 from .errors import unknown
 from .heads import VectorQuantizer
 
@@ -46,7 +47,8 @@ class StandardNormal(nn.Module):
 
     def forward(self, c: Tensor | None = None) -> Independent:
         """Any c → distribution with batch shape () and the code's event shape."""
-        d = Standard(self.loc, torch.ones_like(self.loc), validate_args=False)
+        loc = exact(self.loc)
+        d = Standard(loc, torch.ones_like(loc), validate_args=False)
         return Independent(d, self.loc.ndim, validate_args=False)
 
 
@@ -54,7 +56,12 @@ def fixed(family: Any, **parameters: Tensor) -> nn.Module:
     """The prior `family(**parameters)`, whatever the condition; the parameters are its buffers."""
     from zuko.lazy import UnconditionalDistribution
 
-    return UnconditionalDistribution(family, buffer=True, **{k: v.float() for k, v in parameters.items()})
+    parameters = {k: v.float() for k, v in parameters.items()}
+    return UnconditionalDistribution(partial(_exactly, family), buffer=True, **parameters)
+
+
+def _exactly(family: Any, **parameters: Tensor) -> Distribution:
+    return family(**{k: exact(v) for k, v in parameters.items()})
 
 
 def diagonal(codes: Tensor, seed: int = 0) -> nn.Module:
@@ -243,14 +250,15 @@ class Autoregressive(nn.Module):
 
     def vectors(self, indices: Tensor) -> Tensor:
         """(B, N) → (B, K, …), the code that has these indices."""
-        return self._quantizer[0].codebook[indices.unflatten(1, self.parts)].movedim(-1, 2).flatten(1, 2)
+        codebook = exact(self._quantizer[0].codebook)
+        return codebook[indices.unflatten(1, self.parts)].movedim(-1, 2).flatten(1, 2)
 
     def following(self, indices: Tensor) -> Tensor:
         """(B, n), the first n of N indices → (B, n + 1, codes), logits of each and of the one after them."""
         before = self.start.expand(len(indices), 1, -1)
         h = torch.cat([before, self.embedding(indices)], 1) + self.position[: indices.shape[1] + 1]
         n = h.shape[1]
-        return self.logits(self.body(h, self.get_buffer("mask")[:n, :n], is_causal=True))
+        return exact(self.logits(self.body(h, self.get_buffer("mask")[:n, :n], is_causal=True)))
 
     @torch.no_grad()
     def complete(self, indices: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from aelib import datasets
-from aelib.datasets import Batch, DataError, Images, binarised, conditioned, files, flipped, noisy
+from aelib.datasets import Batch, DataError, Images, binarised, conditioned, download, flipped, noisy
 from aelib.datasets.batch import kept
 
 lfw_module = importlib.import_module("aelib.datasets.lfw")  # the package's name `lfw` is the function
@@ -132,11 +132,17 @@ def test_conditions_are_what_is_known_about_each_image():
 
 
 def test_pixels_of_the_wrong_kind_are_refused():
-    with pytest.raises(ValueError, match="uint8"):
-        Images(np.zeros((3, 1, 4, 4), np.float32))
+    for pixels, says in (
+        (np.zeros((3, 1, 4, 4), np.int64), r"uint8, uint16, .*; got int64"),
+        (np.zeros((3, 4), np.uint8), r"pictures are \(N, C, H, W\); got \(3, 4\).*Examples"),
+        (np.zeros((3, 28, 28, 3), np.uint8), r"the channels stand last: write datasets.of\(pixels\)"),
+        (np.full((3, 1, 4, 4), 200.0), "go up to 200: divide by 255, or give them as uint8"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            Images(pixels)
     with pytest.raises(ValueError, match="need one per image"):
         Images(np.zeros((3, 1, 4, 4), np.uint8), labels=np.zeros(2, int))
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="at least one example"):
         next(images(3).batches(0))
 
 
@@ -293,7 +299,7 @@ def test_two_processes_at_once_get_the_same_and_leave_no_litter(lfw_tree, no_dat
         p.join()
     assert sums[0] == sums[1]
     assert len(list((no_data / "decoded").glob("*.npy"))) == 1
-    assert not list((no_data / "decoded").glob("*.part"))
+    assert len(list((no_data / "decoded").glob("*.record"))) == 1
 
 
 def test_an_interrupted_decoding_is_gone_on_with(lfw_tree, no_data, monkeypatch):
@@ -303,9 +309,9 @@ def test_an_interrupted_decoding_is_gone_on_with(lfw_tree, no_data, monkeypatch)
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
         m.setattr(lfw_module, "decode", stop)
         datasets.load("lfw")
-    assert not list((no_data / "decoded").glob("*.npy"))
-    assert len(datasets.load("lfw").train)
-    assert not list((no_data / "decoded").glob("*.part"))
+    (record,) = (no_data / "decoded").glob("*.record")
+    assert b"sha256" not in record.read_bytes()
+    assert datasets.load("lfw").train.pixels.any((1, 2, 3)).all()
 
 
 @pytest.mark.parametrize(
@@ -359,9 +365,10 @@ def test_aelib_data_that_is_no_folder_is_named(monkeypatch, no_data):
 
 def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.setenv("AELIB_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="Set AELIB_CACHE"):
-        files.cache_dir()
+        datasets.load("folder", path=tmp_path)
 
 
 # ---- MNIST's format ------------------------------------------------------------------------------------
@@ -422,7 +429,7 @@ def server(no_data, monkeypatch):
 
 
 def get(*urls):
-    return files.download("set/file.bin", urls, GOOD_HASH, otherwise="digits")
+    return download.download("set/file.bin", urls, GOOD_HASH, otherwise="digits")
 
 
 def test_a_download_goes_to_the_next_mirror_and_is_verified(server, no_data):
@@ -449,7 +456,7 @@ def test_an_unreachable_host_fails_within_seconds(server):
 
 
 def test_a_host_that_says_nothing_fails_within_seconds(server, monkeypatch):
-    monkeypatch.setattr(files, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
@@ -473,11 +480,11 @@ def test_an_archive_that_leaves_its_folder_is_refused(tmp_path):
         tar.addfile(tarfile.TarInfo("../outside.txt"), io.BytesIO())
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError, match="cannot be unpacked"):
-        files.unpack(tmp_path / "a.tgz", tmp_path / "in" / "lfw")
+        download.unpack(tmp_path / "a.tgz", tmp_path / "in" / "lfw")
     assert not (tmp_path / "outside.txt").exists() and not (tmp_path / "in" / "lfw").exists()
     (tmp_path / "b.tgz").write_bytes((tmp_path / "a.tgz").read_bytes()[:40])
     with pytest.raises(DataError, match="Delete it and load again"):
-        files.unpack(tmp_path / "b.tgz", tmp_path / "in" / "lfw")
+        download.unpack(tmp_path / "b.tgz", tmp_path / "in" / "lfw")
 
 
 # ---- the real data -------------------------------------------------------------------------------------

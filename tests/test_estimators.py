@@ -1,7 +1,6 @@
 import copy
 import pickle
 import warnings
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from aelib import AutoencoderTransformer
-from aelib.estimators import _Rows
 
 X, Y = load_digits(return_X_y=True)
 SMALL = {"hidden": (8,), "epochs": 2, "device": "cpu", "random_state": 0}
@@ -191,10 +189,3 @@ def test_codes_of_another_size_and_a_model_that_is_not_fitted_are_refused():
     for method in ("transform", "inverse_transform", "score"):
         with pytest.raises(NotFittedError):
             getattr(made(), method)(X)
-
-
-def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own():
-    rows = _Rows(torch.arange(10.0).reshape(10, 1, 1, 1))
-    in_order, shuffled, again = ([b.x.flatten().tolist() for b in rows.batches(4, s)] for s in (None, 1, 1))
-    assert in_order == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
-    assert shuffled == again != in_order and sorted(chain(*shuffled)) == list(range(10))

@@ -119,8 +119,9 @@ def test_a_photo_is_decoded_or_listed_with_a_reason(kind, place):
         job = (os.fsencode(place), [b"a.jpg"], str(place / "pixels"), 0, shape, None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            unread = decoder.block(job)
+            n, checksum, unread = decoder.block(job)
         pixels = (place / "pixels").read_bytes()
+        assert n == 1 and checksum == decoder.checksum(pixels[: np.prod(shape)], unread)
         assert len(pixels) >= np.prod(shape)
         if unread:
             ((number, why),) = unread

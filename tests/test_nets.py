@@ -7,13 +7,39 @@ from aelib import nets
 
 
 @pytest.mark.parametrize("strides", [(2,), (2, 2, 2), (4, 2, 2), (3, 1, 2)])
-def test_up_undoes_down_for_every_size(strides):
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_up_undoes_down_for_every_size(strides, axes):
     widths = (2, 3, 4)[: len(strides)]
-    for height in range(1, 34):
-        width = 34 - height
-        h = nets.down(1, widths, strides)(torch.zeros(1, 1, height, width))
-        assert h.shape == (1, widths[-1], nets.sides(height, strides)[-1], nets.sides(width, strides)[-1])
-        assert nets.up((1, height, width), widths, strides)(h).shape == (1, 1, height, width)
+    down, up = nets.down(1, widths, strides, axes=axes), nets.Up((1, *[9] * axes), widths, strides)
+    for n in range(1, 34):
+        size = (n, 34 - n, n % 5 + 1)[:axes]
+        h = down(torch.zeros(1, 1, *size))
+        assert h.shape == (1, widths[-1], *nets.grid(size, strides))
+        own = nets.Up((1, *size), widths, strides)
+        assert own(h).shape == up(h, size).shape == (1, 1, *size)
+        own.load_state_dict(up.state_dict())
+        assert torch.equal(own(h), up(h, size))  # asked for a size, or built for it: the same
+
+
+def test_without_a_size_a_code_gives_the_size_built_for_or_the_largest_of_its_places():
+    up = nets.Up((1, 45, 37), (2, 3), (2, 2))
+    assert up(torch.zeros(1, 3, 12, 10)).shape == (1, 1, 45, 37)
+    assert up(torch.zeros(1, 3, 5, 6)).shape == (1, 1, 20, 24)
+    with pytest.raises(ValueError, match=r"size \(20, 25\) has \(5, 7\) places; got one of \(5, 6\)"):
+        up(torch.zeros(1, 3, 5, 6), (20, 25))
+
+
+@pytest.mark.parametrize("size", [(7,), (5, 6)])
+def test_a_series_is_a_picture_one_pixel_high_and_a_picture_a_volume_one_voxel_deep(size):
+    """What is one thick meets only the middle of a kernel."""
+    thick = [nets.ConvEncoder((2, 1, *size), 3, (4, 6)), nets.ConvDecoder(3, (2, 1, *size), (4, 6))]
+    thin = [nets.ConvEncoder((2, *size), 3, (4, 6)), nets.ConvDecoder(3, (2, *size), (4, 6))]
+    for a, b in zip(thick, thin, strict=True):
+        b.load_state_dict({k: w[:, :, 1] if w.ndim > 2 else w for k, w in a.state_dict().items()})
+    x = torch.rand(5, 2, 1, *size)
+    z = thin[0](x[:, :, 0])
+    torch.testing.assert_close(thick[0](x), z)
+    torch.testing.assert_close(thick[1](z)[:, :, 0], thin[1](z))
 
 
 def test_every_input_pixel_reaches_the_code():

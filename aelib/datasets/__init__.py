@@ -8,9 +8,9 @@ from typing import Any
 
 from ..errors import unknown
 from .batch import Batch, Batches, Data
+from .cache import DataError
 from .drawn import drawn_faces
 from .embedded import digits, faces_sample
-from .files import DataError
 from .food import coco, food_101
 from .images import Images, Split
 from .lfw import Pairs, lfw, lfw_pairs, pairs_of

@@ -1,4 +1,4 @@
-"""One photo, decoded; and the process that decodes blocks of them for `decoding`.
+"""One photo, decoded, for training and for queries; and the process that decodes blocks of them.
 
 It is run by its path, not as a part of the package: so it imports Pillow alone, never torch, and is ready
 in a tenth of a second.
@@ -11,12 +11,32 @@ import pickle
 import signal
 import sys
 import warnings
+import zlib
 from contextlib import suppress
 from typing import cast
 
 from PIL import Image, UnidentifiedImageError
 
+SUFFIXES = (
+    b".jpg", b".jpeg", b".jpe", b".jfif", b".mpo", b".png", b".apng", b".gif", b".bmp", b".dib", b".webp",
+    b".tif", b".tiff", b".ppm", b".pgm", b".pbm", b".pnm", b".jp2", b".j2k", b".jpx", b".jpf", b".avif",
+    b".tga",
+)  # fmt: skip
+NOT_READ = (  # photos too, but not by Pillow; of most cameras' own formats it would read the thumbnail
+    b".heic", b".heif", b".hif", b".jxl", b".dng", b".cr2", b".cr3", b".nef", b".arw", b".orf", b".rw2",
+    b".raf",
+)  # fmt: skip
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
+BEGINNINGS = (  # of photos whose name has no suffix; a prefix, or what stands from byte 4 on
+    b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P4\n", b"P5\n", b"P6\n",
+    b"\xff\x4f\xff\x51",
+)  # fmt: skip
+BOXES = (b"jP  ", b"ftypavif", b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
+MADE_HERE = "aelib"  # what "Software" is in the pictures of many pictures that aelib writes
+
 Job = tuple[bytes, list[bytes], str, int, tuple[int, int, int], int | None]
+Block = tuple[int, int, list[tuple[int, str]]]
+Box = tuple[float, float, float, float]
 UPRIGHT = dict(  # what undoes each EXIF orientation but 1
     zip(range(2, 9), map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), strict=True)
 )
@@ -24,9 +44,18 @@ ORIENTATION = 0x0112
 HIGH_BYTE = {"I;16": 1, "I;16L": 1, "I;16B": 0}  # of a pixel of 16 bits: where its upper half stands
 WHITE = 2**16 - 1
 
+Image.preinit()  # the common formats; Pillow would load all sixty to find one of them
 
-def decode(file: str | bytes, shape: tuple[int, int, int], crop: int | None = None) -> bytes:
-    """The central square of a photo, upright, resized to (C, H, W), as C·H·W bytes.
+
+class BoxError(ValueError):
+    """A box that is empty, or reaches outside of its photo."""
+
+
+def decode(
+    file: str | bytes | os.PathLike[str], shape: tuple[int, int, int], crop: int | None = None,
+    box: Box | None = None,
+) -> bytes:  # fmt: skip
+    """The central square of a photo, or a box of it, upright, resized to (C, H, W), as C·H·W bytes.
 
     Of an animation it is the first frame. What is transparent is laid over white; of 16 bits the upper
     eight count. A JPEG that is at least four times larger than asked for is decoded at a half, a quarter or
@@ -36,31 +65,69 @@ def decode(file: str | bytes, shape: tuple[int, int, int], crop: int | None = No
     Args:
         shape: C is 3 (colour) or 1 (grey).
         crop: side of the square in pixels of the photo; None: the largest.
+        box: (left, top, right, bottom) in pixels of the upright photo, in place of the square.
 
     Raises:
+        BoxError: the box is empty or reaches outside.
         Exception: of Pillow, in great variety, where it cannot be read.
     """
     channels, height, width = shape
-    with Image.open(os.fsdecode(file)) as opened:
+    suffix = os.path.splitext(os.fsencode(file).lower())[1]
+    if suffix in NOT_READ:
+        raise ValueError(f"{suffix[1:].decode().upper()} is a format that is not read: make it a JPEG or PNG")
+    # a TGA has no mark at its beginning: anything may look like one
+    with Image.open(os.fsdecode(file), formats=(*FORMATS, "TGA") if suffix == b".tga" else FORMATS) as opened:
+        if opened.info.get("Software") == MADE_HERE:
+            raise ValueError("no photo, but many pictures in one, which aelib made")
+        held = _orientation(opened)
         across, down = opened.size
         side = crop or min(across, down)
         left, top = (across - side) // 2, (down - side) // 2
-        shrunk = opened.draft(None, (2 * max(height, width),) * 2) if crop is None else None
+        place: Box = (left, top, left + side, top + side) if box is None else _stored(box, opened.size, held)
+        whole = crop is None and box is None
+        shrunk = opened.draft(None, (2 * max(height, width),) * 2) if whole else None
         scale = shrunk[1][2] / across if shrunk else 1
         opened.load()
         photo: Image.Image = opened
-        box: tuple[float, float, float, float] | None = None
+        within: Box | None = None
         if scale == 1:
-            photo = opened.crop((left, top, left + side, top + side))
+            photo = opened.crop(cast(tuple[int, int, int, int], place))
         else:  # the square's edge may go through one of the larger pixels
-            box = (left * scale, top * scale, (left + side) * scale, (top + side) * scale)
-        held = _orientation(opened)
+            within = cast(Box, tuple(edge * scale for edge in place))
         upright = (width, height) if held < 5 else (height, width)
         plain = _plain(photo).convert("L" if channels == 1 else "RGB")
-        small = plain.resize(upright, Image.Resampling.BICUBIC, box)
+        small = plain.resize(upright, Image.Resampling.BICUBIC, within)
         if held in UPRIGHT:
             small = small.transpose(UPRIGHT[held])
     return small.tobytes() if channels == 1 else b"".join(band.tobytes() for band in small.split())
+
+
+def is_photo(path: bytes) -> bool:
+    """Whether a file is meant to be a photo: by the end of its name, or by its first bytes if it has none."""
+    name = os.path.basename(path).lower()
+    if b"." in name:
+        return name.endswith(SUFFIXES + NOT_READ)
+    with suppress(OSError), open(path, "rb") as file:
+        first = file.read(12)
+        webp = first.startswith(b"RIFF") and first.endswith(b"WEBP")
+        return webp or first.startswith(BEGINNINGS) or first[4:].startswith(BOXES)
+    return False
+
+
+def _stored(box: Box, size: tuple[int, int], held: int) -> Box:
+    """Where a box of the upright photo lies in the photo as it is stored."""
+    across, down = size
+    wide, high = size if held < 5 else (down, across)
+    left, top, right, bottom = box
+    if not (0 <= left < right <= wide and 0 <= top < bottom <= high):
+        raise BoxError(f"a box is (left, top, right, bottom) inside {wide}×{high}; got {box}")
+    if held >= 5:
+        left, top, right, bottom = top, left, bottom, right
+    if held in (2, 3, 7, 8):
+        left, right = across - right, across - left
+    if held in (3, 4, 6, 7):
+        top, bottom = down - bottom, down - top
+    return left, top, right, bottom
 
 
 def _orientation(photo: Image.Image) -> int:
@@ -74,8 +141,10 @@ def _orientation(photo: Image.Image) -> int:
 
 def _plain(photo: Image.Image) -> Image.Image:
     """Without transparency, and with eight bits a channel."""
-    if photo.mode == "I" and cast(tuple[int, int], photo.getextrema())[1] <= WHITE:
-        photo = photo.convert("I;16")  # Pillow reads PGM of 16 bits so
+    if photo.mode == "I":
+        low, high = cast(tuple[int, int], photo.getextrema())
+        if low >= 0 and high <= WHITE:
+            photo = photo.convert("I;16")  # Pillow reads PGM of 16 bits so
     if photo.mode in HIGH_BYTE:
         return Image.frombytes("L", photo.size, photo.tobytes()[HIGH_BYTE[photo.mode] :: 2])
     if photo.mode in ("I", "F"):
@@ -86,25 +155,31 @@ def _plain(photo: Image.Image) -> Image.Image:
     return photo
 
 
-def reason(e: Exception, file: bytes) -> str:
+def reason(e: Exception, file: str | bytes | os.PathLike[str]) -> str:
     """Why a photo cannot be read, in a few words and without its path."""
     if isinstance(e, UnidentifiedImageError):
         return "not a photo" if os.path.getsize(file) else "empty file"
-    if isinstance(e, IsADirectoryError) or file.endswith(b"/"):
+    if isinstance(e, IsADirectoryError) or os.fsencode(file).endswith(b"/"):
         return "a folder that cannot be opened"
     if isinstance(e, OSError) and e.strerror:
         return e.strerror
     return (str(e) or type(e).__name__).splitlines()[0]
 
 
-def block(job: Job) -> list[tuple[int, str]]:
+def checksum(pixels: bytes | bytearray | memoryview, unread: list[tuple[int, str]]) -> int:
+    """Of the pixels of a block and of what is noted of it: a change of one byte is always another number."""
+    notes = "".join(f"{i} {why}\n" for i, why in unread)
+    return zlib.crc32(notes.encode(errors="backslashreplace"), zlib.crc32(pixels))
+
+
+def block(job: Job) -> Block:
     """Decode some photos into their place in a file; those that cannot be read stay black there.
 
     Args:
         job: the folder, the photos below it, the file and where in it the first pixel goes, shape, crop.
 
     Returns:
-        For each that could not be read: its number among these photos, and why.
+        How many photos, the checksum, and for each that could not be read its number among them, and why.
 
     Raises:
         OSError: the file cannot be written to (the disk is full).
@@ -121,7 +196,7 @@ def block(job: Job) -> list[tuple[int, str]]:
     with open(part, "r+b") as out:
         out.seek(start)
         out.write(pixels)
-    return unread
+    return len(photos), checksum(pixels, unread), unread
 
 
 def serve() -> None:

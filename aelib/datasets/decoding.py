@@ -1,15 +1,14 @@
-"""Photos decoded by several processes, straight into the cache."""
+"""Many photos decoded by several processes, straight into a file."""
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from . import decoder
+from .cache import Entry, Gap
 
 BLOCK = 256  # photos decoded at a time, fewer where they are large: an interruption loses no more
 BLOCK_BYTES = 2**24
@@ -26,69 +26,51 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": s
 
 
 def decode(
-    folder: Path, files: np.ndarray, part: Path, start: int, shape: tuple[int, int, int],
-    crop: int | None, what: str,
-) -> Iterator[tuple[int, str]]:  # fmt: skip
-    """Decode photos into a file; yield those that cannot be read, as (number, why), as they are met.
-
-    Which blocks are done is noted behind the last pixel of the file, so decoding goes on from there after an
-    interruption. Who asks cuts that off at the end.
+    folder: Path, files: np.ndarray, shape: tuple[int, int, int], crop: int | None, what: str,
+    part: Path, start: int, todo: list[Gap],
+) -> Generator[Entry, None, None]:  # fmt: skip
+    """Decode photos into a file, block by block; yield what to note of each block when it is there.
 
     Args:
         folder: where they lie.
         files: (N,) bytes, their names below it.
-        part: the file, with room for all pixels.
-        start: where in it the first pixel goes.
         shape: (C, H, W) of each.
         crop: as in `decoder.decode`.
         what: said by the progress bar.
+        part: the file, with room for all pixels.
+        start: where in it the first pixel of the first photo goes.
+        todo: which photos: from where on, and how many.
 
     Raises:
         OSError: the file cannot be written to (the disk is full).
     """
-    n, size = len(files), prod(shape)
+    size = prod(shape)
     step = max(1, min(BLOCK, BLOCK_BYTES // size))
-    done: dict[int, list[tuple[int, str]]] = {}
-    with open(part, "rb") as earlier:
-        earlier.seek(start + n * size)
-        for line in earlier:
-            try:
-                first, unread = json.loads(line)
-                done[first] = unread
-            except ValueError:
-                pass  # half a line: the interruption was there
-    todo = [i for i in range(0, n, step) if i not in done]
+    blocks = [(i, min(step, first + n - i)) for first, n in todo for i in range(first, first + n, step)]
+    left = sum(n for _, n in blocks)
 
-    def job(first: int) -> decoder.Job:
-        some = files[first : first + step].tolist()
+    def job(first: int, n: int) -> decoder.Job:
+        some = files[first : first + n].tolist()
         return os.fsencode(folder), some, str(part), start + first * size, shape, crop
 
-    workers = min(processors(), len(todo))
     hidden = bool(os.environ.get("TQDM_DISABLE"))  # which the bar of a notebook does not read by itself
     with (
-        open(part, "ab") as notes,
-        tqdm(total=n, desc=what, unit=" photos", leave=False, mininterval=0.5, disable=hidden) as bar,
-        _Workers(workers) as pool,
+        tqdm(
+            total=len(files), desc=what, unit=" photos", leave=False, mininterval=0.5, disable=hidden
+        ) as bar,
+        _Workers(min(processors(), len(blocks))) as pool,
     ):
-        for unread in done.values():
-            yield from map(tuple, unread)
-        bar.update(n - sum(min(step, n - i) for i in todo))
-        answers: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        for first in todo:
-            pool.threads.submit(lambda i: (i, pool.ask(job(i))), first).add_done_callback(answers.put)
-        left = len(todo)
-        while left:
-            some = [answers.get()]
-            while not answers.empty():
-                some.append(answers.get())
-            os.fsync(notes.fileno())  # what is noted as done is on the disk
-            for first, bad in (answer.result() for answer in some):
-                unread = [(first + i, why) for i, why in bad]
-                notes.write(json.dumps([first, unread]).encode() + b"\n")
-                notes.flush()
-                bar.update(min(step, n - first))
-                yield from unread
-            left -= len(some)
+        bar.update(len(files) - left)
+        answers: queue.SimpleQueue[Future[tuple[int, list[decoder.Block]]]] = queue.SimpleQueue()
+        for first, n in blocks:
+            asked = pool.threads.submit(lambda *at: (at[0], pool.ask(job(*at))), first, n)
+            asked.add_done_callback(answers.put)
+        for _ in blocks:
+            first, noted = answers.get().result()
+            for n, checksum, unread in noted:
+                yield first, n, checksum, unread
+                bar.update(n)
+                first += n
 
 
 def processors() -> int:
@@ -100,9 +82,10 @@ class _Workers:
     """Processes that run `decoder`, each asked by a thread of its own.
 
     They are started by the path of their file, not by `multiprocessing`: that would import torch in each, or
-    fork a process that has threads, or run a learner's script a second time. (Threads alone are as fast on
-    two processors, as Pillow lets go of Python's lock while it decodes; but a photo that crashes the decoder
-    would take the whole notebook with it.)
+    fork a process that has threads, or run a learner's script a second time. (joblib's processes do not, but
+    import joblib and NumPy: a thousand photos took 1.4 times the processors' seconds. Threads alone are as
+    fast on two processors, as Pillow lets go of Python's lock while it decodes; but a photo that crashes the
+    decoder would take the whole notebook with it.)
     """
 
     def __init__(self, n: int) -> None:
@@ -116,9 +99,11 @@ class _Workers:
     def __exit__(self, *exc: object) -> None:
         self.threads.shutdown(cancel_futures=True)  # blocks that are begun are ended: under a second
         for process in self.started:
-            process.communicate()  # closes what it reads from, so it ends
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
 
-    def ask(self, job: decoder.Job) -> list[tuple[int, str]]:
+    def ask(self, job: decoder.Job) -> list[decoder.Block]:
         """`decoder.block(job)` in this thread's process. A photo that kills it is one that cannot be read."""
         try:
             answer = self._ask(job)
@@ -126,16 +111,16 @@ class _Workers:
             del self.mine.process
             folder, files, part, start, shape, crop = job
             if len(files) == 1:
-                return [(0, "the decoder dies of it")]
+                unread = [(0, "the decoder dies of it")]
+                return [(1, decoder.checksum(bytes(prod(shape)), unread), unread)]
             half = len(files) // 2
             left = self.ask((folder, files[:half], part, start, shape, crop))
-            right = self.ask((folder, files[half:], part, start + half * prod(shape), shape, crop))
-            return left + [(half + i, why) for i, why in right]
+            return left + self.ask((folder, files[half:], part, start + half * prod(shape), shape, crop))
         if isinstance(answer, OSError):
             raise answer
-        return answer
+        return [answer]
 
-    def _ask(self, job: decoder.Job) -> list[tuple[int, str]] | OSError:
+    def _ask(self, job: decoder.Job) -> decoder.Block | OSError:
         if not hasattr(self.mine, "process"):
             self.mine.process = subprocess.Popen(
                 [sys.executable, "-P", decoder.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .files import DataError, cache_dir, download, find, unpack
+from .cache import DataError, cache_dir
+from .download import download, find, unpack
 from .images import Split
 from .photos import by_subfolder, dealt, names, photos
 from .registry import DATASETS, dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import unknown
+from .cache import DataError, Entry, Gap, cache_dir, cached_pixels
 from .decoding import decode
-from .files import DataError, cache_dir, cached_arrays, cached_pixels, download, find, unpack
+from .download import download, find, unpack
 from .images import Images, Split
 from .registry import DATASETS, dataset
 
@@ -81,23 +82,24 @@ def _photos(
     folder = _folder()
     folders = sorted((p.name, p.stat().st_mtime_ns) for p in os.scandir(folder) if p.is_dir())
     people = [name for name, _ in folders]
-    # a folder's time changes when a photo in it is added, removed or renamed
-    stamp = hashlib.sha256(repr(folders).encode()).hexdigest()
-    key = {"name": "lfw", "folder": str(folder.resolve()), "stamp": stamp}
-    counts = cached_arrays(key, lambda: {"counts": _counts(folder, people)})["counts"]
+    counts = _counts(folder, people)
     labels = np.repeat(np.arange(len(people)), counts)
     files = [f"{p}/{p}_{i:04d}.jpg" for p, n in zip(people, counts, strict=True) for i in range(1, n + 1)]
     paths, shape = np.array([os.fsencode(f) for f in files]), (channels, height, width)
 
-    def fill(part: Path, start: int) -> None:
-        for row, why in decode(folder, paths, part, start, shape, crop, "LFW: decoding, once"):
-            raise DataError(
-                f"{folder / files[row]} cannot be decoded ({why}). It is damaged or half-copied: copy or "
-                "unpack it again."
-            )
+    def whole(part: Path, start: int, todo: list[Gap]) -> Generator[Entry, None, None]:
+        for entry in decode(folder, paths, shape, crop, "LFW: decoding, once", part, start, todo):
+            for i, why in entry[3]:
+                raise DataError(
+                    f"{folder / files[entry[0] + i]} cannot be decoded ({why}). It is damaged or "
+                    "half-copied: copy or unpack it again."
+                )
+            yield entry
 
-    decoded = key | {"crop": crop, "channels": channels, "size": [height, width]}
-    return cached_pixels(decoded, fill, (len(files), *shape)), labels, people, paths
+    # a folder's time changes when a photo in it is added, removed or renamed
+    stamp = hashlib.sha256(repr(folders).encode()).hexdigest()
+    key = {"name": "lfw", "folder": str(folder.resolve()), "stamp": stamp, "crop": crop}
+    return cached_pixels(key, (len(files), *shape), whole)[0], labels, people, paths
 
 
 def _folder() -> Path:
@@ -152,22 +154,13 @@ def _attributes(people: list[str], labels: np.ndarray) -> pd.DataFrame | None:
         except DataError as e:
             warnings.warn(f"{e}\nGoing on without attributes: what needs none works.", stacklevel=3)
             return None
-    status = file.stat()
-    key = {
-        "name": "lfw-attributes",
-        "file": str(file.resolve()),
-        "stamp": [status.st_mtime_ns, status.st_size],
-    }
-    stored = cached_arrays(key, lambda: _parse(file))
-    table = pd.DataFrame(stored["values"], columns=pd.Index(stored["attributes"].tolist()))
-    photo = {name: i for i, name in enumerate(stored["photos"].tolist())}
     number = pd.Series(labels).groupby(labels).cumcount() + 1
-    rows = [photo.get(f"{people[i]} {k}", -1) for i, k in zip(labels, number, strict=True)]
-    return table.reindex(rows).reset_index(drop=True)
+    photos = [f"{people[i]} {k}" for i, k in zip(labels, number, strict=True)]
+    return _parse(file).reindex(photos).reset_index(drop=True)
 
 
-def _parse(file: Path) -> dict[str, np.ndarray]:
-    """The attribute file: values (photos, attributes) as 1 and 0, and the names of both."""
+def _parse(file: Path) -> pd.DataFrame:
+    """The attribute file: a row of 1 and 0 for each photo, which is called as "Ann_A 1"."""
     with open(file, encoding="utf-8") as lines:
         header = next((line for line in lines if line.startswith("#\tperson\timagenum")), None)
         if header is None:
@@ -176,12 +169,8 @@ def _parse(file: Path) -> dict[str, np.ndarray]:
             )
         table = pd.read_csv(lines, sep="\t", names=header.lstrip("#").strip().split("\t"))
     photos = table["person"].str.replace(" ", "_") + " " + table["imagenum"].astype(str)
-    values = table.drop(columns=["person", "imagenum"])
-    return {
-        "values": values.gt(0).to_numpy(np.float32),
-        "attributes": np.array(list(values)),
-        "photos": np.array(photos.tolist()),
-    }
+    values = table.drop(columns=["person", "imagenum"]).gt(0).astype(np.float32)
+    return values.set_axis(photos.tolist())[~photos.duplicated().to_numpy()]
 
 
 def _random(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import DataError, download, find
+from .cache import DataError
+from .download import download, find
 from .images import Images, Split
 from .registry import dataset
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
 import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
+from .cache import DataError, cached_pixels
+from .decoder import SUFFIXES, is_photo
 from .decoding import decode
-from .files import DataError, cached_pixels, place
 from .images import Images, Split
 from .registry import dataset
 
-SUFFIXES = (
-    b".jpg", b".jpeg", b".jfif", b".png", b".gif", b".bmp", b".webp", b".tif", b".tiff", b".ppm", b".pgm",
-)  # fmt: skip
 SHARE = 0.1  # of the photos: the validation part, and as many again the test part
+# of systems and other programs: thumbnails, copies, what was deleted
+NOT_MEANT = (b"@eadir", b"__macosx", b"$recycle.bin", b"#recycle", b"lost+found")
 
 
 @dataset("folder", terms="yours", size="yours")
@@ -36,11 +36,12 @@ def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed
     the names and the seed, so a copy of the folder elsewhere is split in the same way.
 
     They are decoded once, by all processors, into a file in the cache, which is read as batches need it: a
-    set may be larger than the memory. It is decoded anew when a photo is added, changed or removed. Photos
-    that cannot be read are left out and listed in `Split.unreadable`.
+    set may be larger than the memory. They are decoded again when one is added, changed or removed. Photos
+    that cannot be read (as HEIC) are left out and listed in `Split.unreadable`.
 
     Args:
-        path: of the folder. Files that are not named as photos are passed over, hidden ones too.
+        path: of the folder. Files that are no photos (by the end of their name; by their first bytes if the
+            name has none) are passed over, and what is hidden, thumbnails of other programs, folders of runs.
         size: side of the images in pixels.
         channels: 3 colour, 1 grey.
         seed: decides which photo is in which part.
@@ -92,29 +93,21 @@ def photos(
         known = ", ".join(s.decode() for s in SUFFIXES)
         raise DataError(f"there is no photo in {root} or below it: no file that ends in {known}.")
     shape = (channels, size, size)
-    key = {"name": name, "folder": str(root.resolve()), "stamp": stamp, "shape": shape}
-    report = place(key, ".unreadable.txt")
-
-    def fill(part: Path, start: int) -> None:
-        unread = sorted(decode(root, files, part, start, shape, None, f"{name}: decoding, once"))
-        lines = [json.dumps([row, os.fsdecode(files[row]), why]) for row, why in unread]
-        if len(lines) == len(files):
-            raise DataError(f"no photo in {root} can be read. The first: {lines[0]}")
-        if lines:
-            report.write_text("\n".join(lines) + "\n", "utf-8")
-
-    pixels = cached_pixels(key, fill, (len(files), *shape))
-    good, unreadable = np.ones(len(files), bool), {}
-    if report.exists():
-        for row, file, why in map(json.loads, report.read_text("utf-8").splitlines()):
-            good[row], unreadable[file] = False, why
+    key = {"name": name, "folder": str(root.resolve()), "stamp": stamp}
+    decoded = partial(decode, root, files, shape, None, f"{name}: decoding, once")
+    pixels, unread = cached_pixels(key, (len(files), *shape), decoded)
+    unreadable = {os.fsdecode(files[row]): unread[row] for row in sorted(unread)}
+    if unreadable:
         file, why = next(iter(unreadable.items()))
+        if len(unreadable) == len(files):
+            raise DataError(f"no photo in {root} can be read. The first: {file} ({why})")
         warnings.warn(
             f"{len(unreadable):,} of {len(files):,} photos in {root} could not be read and are left out: "
-            f"{file} ({why}){' …' if len(unreadable) > 1 else ''}; list in {report}",
+            f"{file} ({why}){' …' if len(unreadable) > 1 else ''}; all are listed in Split.unreadable",
             stacklevel=4,
         )
-    return Images(pixels, rows=np.flatnonzero(good), paths=files), unreadable
+    good = np.delete(np.arange(len(files)), list(unread))
+    return Images(pixels, rows=good, paths=files), unreadable
 
 
 def listed(root: Path, only: np.ndarray | None = None) -> tuple[np.ndarray, str]:
@@ -147,6 +140,7 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, size and time of each photo. Every folder is entered once, however many links lead to it.
 
     Folders that cannot be opened and links to nowhere are among them, so that they end up as unreadable.
+    What is hidden is not, nor thumbnails of other programs, nor the pictures in a run's folder.
     """
     folders, links, seen = [b""], list[bytes](), set[tuple[int, int]]()
     while folders or links:
@@ -162,20 +156,25 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
             yield below, -1, 0
             continue
         seen.add((status.st_dev, status.st_ino))
+        of_a_run = all(os.path.exists(os.path.join(root, below, b)) for b in (b"run.json", b"config.yaml"))
+        if of_a_run and below:
+            continue
         inner = []
         for entry in entries:
             name = below + entry.name
-            if entry.name.startswith(b"."):
+            if entry.name.startswith(b".") or entry.name.lower() in NOT_MEANT:
                 continue
             try:
                 if entry.is_dir():
-                    inner.append((name + b"/", entry.is_symlink()))
-                elif entry.name.lower().endswith(SUFFIXES):
+                    if not (of_a_run and entry.name == b"tensorboard"):
+                        inner.append((name + b"/", entry.is_symlink()))
+                elif (b"." in entry.name or entry.is_file()) and is_photo(os.path.join(root, name)):
                     status = entry.stat()
                     if stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
                         yield name, status.st_size, status.st_mtime_ns
             except OSError:
-                yield name, -1, 0
+                if is_photo(os.path.join(root, name)):
+                    yield name, -1, 0
         for name, link in sorted(inner):
             (links if link else folders).append(name)
 

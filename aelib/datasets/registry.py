@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .files import find
+from .download import find
 from .images import Split
 
 Loader = TypeVar("Loader", bound=Callable[..., Split])

@@ -1,4 +1,4 @@
-"""Functions of a batch for `Images.map`: what changes the input is data."""
+"""Functions of a batch for `Examples.map`: what changes the input is data."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from .batch import Batch, Transform
 
 
 def flipped(batch: Batch) -> Batch:
-    """Mirror each image, and its target with it, left to right with probability ½."""
+    """Mirror each picture, and its target with it, left to right with probability ½."""
+    _pictures(batch, "flipped")
     heads = torch.rand(len(batch), 1, 1, 1, device=batch.x.device) < 0.5
-    x = torch.where(heads, batch.x.flip(-1), batch.x)
-    same = batch.target is batch.x
-    return replace(batch, x=x, target=x if same else torch.where(heads, batch.target.flip(-1), batch.target))
+
+    def turned(v: Tensor) -> Tensor:
+        return torch.where(heads, v.flip(-1), v)
+
+    x = turned(batch.x)
+    target = x if batch.target is batch.x else turned(batch.target)
+    return replace(batch, x=x, target=target, known=None if batch.known is None else turned(batch.known))
 
 
 def noisy(scale: float | tuple[float, float], known: bool = False) -> Transform:
-    """Add Gaussian noise of standard deviation σ to x, in [0, 1] units, and clamp; the target stays clean.
+    """Add Gaussian noise of standard deviation σ to x; the target stays clean.
+
+    Pictures and volumes are clamped to [0, 1] afterwards; tables and series, whose numbers have no limits,
+    are not.
 
     Args:
-        scale: σ of every image, or (low, high): each image's own, uniform in between, anew every time.
-        known: σ is told to the model too, as one more column of c (B, 1). Else the model is blind to it.
+        scale: σ of every example, or (low, high): each example's own, uniform in between, each time another.
+        known: σ is passed to the model too, as one more column of c (B, 1). Else the model is blind to it.
 
     Raises:
         ValueError: a σ that is not positive, or a range that is not (low, high).
@@ -40,9 +48,9 @@ def noisy(scale: float | tuple[float, float], known: bool = False) -> Transform:
         sigma = _uniform(x, low, high)
         c = batch.c
         if known:
-            told = sigma.view(-1, 1)
-            c = told if c is None else torch.cat([c, told], 1)
-        return replace(batch, x=torch.cat([(x + sigma * torch.randn_like(x)).clamp(0, 1), *rest], 1), c=c)
+            c = torch.cat([sigma.view(-1, 1)] if c is None else [c, sigma.view(-1, 1)], 1)
+        x = x + sigma * torch.randn_like(x)
+        return replace(batch, x=torch.cat([x.clamp(0, 1) if x.ndim > 3 else x, *rest], 1), c=c)
 
     return f
 
@@ -53,14 +61,15 @@ def salt_and_pepper(share: float | tuple[float, float]) -> Transform:
     A pixel is hit in all its channels at once, as by a dead cell of a sensor.
 
     Args:
-        share: from 0 to 1, or (low, high): each image's own, uniform in between, anew every time.
+        share: from 0 to 1, or (low, high): each picture's own, uniform in between, each time another.
 
     Raises:
-        ValueError: a share that is not above 0 and at most 1.
+        ValueError: a share that is not above 0 and at most 1; no pictures (on the first batch).
     """
     low, high = _range(share, "salt and pepper on a share of", most=1)
 
     def f(batch: Batch) -> Batch:
+        _pictures(batch, "salt_and_pepper")
         x, rest = _parted(batch)
         hit = torch.rand_like(x[:, :1]) < _uniform(x, low, high)
         return replace(batch, x=torch.cat([torch.where(hit, torch.rand_like(x[:, :1]).round(), x), *rest], 1))
@@ -77,11 +86,12 @@ def occluded(
         share: of the picture's area that is covered, from 0 to 1, or (low, high): each image's own,
             uniform in between. Sides are whole pixels, at least one, so on small images it is met roughly.
         fill: the grey level of the cover; None: uniform noise.
-        known: where the hole is is told too, as one more channel of x (1 in the hole, 0 elsewhere): the
+        known: where the hole is is passed too, as one more channel of x (1 in the hole, 0 elsewhere): the
             encoder then takes C + 1 channels. (A condition c cannot say it: it is one number for all pixels.)
 
     Raises:
-        ValueError: a share that is not above 0 and at most 1, or a fill outside [0, 1].
+        ValueError: a share that is not above 0 and at most 1, or a fill outside [0, 1]; no pictures (on the
+            first batch).
 
     Source: Zhong et al., Random Erasing Data Augmentation, 2020, https://arxiv.org/abs/1708.04896.
     """
@@ -89,6 +99,7 @@ def occluded(
     _check_fill(fill)
 
     def f(batch: Batch) -> Batch:
+        _pictures(batch, "occluded")
         h, w = batch.x.shape[-2:]
         area = _uniform(batch.x, low, high) * (h * w)
         # proportions from 1 : 2 to 2 : 1 of the picture's own, unless its sides or whole pixels forbid them
@@ -106,51 +117,62 @@ def occluded(
 
 
 def masked(hole: Tensor, fill: float | None = 0.5) -> Transform:
-    """Cover the same pixels of every image, and tell the model which: a scratch, a caption, a watermark.
+    """Cover the same places of every example, and show the model which: a scratch, a caption, a lost column.
 
     x gets one more channel, 1 in the hole and 0 elsewhere, as from `occluded(…, known=True)`: a model
-    trained on random rectangles can be tried on a hole of another form.
+    trained on random rectangles can be tried on a hole of another form. A table gets one more column for
+    each of its own.
 
     Args:
-        hole: (H, W), true where the picture is missing.
-        fill: the grey level of the hole; None: uniform noise.
+        hole: true where something is missing: (H, W) for pictures, (T,) for series, (D, H, W) for volumes,
+            (D,) for tables.
+        fill: what stands in the hole, in [0, 1]; None: uniform noise.
 
     Raises:
-        ValueError: no hole in it, a hole of another size than the images (on the first batch), or a fill
+        ValueError: no hole in it, a hole of another size than the examples (on the first batch), or a fill
             outside [0, 1].
     """
-    if hole.ndim != 2 or not hole.any():
-        raise ValueError(f"a hole is (H, W) with at least one true pixel; got {tuple(hole.shape)}")
+    if not 1 <= hole.ndim <= 3 or not hole.any():
+        raise ValueError(
+            f"a hole is (H, W), or (T,) or (D,), with at least one true pixel; got {tuple(hole.shape)}"
+        )
     _check_fill(fill)
 
     def f(batch: Batch) -> Batch:
-        if hole.shape != batch.x.shape[-2:]:
-            raise ValueError(
-                f"the hole is of {tuple(hole.shape)} pixels, the images of {tuple(batch.x.shape[-2:])}"
-            )
-        return _covered(batch, hole.to(batch.x.device, torch.bool).expand(len(batch), 1, -1, -1), fill, True)
+        shape = batch.target.shape[2:] or batch.target.shape[1:]
+        if hole.shape != shape:
+            raise ValueError(f"the hole is of {tuple(hole.shape)} pixels, the examples of {tuple(shape)}")
+        here = hole.to(batch.x.device, torch.bool)
+        return _covered(batch, here.expand(len(batch), *[1] * (batch.x.ndim > 2), *shape), fill, True)
 
     return f
 
 
 def _covered(batch: Batch, hole: Tensor, fill: float | None, known: bool) -> Batch:
     x, rest = _parted(batch)
-    cover = torch.rand_like(x) if fill is None else torch.full_like(x[:1, :1, :1, :1], fill)
-    told = [hole.to(x.dtype)] if known else []
-    return replace(batch, x=torch.cat([torch.where(hole, cover, x), *rest, *told], 1))
+    cover = torch.rand_like(x) if fill is None else x.new_tensor(fill)
+    where = [hole.to(x.dtype)] if known else []
+    return replace(batch, x=torch.cat([torch.where(hole, cover, x), *rest, *where], 1))
+
+
+def _pictures(batch: Batch, name: str) -> None:
+    if batch.x.ndim != 4:
+        raise ValueError(
+            f"{name} is for pictures (C, H, W); these examples are {tuple(batch.x.shape[1:])}. For other "
+            "shapes there are noisy and masked"
+        )
 
 
 def _parted(batch: Batch) -> tuple[Tensor, list[Tensor]]:
-    """The picture in x, and the channels that tell of a hole: noise is for the picture alone."""
+    """The example in x, and the channels that say where a hole is: noise is for the example alone."""
     channels = batch.target.shape[1]
     return batch.x[:, :channels], [batch.x[:, channels:]] if batch.x.shape[1] > channels else []
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    """(B, 1, 1, 1) one number an image; no randomness is used up where there is no choice."""
-    if low == high:
-        return torch.full_like(x[:, :1, :1, :1], low)
-    return low + (high - low) * torch.rand_like(x[:, :1, :1, :1])
+    """(B, 1, …) one number an example; no randomness is used up where there is no choice."""
+    each = x.new_full((len(x), *[1] * (x.ndim - 1)), low)
+    return each if low == high else low + (high - low) * torch.rand_like(each)
 
 
 def _range(value: float | tuple[float, float], what: str, most: float = math.inf) -> tuple[float, float]:
@@ -168,7 +190,7 @@ def _check_fill(fill: float | None) -> None:
 
 
 def binarised(batch: Batch) -> Batch:
-    """Every pixel becomes 1 with its grey level as probability, else 0, anew each time; target = x.
+    """Every pixel becomes 1 with its grey level as probability, else 0, each time again; target = x.
 
     Dynamic binarisation, for likelihoods of MNIST that compare with published ones.
 
@@ -179,25 +201,32 @@ def binarised(batch: Batch) -> Batch:
 
 
 def conditioned(classes: int | None = None) -> Transform:
-    """Make what is known about each image its condition c (B, K).
+    """Make what is known about each example its condition c (B, K).
 
     Args:
         classes: labels become one-hot vectors of this size; None: attributes become +1 present,
             −1 absent, 0 not known.
 
     Raises:
-        ValueError: the images have no labels or attributes (on the first batch).
+        ValueError: on the first batch: there are no labels or attributes, or attributes other than 0 and 1,
+            which stay as they are by `map(lambda b: dataclasses.replace(b, c=b.y))`.
     """
 
     def f(batch: Batch) -> Batch:
         if batch.y is None:
-            raise ValueError("these images have neither labels nor attributes to be a condition")
+            raise ValueError("these examples have neither labels nor attributes to be a condition")
         if classes is None:
             if batch.y.ndim != 2:
-                raise ValueError("these images have labels: say how many classes, as conditioned(10)")
-            return replace(batch, c=torch.nan_to_num(2 * batch.y - 1))
+                raise ValueError("these examples have labels: say how many classes, as conditioned(10)")
+            c = torch.nan_to_num(2 * batch.y - 1)
+            if not (c.abs() == (batch.y == batch.y)).all():
+                raise ValueError(
+                    "conditioned() makes −1 and 1 of attributes that are 0 and 1; some of these are neither. "
+                    "Standardise them, then data.map(lambda b: dataclasses.replace(b, c=b.y))"
+                )
+            return replace(batch, c=c)
         if batch.y.ndim != 1:
-            raise ValueError("these images have attributes, not labels: use conditioned() without a number")
+            raise ValueError("these examples have attributes, not labels: use conditioned() without a number")
         return replace(batch, c=one_hot(batch.y, classes).float())
 
     return f

@@ -59,8 +59,8 @@ class OptimalNormal(Distribution):
 
     arg_constraints = {"mean": constraints.real}  # noqa: RUF012
 
-    def __init__(self, mean: Tensor) -> None:
-        self._mean = mean
+    def __init__(self, mean: Tensor, unit: Tensor | None = None) -> None:
+        self._mean, self._unit = mean, unit
         super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
 
     @property
@@ -68,11 +68,43 @@ class OptimalNormal(Distribution):
         """(B, …) the mean."""
         return self._mean
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """(B,) nats."""
-        error = (value - self._mean).square().flatten(1)
-        variance = error.mean(1).clamp_min(math.exp(2 * LOG_SCALE[0]))
-        return -0.5 * error.shape[1] * (math.log(2 * math.pi) + variance.log() + 1)
+    def log_prob(self, value: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B,) nats; of the variables that are known (B, …) alone, where it is given."""
+        difference = value - self._mean
+        volume: Tensor | float = 0.0
+        if self._unit is not None:
+            difference = difference / self._unit
+            each = self._unit.log().expand_as(difference).flatten(1)
+            volume = (each if known is None else each * known.flatten(1)).sum(1)
+        error = difference.square().flatten(1)
+        n: Tensor | int = error.shape[1]
+        if known is None:
+            variance = error.mean(1)
+        else:
+            known = known.flatten(1)
+            n = known.sum(1)
+            variance = torch.where(known, error, 0.0).sum(1) / n.clamp_min(1)
+        variance = variance.clamp_min(math.exp(2 * LOG_SCALE[0]))
+        return -0.5 * n * (math.log(2 * math.pi) + variance.log() + 1) - volume
+
+
+def log_prob_of_known(p: Distribution, value: Tensor, known: Tensor) -> Tensor:
+    """(B,) nats: log p of the variables that are known alone; the others are integrated out.
+
+    Args:
+        p: a distribution in which, given the code, every variable stands for itself.
+        known: (B, …) bool; what `value` holds where it is False has no effect, NaN neither.
+
+    Raises:
+        TypeError: the variables of p do not stand for themselves.
+    """
+    value = torch.where(known, value, 0.0)
+    if isinstance(p, OptimalNormal):
+        return p.log_prob(value, known)
+    each = p.base_dist.log_prob(value) if isinstance(p, Independent) else None
+    if each is None or each.shape != value.shape:
+        raise TypeError(f"missing values need a likelihood of each variable by itself; got {p}")
+    return torch.where(known, each, 0.0).flatten(1).sum(1)
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from .. import datasets
 from ..datasets import DataError, Images
-from ..datasets.files import download, find
+from ..datasets.download import download, find
 from ..datasets.graph import Graph
 from ..errors import unknown
 from .nets import geometric

@@ -9,6 +9,7 @@ from .bounds import (
     Objective,
     Terms,
     elbo,
+    error_term,
     iwae,
     kl_per_dimension,
     kl_term,
@@ -23,8 +24,8 @@ from .penalties import Penalty, contractive, l1, sparse, squared_jacobian, to_ra
 from .perceptual import perceptual
 
 __all__ = [
-    "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "from_prior",
-    "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd", "nll",
-    "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
+    "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "error_term",
+    "from_prior", "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd",
+    "nll", "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
     "squared_jacobian", "to_rate", "vector_quantized", "wae",
 ]  # fmt: skip

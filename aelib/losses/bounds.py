@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,21 +13,39 @@ from torch.distributions import Distribution, Independent, kl_divergence
 
 from ..datasets import Batch
 from ..distributions import Delta, Quantized
+from ..distributions.densities import log_prob_of_known
 from ..models import Autoencoder
 
 Terms = dict[str, Tensor]
 Objective = Callable[..., Terms]
-Error = Callable[[Distribution, Tensor], Tensor]
+Error = Callable[..., Tensor]  # (p, target) → (B,), and with a third, `known`, if it can leave numbers out
 
 
-def nll(p: Distribution, target: Tensor) -> Tensor:
-    """(B,) the negative log-likelihood −log p(target), in nats."""
-    return -p.log_prob(target)
+def nll(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B,) the negative log-likelihood −log p(target), in nats; of the `known` variables, if given."""
+    return -(p.log_prob(target) if known is None else log_prob_of_known(p, target, known))
 
 
-def squared_error(p: Distribution, target: Tensor) -> Tensor:
-    """(B,) Σ (mean − target)² over the pixels of each image."""
-    return (p.mean - target).square().flatten(1).sum(1)
+def squared_error(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B,) Σ (mean − target)² over each example; over its `known` variables, if given."""
+    each = p.mean - (target if known is None else torch.where(known, target, 0.0))
+    return (each if known is None else torch.where(known, each, 0.0)).square().flatten(1).sum(1)
+
+
+def error_term(error: Error, p: Distribution, batch: Batch) -> Tensor:
+    """(B,) error(p, target), which leaves out what is not known of the target (`Batch.known`).
+
+    Raises:
+        TypeError: some of it is not known, and this error has no parameter `known`.
+    """
+    if batch.known is None:
+        return error(p, batch.target)
+    if "known" not in inspect.signature(error).parameters:
+        raise TypeError(
+            f"{getattr(error, '__name__', error)} compares whole examples, and these have missing values. "
+            "losses.nll and losses.squared_error leave them out, as may a function of (p, target, known)"
+        )
+    return error(p, batch.target, known=batch.known)
 
 
 def reconstruction(model: Autoencoder, batch: Batch, error: Error = nll) -> Terms:
@@ -37,7 +57,7 @@ def reconstruction(model: Autoencoder, batch: Batch, error: Error = nll) -> Term
     Returns:
         {"loss"}, (B,).
     """
-    return {"loss": error(model(batch.x, batch.c).p, batch.target)}
+    return {"loss": error_term(error, model(batch.x, batch.c).p, batch)}
 
 
 def elbo(
@@ -59,13 +79,14 @@ def elbo(
 
     Raises:
         TypeError: the posterior is a point, whose KL is infinite, or there is no prior.
+        ValueError: the prior is of codes of another shape.
 
     Source: Kingma, Welling, 2014, https://arxiv.org/abs/1312.6114; β: Higgins et al., 2017; free bits:
     Kingma et al., 2016, https://arxiv.org/abs/1606.04934.
     """
     q, z, p = model(batch.x, batch.c)
     prior = _prior(model, batch, q)
-    error_, kl = error(p, batch.target), kl_term(q, prior, z)
+    error_, kl = error_term(error, p, batch), kl_term(q, prior, z)
     paid = kl
     if free_bits:
         paid = kl_per_dimension(q, prior).clamp_min(free_bits).flatten(1).sum(1)
@@ -122,9 +143,11 @@ def _log_weights(model: Autoencoder, batch: Batch, q: Distribution, prior: Distr
     """(S, B) log p(x, z) − log q(z|x) of codes z (S, B, K)."""
     samples = len(z)
     c = None if batch.c is None else batch.c.repeat(samples, 1)
-    p = model.decode(z.flatten(0, 1), c)
-    target = batch.target.expand(samples, *batch.target.shape).flatten(0, 1)
-    return p.log_prob(target).view(samples, -1) + prior.log_prob(z) - q.log_prob(z)
+    p = model.decode(z.flatten(0, 1), c, batch.x.shape[2:])
+    target, known = (
+        v if v is None else v.expand(samples, *v.shape).flatten(0, 1) for v in (batch.target, batch.known)
+    )
+    return -nll(p, cast(Tensor, target), known).view(samples, -1) + prior.log_prob(z) - q.log_prob(z)
 
 
 def _prior(model: Autoencoder, batch: Batch, q: Distribution) -> Distribution:
@@ -139,6 +162,11 @@ def _prior(model: Autoencoder, batch: Batch, q: Distribution) -> Distribution:
         raise TypeError(
             "codes from a codebook need a prior of probabilities, as priors.Autoregressive; this one "
             f"has a density: {p}"
+        )
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f"the prior is of codes {tuple(p.event_shape)}, and these are {tuple(q.event_shape)}: give "
+            "the model one of this shape, as model.prior = priors.StandardNormal(8, 4, 4)"
         )
     return p
 

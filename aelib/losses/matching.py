@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from ..contexts import evaluating
 from ..datasets import Batch
 from ..models import Autoencoder
-from .bounds import Error, Terms, nll
+from .bounds import Error, Terms, error_term, nll
 
 
 def prior_likelihood(model: Autoencoder, batch: Batch) -> Terms:
@@ -88,7 +88,7 @@ def wae(model: Autoencoder, batch: Batch, weight: float = 1000.0, error: Error =
     Source: Tolstikhin, Bousquet, Gelly, Schölkopf, 2018, https://arxiv.org/abs/1711.01558.
     """
     _, z, p = model(batch.x, batch.c)
-    error_ = error(p, batch.target)
+    error_ = error_term(error, p, batch)
     drawn = from_prior(model, batch)
     mmd_ = mmd(z.flatten(1), drawn.flatten(1)) if len(z) > 1 else z.new_zeros(())
     mmd_ = mmd_.expand(len(z))
@@ -122,7 +122,7 @@ def adversarial(
     Source: Makhzani, Shlens, Jaitly, Goodfellow, Frey, 2016, https://arxiv.org/abs/1511.05644.
     """
     _, z, p = model(batch.x, batch.c)
-    error_ = error(p, batch.target)
+    error_ = error_term(error, p, batch)
     code, seen, drawn = (critic(v.flatten(1)).flatten() for v in (z, z.detach(), from_prior(model, batch)))
     fooled = softplus(code)
     return {

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..datasets import Batch
 from ..distributions import Quantized
 from ..models import Autoencoder
-from .bounds import Error, Terms, nll
+from .bounds import Error, Terms, error_term, nll
 
 Penalty = Callable[[Tensor], Tensor]
 EXACT = 16  # up to so many numbers in a code, its Jacobian is computed row by row
@@ -75,7 +75,7 @@ def sparse(
         {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
     """
     _, z, p = model(batch.x, batch.c)
-    error_, penalty_ = error(p, batch.target), penalty(z)
+    error_, penalty_ = error_term(error, p, batch), penalty(z)
     return {"loss": error_ + weight * penalty_, "nll": error_, "penalty": penalty_}
 
 
@@ -102,7 +102,7 @@ def contractive(
         x = batch.x.detach().requires_grad_()
         q = model.encode(x, batch.c)
         penalty = squared_jacobian(q.mean, x, probes, create_graph=learning)
-    error_ = error(model.decode(q.rsample(), batch.c), batch.target)
+    error_ = error_term(error, model.decode(q.rsample(), batch.c, x.shape[2:]), batch)
     return {"loss": error_ + weight * penalty, "nll": error_, "penalty": penalty}
 
 
@@ -153,5 +153,5 @@ def vector_quantized(model: Autoencoder, batch: Batch, beta: float = 0.25, error
     q, _, p = model(batch.x, batch.c)
     if not isinstance(q, Quantized):
         raise TypeError(f"the encoder must end in a heads.VectorQuantizer; its code is a {type(q).__name__}")
-    error_ = error(p, batch.target)
+    error_ = error_term(error, p, batch)
     return {"loss": error_ + beta * q.commitment, "nll": error_, "commitment": q.commitment}

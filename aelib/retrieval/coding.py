@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
 
-from ..datasets import Batch, Data, Images
+from ..datasets import Batch, Data, Images, decoder
 from ..evaluation import each
 from ..models import Autoencoder
 
@@ -153,10 +153,10 @@ def codes(coder: nn.Module, data: Data, flip: bool = False, batch_size: int = 25
 
 
 def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int] | None = None) -> Tensor:
-    """(1, C, H, W) an image file as a query, in [0, 1]: turned upright, cut, resized.
+    """(1, C, H, W) an image file as a query, in [0, 1]: decoded as a dataset's photos are, to the last bit.
 
     Args:
-        file: of any format that Pillow reads. How the camera was held (EXIF) is taken into account.
+        file: of any format that the datasets read.
         shape: (C, H, W) of the images that the coder was trained on.
         box: (left, top, right, bottom) in pixels of what is kept: cut as tightly as those images are.
             None: the largest square in the middle.
@@ -167,21 +167,12 @@ def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int]
     """
     channels, height, width = shape
     try:
-        with Image.open(file) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError:
+        with open(file, "rb"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as where a dataset is decoded
+            pixels = decoder.decode(file, (channels, height, width), box=box)
+    except (FileNotFoundError, decoder.BoxError):
         raise
     except Exception as e:
-        raise ValueError(
-            f"{file} cannot be read as an image ({e}): give a JPEG or PNG that opens elsewhere"
-        ) from e
-    if box is None:
-        side = min(upright.size)
-        left, top = (upright.width - side) // 2, (upright.height - side) // 2
-        box = (left, top, left + side, top + side)
-    if not (0 <= box[0] < box[2] <= upright.width and 0 <= box[1] < box[3] <= upright.height):
-        raise ValueError(
-            f"a box is (left, top, right, bottom) inside {upright.width}×{upright.height}; got {box}"
-        )
-    small = np.array(upright.crop(box).resize((width, height), Image.Resampling.BICUBIC))
-    return torch.from_numpy(small.reshape(height, width, -1)).permute(2, 0, 1)[None] / 255
+        why = decoder.reason(e, file)
+        raise ValueError(f"{file} cannot be read as an image ({why}): give a JPEG or PNG") from e
+    return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(1, *shape) / 255

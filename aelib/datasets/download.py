@@ -1,0 +1,100 @@
+"""Where data is found, how it is downloaded and unpacked."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from .cache import DataError, cache_dir, writing
+
+TIMEOUT_SECONDS = 8  # an unreachable host fails after this, not after minutes
+
+
+def find(relative: str) -> Path | None:
+    """A file or folder below `AELIB_DATA`, else below the cache; None if it is in neither.
+
+    Raises:
+        DataError: `AELIB_DATA` is set to something that is no folder.
+    """
+    given = os.environ.get("AELIB_DATA")
+    if given and not Path(given).is_dir():
+        raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")
+    roots = [Path(given)] if given else []
+    for root in [*roots, cache_dir()]:
+        if (root / relative).exists():
+            return root / relative
+    return None
+
+
+def download(
+    relative: str, urls: Sequence[str], known_hash: str | None, *, otherwise: str, what: str = ""
+) -> Path:
+    """Download one file into the cache, with progress, from the first of the mirrors that answers.
+
+    The file appears under its name only when it is complete and its checksum is right.
+
+    Args:
+        relative: where it goes below the cache.
+        urls: mirrors, tried in turn.
+        known_hash: "md5:…" or "sha256:…"; None where its authors publish none.
+        otherwise: the embedded dataset that the error names.
+        what: what is missed without it, for the error.
+
+    Raises:
+        DataError: no mirror answered within seconds, none sent the right bytes, `AELIB_OFFLINE` is set, or
+            the cache cannot be written to.
+    """
+    import pooch
+    import requests
+
+    target = cache_dir() / relative
+    fetch = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
+    pooch.get_logger().setLevel("ERROR")
+    reasons: list[str] = []
+    if os.environ.get("AELIB_OFFLINE"):
+        urls, reasons = (), ["AELIB_OFFLINE is set, so nothing is downloaded"]
+    with writing(target.parent, what or target.name), FileLock(f"{target}.lock"):
+        for url in urls:
+            try:
+                return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=fetch))
+            except (requests.RequestException, OSError, ValueError) as e:
+                reasons.append(f"{url}: {_reason(e)}")
+    raise DataError(
+        f"{what or target.name} could not be downloaded.\n  "
+        + "\n  ".join(reasons)
+        + f"\nNo network? datasets.load({otherwise!r}) needs none. If you have the data, set AELIB_DATA "
+        f"to the folder that holds {relative}."
+    )
+
+
+def _reason(e: Exception) -> str:
+    """One line a learner can act on, out of the chains that requests raises."""
+    text = str(e)
+    if "hash of downloaded file" in text:
+        return "the file that came is not the right one (its checksum differs: half a download, or replaced)"
+    if "resolve" in text or "Connection" in type(e).__name__:
+        return "the host cannot be reached"
+    if "timed out" in text or "Timeout" in type(e).__name__:
+        return f"no answer within {TIMEOUT_SECONDS} s"
+    return text.splitlines()[0]
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar file into a folder that appears only when it is complete.
+
+    Raises:
+        DataError: the archive is damaged, or a member would land outside the folder.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as e:
+            raise DataError(f"{archive} cannot be unpacked ({e}). Delete it and load again.") from e
+        inside = Path(scratch) / folder.name
+        os.replace(inside if inside.is_dir() else scratch, folder)

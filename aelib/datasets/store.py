@@ -1,0 +1,84 @@
+"""Numbers as they are stored: rows of arrays, of memory maps, and of what is neither."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PIECE_BYTES = 2**26  # what is looked at once, in pieces of this size
+# what numbers of each type are divided by
+SCALES = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
+
+
+class Range(NamedTuple):
+    """The lowest and the highest of some numbers, and how many are missing."""
+
+    low: float
+    high: float
+    missing: int
+
+
+def pieces(store: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+    """These rows of the store (None: all), some at a time."""
+    total = len(store) if rows is None else len(rows)
+    step = max(1, PIECE_BYTES // max(1, math.prod(store.shape[1:]) * store.dtype.itemsize))
+    for these in (slice(start, start + step) for start in range(0, total, step)):
+        yield read(store, these if rows is None else rows[these])
+
+
+def span(store: Any, rows: np.ndarray | None = None) -> Range:
+    """The range of these rows (None: all), in one pass.
+
+    Raises:
+        ValueError: a number is infinite.
+    """
+    low, high, missing = math.inf, -math.inf, 0
+    for piece in pieces(store, rows):
+        least, most = piece.min(initial=low), piece.max(initial=high)
+        if math.isnan(least):
+            missing += int(np.isnan(piece).sum())
+            least, most = np.nanmin(piece, initial=low), np.nanmax(piece, initial=high)
+        low, high = float(least), float(most)
+        if low == -math.inf or high == math.inf:
+            raise ValueError("there are infinite numbers among the examples; write NaN for what is not known")
+    return Range(low, high, missing)
+
+
+def read(store: Any, rows: slice | np.ndarray) -> np.ndarray:
+    """Rows of an array, or of what is none (HDF5, Zarr …) and wants them in order and each once."""
+    if isinstance(store, np.ndarray) or isinstance(rows, slice):
+        return np.asarray(store[rows])
+    each, place = np.unique(rows, return_inverse=True)
+    return np.asarray(store[each])[place]
+
+
+class _Rows:
+    """What is no array, with as much of a tensor's manners as batches need."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        return tensor(read(self.store, rows))
+
+    def index_select(self, _: int, rows: Tensor) -> Tensor:
+        return tensor(read(self.store, rows.numpy()))
+
+
+def tensor(store: Any) -> Any:
+    """The same memory (or file) as a tensor, uint16 as int16; of what is no array, what serves as one."""
+    if not isinstance(store, np.ndarray):
+        return _Rows(store)
+    if min(store.strides, default=0) < 0:  # which torch does not know
+        store = store.copy()
+    with warnings.catch_warnings():  # a mapped file is read-only; batches are copies
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(store.view(np.int16) if store.dtype == np.uint16 else store)

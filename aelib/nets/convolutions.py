@@ -1,0 +1,276 @@
+"""Convolutional networks over one, two or three axes, for examples of any size.
+
+They go over as many axes as an example has behind its channels: a series (C, T), a picture (C, H, W), a
+volume (C, D, H, W). A strided convolution with odd kernel k = 2s − 1 and padding s − 1 maps n places to
+⌈n / s⌉, and a transposed one with the right `output_padding` undoes it, for every n: no size needs to be
+divisible by anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from .layers import CONVOLUTIONS, Layer, Residual, check
+
+
+def sides(n: int, strides: Sequence[int]) -> list[int]:
+    """The side of an image before, between and after layers of these strides.
+
+    >>> sides(25, (2, 2, 2))
+    [25, 13, 7, 4]
+    """
+    out = [n]
+    for s in strides:
+        out.append(-(-out[-1] // s))
+    return out
+
+
+def grid(size: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+    """The places that layers of these strides leave of examples of this size.
+
+    >>> grid((25, 31), (2, 2, 2))
+    (4, 4)
+    """
+    return tuple(sides(n, strides)[-1] for n in size)
+
+
+def down(
+    channels: int, widths: Sequence[int], strides: Sequence[int], activation: Layer = nn.GELU, axes: int = 2
+) -> nn.Sequential:
+    """Strided convolutions: (B, channels, H, W) → (B, widths[-1], ⌈H / Πs⌉, ⌈W / Πs⌉); or of other axes."""
+    layers: list[nn.Module] = []
+    for a, b, s in zip([channels, *widths], widths, strides, strict=False):
+        layers += [CONVOLUTIONS[axes][0](a, b, _kernel(s), s, _kernel(s) // 2), activation()]
+    return nn.Sequential(*layers)
+
+
+class Up(nn.Sequential):
+    """Undoes `down`: (B, widths[-1], *grid) → (B, *shape), without activation at the end.
+
+    Args:
+        shape: (C, …) of what is made, where nothing else is asked for.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], widths: Sequence[int], strides: Sequence[int], activation: Layer = nn.GELU
+    ) -> None:
+        channels, *size = shape
+        steps = [sides(n, strides) for n in size]
+        layers: list[nn.Module] = []
+        for i, s in reversed(list(enumerate(strides))):
+            extra = tuple(n[i] - 1 - (n[i + 1] - 1) * s for n in steps)
+            width, k = widths[i - 1] if i else channels, _kernel(s)
+            up = CONVOLUTIONS[len(size)][1]
+            layers += [activation(), up(widths[i], width, k, s, k // 2, output_padding=extra)]
+        super().__init__(*layers)
+        self.size, self.strides = tuple(size), tuple(strides)
+
+    def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """(B, widths[-1], …) → (B, C, *size).
+
+        Args:
+            size: that is wanted; None: that of the shape, or, where h has other places, the largest that has
+                them.
+
+        Raises:
+            ValueError: an example of this size has other places than h.
+        """
+        places = tuple(h.shape[2:])
+        if size is None:
+            stride = math.prod(self.strides)
+            size = self.size if places == grid(self.size, self.strides) else [n * stride for n in places]
+        if places != grid(size, self.strides):
+            raise ValueError(
+                f"the code of size {tuple(size)} has {grid(size, self.strides)} places; got one of {places}"
+            )
+        if tuple(size) == self.size:
+            return super().forward(h)
+        steps = [sides(n, self.strides) for n in size]
+        for i in reversed(range(len(self.strides))):
+            activation, up = self[-2 * i - 2], self[-2 * i - 1]
+            h = up(activation(h), output_size=[n[i] for n in steps])
+        return h
+
+
+def _kernel(stride: int) -> int:
+    return max(3, 2 * stride - 1)
+
+
+def stem(shape: Sequence[int], layers: int) -> tuple[int, ...]:
+    """Strides for so many layers: the first is 4 from 48 pixels on.
+
+    Where the picture is large a convolution is dear: at 64×64 a first layer of stride 4 costs a quarter
+    of one of stride 2, and the layers after it too.
+    """
+    return ((4 if min(shape[1:]) >= 48 else 2), *[2] * (layers - 1))
+
+
+class ConvEncoder(nn.Sequential):
+    """Convolutions, then one linear layer: (B, *shape) → (B, out).
+
+    Args:
+        shape: (C, T), (C, H, W) or (C, D, H, W) of the input, any from (1, 1) up.
+        out: features delivered.
+        widths: channels after each layer.
+        strides: of each layer; None chooses by the example's size (see `stem`).
+        activation: after each convolution.
+
+    Raises:
+        ValueError: at `forward`, examples of another size.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        out: int,
+        widths: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] | None = None,
+        activation: Layer = nn.GELU,
+    ) -> None:
+        strides = strides or stem(shape, len(widths))
+        channels, *size = shape
+        convolutions = down(channels, widths, strides, activation, len(size))
+        flat = widths[-1] * math.prod(grid(size, strides))
+        super().__init__(convolutions, nn.Flatten(), nn.Linear(flat, out))
+        self.size = tuple(size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *shape) → (B, out)."""
+        check(x, self.size)
+        return super().forward(x)
+
+
+class ConvDecoder(nn.Sequential):
+    """One linear layer, then transposed convolutions: (B, latent) → (B, *shape).
+
+    Arguments as `ConvEncoder`, with the shape of the output.
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        shape: Sequence[int],
+        widths: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] | None = None,
+        activation: Layer = nn.GELU,
+    ) -> None:
+        strides = strides or stem(shape, len(widths))
+        small = (widths[-1], *grid(shape[1:], strides))
+        super().__init__(
+            nn.Linear(latent, math.prod(small)),
+            nn.Unflatten(1, small),
+            Up(shape, widths, strides, activation),
+        )
+
+
+class FCNEncoder(nn.Sequential):
+    """Convolutions only: (B, C, H, W) → (B, out, ⌈H / Πs⌉, ⌈W / Πs⌉), for any H and W at run time.
+
+    Arguments as `ConvEncoder`; of the size in `shape` only the number of axes counts.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        out: int,
+        widths: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] | None = None,
+        activation: Layer = nn.GELU,
+    ) -> None:
+        strides, axes = strides or (2,) * len(widths), len(shape) - 1
+        convolutions = down(shape[0], widths, strides, activation, axes)
+        super().__init__(convolutions, CONVOLUTIONS[axes][0](widths[-1], out, 1))
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *shape) → (B, out, …)."""
+        check(x, [None] * self.axes)
+        return super().forward(x)
+
+
+class FCNDecoder(nn.Sequential):
+    """Transposed convolutions only: (B, latent, h, w) → (B, *shape), or another size that is asked for.
+
+    The weights do not depend on the shape: those learnt at one size load into a decoder of another.
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        shape: Sequence[int],
+        widths: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] | None = None,
+        activation: Layer = nn.GELU,
+    ) -> None:
+        strides = strides or (2,) * len(widths)
+        first = CONVOLUTIONS[len(shape) - 1][0](latent, widths[-1], 1)
+        super().__init__(first, Up(shape, widths, strides, activation))
+
+    def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """(B, latent, …) → (B, C, *size); see `Up`."""
+        return self[1](self[0](h), size)
+
+
+class Sized(nn.Sequential):
+    """Layers of which the first is given the size that is wanted: a decoder for examples of any size.
+
+    `models.Autoencoder` gives it the size of x, which no code can hold: 25 and 32 pixels have 4 places both.
+    """
+
+    def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Any:
+        """As `nn.Sequential`; None: the first layer's own size."""
+        h = self[0](h, size)
+        for layer in self[1:]:
+            h = layer(h)
+        return h
+
+
+class UNet(nn.Module):
+    """Full resolution in, full resolution out: (B, channels, H, W) → (B, out, H, W), for any H and W.
+
+    Pixels are folded 2×2 into channels; then each level adds to what it was given what the next one makes of
+    it at half the side, so fine detail goes straight through and coarse form is seen as a whole. Those ways
+    round its narrowest place make it no autoencoder: it serves inside an encoder or a decoder, not as both.
+
+    Args:
+        channels: of the input.
+        out: channels of the output.
+        widths: channels at ½, ¼, ⅛, … of the side; a side is padded to a whole number of these places.
+
+    Source: Ronneberger, Fischer, Brox, 2015, https://arxiv.org/abs/1505.04597; added instead of concatenated:
+    Zhang et al., DRUNet, 2021, https://arxiv.org/abs/2008.13751; folding: Zhang, Zuo, Zhang, FFDNet, 2018.
+
+    >>> UNet(4, 3)(torch.zeros(2, 4, 25, 31)).shape
+    torch.Size([2, 3, 25, 31])
+    """
+
+    def __init__(self, channels: int, out: int, widths: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        self.whole = 2 ** len(widths)
+        self.body = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * channels, widths[0], 3, padding=1),
+            self._level(*widths),
+            nn.Conv2d(widths[0], 4 * out, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+
+    def _level(self, width: int, *coarser: int) -> nn.Module:
+        def block() -> nn.Module:
+            layers = nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+            return Residual(nn.Identity(), nn.Sequential(*layers))
+
+        if not coarser:
+            return block()
+        less, more = nn.Conv2d(width, coarser[0], 2, 2), nn.ConvTranspose2d(coarser[0], width, 2, 2)
+        inner = Residual(nn.Identity(), nn.Sequential(less, self._level(*coarser), more))
+        return nn.Sequential(block(), inner, block())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same height and width."""
+        h, w = x.shape[-2:]
+        return self.body(nn.functional.pad(x, (0, -w % self.whole, 0, -h % self.whole)))[..., :h, :w]

@@ -1,0 +1,179 @@
+"""Fully connected layers, and what stands before, beside and behind the layers that learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Layer = Callable[[], nn.Module]
+CONVOLUTIONS: dict[int, tuple[Any, Any]] = {  # by the number of axes: forth, and back
+    1: (nn.Conv1d, nn.ConvTranspose1d),
+    2: (nn.Conv2d, nn.ConvTranspose2d),
+    3: (nn.Conv3d, nn.ConvTranspose3d),
+}
+WEIGHTED = (nn.Linear, *(layer for pair in CONVOLUTIONS.values() for layer in pair))
+
+
+def check(x: Tensor, size: Sequence[int | None]) -> None:
+    """Raise ValueError if x is not (B, C, *size); where `size` has None, any number will do."""
+    if x.ndim == len(size) + 2 and all(n in (None, m) for n, m in zip(size, x.shape[2:], strict=True)):
+        return
+    letters = {0: "", 1: "T", 2: "HW", 3: "DHW"}.get(len(size), "?" * len(size))
+    wanted = ["B", "C" if size else "D", *(str(n or letter) for n, letter in zip(size, letters, strict=True))]
+    one = ". One example is x[None]" if x.ndim == len(size) + 1 else ""
+    raise ValueError(f"the network was built for ({', '.join(wanted)}); got {tuple(x.shape)}{one}")
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers: (B, …) is flattened to (B, sizes[0]) and ends as (B, sizes[-1]).
+
+    Args:
+        sizes: of input, hidden layers and output; two sizes are one linear layer.
+        activation: after every hidden layer, as `nn.GELU`.
+        norm: before the activation, as `nn.BatchNorm1d`, called with the layer's size; None has none.
+        dropout: probability, after every hidden activation.
+
+    >>> MLP(784, 256, 32)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 32])
+    """
+
+    def __init__(
+        self,
+        *sizes: int,
+        activation: Layer = nn.GELU,
+        norm: Callable[[int], nn.Module] | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        if len(sizes) < 2:
+            raise ValueError(f"an MLP needs the sizes of its input and its output; got {sizes}")
+        layers: list[nn.Module] = [nn.Flatten()]
+        for a, b in pairwise(sizes[:-1]):
+            layers.append(nn.Linear(a, b, bias=norm is None))
+            layers += [norm(b)] if norm else []
+            layers.append(activation())
+            layers += [nn.Dropout(dropout)] if dropout else []
+        super().__init__(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+class Reshape(nn.Module):
+    """(B, C·H·W) → (B, C, H, W); C is worked out, so a head may ask for several parameters per variable."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, D) → (B, D / (H·W), H, W), or of any other shape."""
+        return h.reshape(h.shape[0], -1, *self.shape[1:])  # len(h) would fix the batch size in an export
+
+    def extra_repr(self) -> str:
+        """The shape."""
+        return str(self.shape)
+
+
+class Features(nn.Module):
+    """(B, C + K, H, W) → (B, C·H·W + K): the numbers, and a condition's constant channels once each.
+
+    A multilayer network then pays K weights a unit for a condition, and not K·H·W equal ones.
+
+    Args:
+        shape: (C, H, W) of an example, or any other; C alone for a table.
+
+    Raises:
+        ValueError: at `forward`, examples of another size.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The example first, then the condition."""
+        channels, *size = self.shape
+        check(x, size)
+        if x.shape[1] == channels:
+            return x.flatten(1)
+        once = x[:, channels:].flatten(2)[..., 0] if size else x[:, channels:]
+        return torch.cat([x[:, :channels].flatten(1), once], 1)
+
+    def extra_repr(self) -> str:
+        """The shape."""
+        return str(self.shape)
+
+
+class Centre(nn.Module):
+    """(x − ½) · 4: pixels in [0, 1] as numbers of both signs and about unit size.
+
+    Without it the grey that all images share is the largest thing a first layer sees, and much of the
+    training goes into it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return x.mul(4).sub_(2)  # the same bits in half of the memory
+
+
+class Residual(nn.Module):
+    """base(h) + f(h), where f starts at zero, so that training starts at `base` and improves on it.
+
+    Args:
+        base: what is known to work, for example a projection on principal components.
+        f: a network that ends in a linear layer or a convolution, whose weights are set to zero here.
+    """
+
+    def __init__(self, base: nn.Module, f: nn.Module) -> None:
+        super().__init__()
+        self.base, self.f = base, f
+        last: Any = [m for m in f.modules() if isinstance(m, WEIGHTED)][-1]
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Both branches see h."""
+        return self.base(h) + self.f(h)
+
+
+class Channels(nn.Module):
+    """The first so many channels: (B, C + K, H, W) → (B, C, H, W), the picture without its condition."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A view of x."""
+        return x[:, : self.channels]
+
+    def extra_repr(self) -> str:
+        """The channels."""
+        return str(self.channels)
+
+
+def pca_layers(pca: Any, n: int, shape: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
+    """A fitted scikit-learn PCA as two frozen linear maps: to n whitened coordinates, and back.
+
+    z = V(x − mean) / s and x = mean + Vᵀ(s z), where s is the standard deviation along each component.
+
+    Returns:
+        (B, *shape) → (B, n), and (B, n) → (B, *shape).
+
+    Raises:
+        ValueError: the PCA has fewer than n components.
+    """
+    if n > len(pca.components_):
+        raise ValueError(f"the PCA has {len(pca.components_)} components; {n} were asked for")
+    v = torch.as_tensor(pca.components_[:n], dtype=torch.float32)
+    s = torch.as_tensor(pca.explained_variance_[:n], dtype=torch.float32).sqrt()
+    mean = torch.as_tensor(pca.mean_, dtype=torch.float32)
+    there, back = nn.Linear(v.shape[1], n), nn.Linear(n, v.shape[1])
+    there.weight.data, there.bias.data = v / s[:, None], -(v @ mean) / s
+    back.weight.data, back.bias.data = (v * s[:, None]).T.contiguous(), mean
+    layers = nn.Sequential(nn.Flatten(), there), nn.Sequential(back, nn.Unflatten(1, tuple(shape)))
+    for layer in layers:
+        layer.requires_grad_(False)
+    return layers
