@@ -55,9 +55,7 @@ def decode(
 
     hidden = bool(os.environ.get("TQDM_DISABLE"))  # which the bar of a notebook does not read by itself
     with (
-        tqdm(
-            total=len(files), desc=what, unit=" photos", leave=False, mininterval=0.5, disable=hidden
-        ) as bar,
+        tqdm(total=len(files), desc=what, unit=" photos", leave=False, disable=hidden) as bar,
         _Workers(min(processors(), len(blocks))) as pool,
     ):
         bar.update(len(files) - left)
@@ -99,9 +97,7 @@ class _Workers:
     def __exit__(self, *exc: object) -> None:
         self.threads.shutdown(cancel_futures=True)  # blocks that are begun are ended: under a second
         for process in self.started:
-            process.stdin.close()
-            process.wait()
-            process.stdout.close()
+            process.communicate()  # closes what it reads from, so it ends
 
     def ask(self, job: decoder.Job) -> list[decoder.Block]:
         """`decoder.block(job)` in this thread's process. A photo that kills it is one that cannot be read."""

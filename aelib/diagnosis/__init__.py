@@ -103,14 +103,14 @@ def diagnose(
         raise TypeError(f"diagnose takes an Autoencoder, with encode and decode; got {type(model).__name__}")
     if isinstance(data, Split):
         valid = data.valid if valid is None else valid
-        data = data.train
-    for images in (data, valid):
-        if images is not None and not isinstance(images, Images):
-            raise TypeError(f"diagnose takes Images or a Split; got {type(images).__name__}")
-        if images is not None and len(images) < 2:
-            raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(images)}")
+    images = data.train if isinstance(data, Split) else data
+    for some in (images, valid):
+        if some is not None and not isinstance(some, Images):
+            raise TypeError(f"diagnose takes Images or a Split; got {type(some).__name__}")
+        if some is not None and len(some) < 2:
+            raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(some)}")
     with evaluating(model), seeded(0, model.device):
-        evidence = Evidence(model, data, objective, valid, history or [], optimizers)
+        evidence = Evidence(model, images, objective, valid, history or [], optimizers)
         causes: list[Finding] = []
         for check in CHECKS:
             finding = check(evidence)
