@@ -6,13 +6,14 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
+from benchmarks import search_cost
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from aelib import datasets, explorers, models, retrieval
-from aelib.course import check, search_cost
+from aelib.course import check
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
 from aelib.explorers.widgets import Panel

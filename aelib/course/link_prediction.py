@@ -1,43 +1,22 @@
-"""What graph autoencoders reach and cost: `python -m aelib.course.link_prediction` measures both.
-
-It trains GAE and VGAE from ten seeds on Cora and CiteSeer, each seed with a split of its own, and a GAE on
-drawn graphs of up to a million links; it writes materials/results/graphs.json, again after each run. With a
-word behind it, `reach` or `cost`, it does one of the two.
-"""
+"""How page 09 trains a GAE and a VGAE, and what ten seeds of them reached."""
 
 from __future__ import annotations
 
 import copy
 import json
-import resource
-import statistics
-import sys
-import time
 from functools import partial
 from typing import Any
 
 import torch
 
-from .. import losses, materials, training
+from .. import graphs, losses, materials, training
 from ..contexts import seeded
-from ..datasets.graph import Graph
-from ..graphs.data import communities, load
-from ..graphs.links import LinkSplit, split
-from ..graphs.nets import autoencoder
-from ..graphs.scores import judge
+from ..graphs import Graph, LinkSplit
 from ..losses import Objective
 from ..models import Autoencoder
 
-FILE = materials.RESULTS / "graphs.json"
-COMMAND = "python -m aelib.course.link_prediction"
-SEEDS, EPOCHS = range(10), 200
+FILE, COMMAND = materials.RESULTS / "graphs.json", "python tests/benchmarks/graphs.py"
 POSTERIORS = {"GAE": "deterministic", "VGAE": "gaussian"}
-# Kipf, Welling, 2016, in %: AUC and AP
-PUBLISHED = {
-    ("GAE", "cora"): (91.0, 92.0), ("GAE", "citeseer"): (89.5, 89.9),
-    ("VGAE", "cora"): (91.4, 92.6), ("VGAE", "citeseer"): (90.8, 92.0),
-}  # fmt: skip
-LARGE = ((10_000, 50_000), (50_000, 250_000), (200_000, 1_000_000))
 
 
 def usual_beta(parts: LinkSplit) -> float:
@@ -52,63 +31,25 @@ def recipe(name: str, graph: Graph, parts: LinkSplit, seed: int) -> tuple[Autoen
     """Model, objective and optimizer of "GAE" or "VGAE"; the settings were chosen on validation links."""
     with seeded(seed):
         size = graph.features.shape[1]
-        model = autoencoder(size, 64, posterior=POSTERIORS[name], hidden=(128,), dropout=0.5)
+        model = graphs.autoencoder(size, 64, posterior=POSTERIORS[name], hidden=(128,), dropout=0.5)
     objective: Objective = losses.reconstruction
     if name == "VGAE":
         objective = partial(losses.elbo, beta=usual_beta(parts))
     return model, objective, torch.optim.Adam(model.parameters(), 0.01)
 
 
-def trained(name: str, parts: LinkSplit, seed: int = 0, epochs: int = EPOCHS) -> Autoencoder:
+def trained(name: str, parts: LinkSplit, seed: int = 0, epochs: int = 200) -> Autoencoder:
     """A "GAE" or a "VGAE", trained on parts.train: of every tenth epoch, the one best on parts.valid.
 
     Best: the sum of AUC and AP. Nothing of parts.test is looked at.
     """
     model, objective, optimizer = recipe(name, parts.train.graph, parts, seed)
-    data: Any = parts.train
     best, kept = 0.0, copy.deepcopy(model.state_dict())
-    for record in training.train(model, data, objective, optimizer, epochs=epochs, seed=seed):
-        if record["epoch"] % 10 == 0 and (now := sum(judge(model, parts.valid).values())) > best:
+    for record in training.train(model, parts.train, objective, optimizer, epochs=epochs, seed=seed):
+        if record["epoch"] % 10 == 0 and (now := sum(graphs.judge(model, parts.valid).values())) > best:
             best, kept = now, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
     return model
-
-
-def reach(name: str, graph: Graph, seed: int) -> dict[str, float]:
-    """Train from one seed on its own split; {"auc", "ap", "valid auc", "valid ap", "seconds"}."""
-    start = time.process_time()
-    parts = split(graph, seed=seed)
-    model = trained(name, parts, seed)
-    record = judge(model, parts.test) | {f"valid {k}": v for k, v in judge(model, parts.valid).items()}
-    return {k: round(v, 5) for k, v in record.items()} | {"seconds": round(time.process_time() - start, 1)}
-
-
-def cost(nodes: int, links: int, epochs: int = 3) -> dict[str, float]:
-    """Train a GAE on a drawn graph; seconds of the processor an epoch, and the memory that the process held.
-
-    Returns:
-        {"nodes", "links", "seconds", "megabytes" (the most so far in this process), "megabytes before",
-        "all pairs, megabytes" (of one N×N matrix in float32), "auc" on test links after these epochs}.
-    """
-    before = _megabytes()
-    parts = split(communities(nodes, links))
-    with seeded(0):
-        model = autoencoder(parts.train.graph.features.shape[1], 16, posterior="deterministic")
-    optimizer, data = torch.optim.Adam(model.parameters(), 0.01), parts.train
-    start = time.process_time()
-    for _ in training.train(model, data, losses.reconstruction, optimizer, epochs=epochs, device="cpu"):
-        pass
-    seconds = (time.process_time() - start) / epochs
-    return {
-        "nodes": nodes, "links": sum(p.present.shape[1] for p in (parts.train, parts.valid, parts.test)),
-        "seconds": round(seconds, 3), "megabytes": round(_megabytes()), "megabytes before": round(before),
-        "all pairs, megabytes": round(4 * nodes**2 / 1e6), "auc": round(judge(model, parts.test)["auc"], 4),
-    }  # fmt: skip
-
-
-def _megabytes() -> float:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def results() -> dict[str, Any]:
@@ -120,34 +61,3 @@ def results() -> dict[str, Any]:
     if not FILE.is_file():
         raise FileNotFoundError(f"{FILE} is not there; make it with: {COMMAND}")
     return json.loads(FILE.read_text("utf-8"))
-
-
-def main(what: list[str]) -> None:
-    """Measure, write."""
-    torch.set_num_threads(1)
-    record: dict[str, Any] = results() if FILE.is_file() else {}
-    record |= {"command": COMMAND, "threads": 1, "epochs": EPOCHS}
-    if not what or "cost" in what:
-        record["cost"] = []
-        for nodes, links in LARGE:  # the largest last: memory is the most so far
-            record["cost"].append(cost(nodes, links))
-            print(record["cost"][-1], flush=True)
-            materials.write(FILE, record)
-    if not what or "reach" in what:
-        record["table"] = []
-        for (name, on), (auc, ap) in PUBLISHED.items():
-            graph = load(on)
-            row: dict[str, Any] = {"model": name, "graph": on, "published auc": auc, "published ap": ap}
-            record["table"].append(row | {"runs": []})
-            for seed in SEEDS:
-                runs = [*record["table"][-1]["runs"], {"seed": seed} | reach(name, graph, seed)]
-                for key in ("auc", "ap"):
-                    each = [100 * run[key] for run in runs]
-                    row[key], row[f"{key} sd"] = statistics.mean(each), statistics.pstdev(each)
-                record["table"][-1] = row | {"runs": runs}
-                print(name, on, runs[-1], flush=True)
-                materials.write(FILE, record)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -180,7 +180,7 @@ for name, model in trained.items():
 #
 # ## 4 · Ten seeds, two graphs
 #
-# Hide other links and the number is another, so one number is none. `python -m aelib.course.link_prediction`
+# Hide other links and the number is another, so one number is none. `python tests/benchmarks/graphs.py`
 # trained both from ten seeds on Cora and on CiteSeer, each seed with a split of its own, 200 epochs, and
 # took of every tenth epoch the one that was best on the *validation* links. Width, dropout and the scaling
 # of the words were chosen on validation links too, of two of the splits. Mean ± standard deviation on the

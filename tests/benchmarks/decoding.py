@@ -6,6 +6,12 @@ each, decode, cut, resize, in as many processes that keep nothing. It writes mat
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+
 import gc
 import multiprocessing
 import os
@@ -16,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np

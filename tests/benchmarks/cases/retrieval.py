@@ -1,7 +1,7 @@
 """Exact search: the ten nearest, by cosine, among 100,000 codes of 128 numbers, for 100 queries at once.
 
 The codes are drawn independently: an exact search looks at all of them, wherever they lie. (What approximate
-ones cost and find, on codes like real ones: `python -m aelib.course.search_cost`.)
+ones cost and find, on codes like real ones: `python tests/benchmarks/search_cost.py`.)
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from aelib.course.search_cost import K
 from aelib.retrieval import Index
 from benchmarks.race import Case, Track
+from benchmarks.search_cost import K
 
 CODES, SIZE, QUERIES, BATCHES = 100_000, 128, 100, 10
 

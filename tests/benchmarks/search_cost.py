@@ -1,11 +1,17 @@
-"""What asking costs: `python -m aelib.course.search_cost` measures it, up to a million codes of 128 numbers.
+"""What asking costs: `python tests/benchmarks/search_cost.py` measures it, up to a million codes.
 
-The codes are drawn from a mixture of Gaussians that was fitted to real ones, of a convolutional autoencoder
+The codes, of 128 numbers, are drawn from a mixture of Gaussians that was fitted to real ones, of a convolutional autoencoder
 on LFW. (Numbers drawn independently would have no neighbourhoods, and every approximate index would look
 bad.) It writes materials/results/retrieval.json, again after each measurement.
 """
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
 
 import platform
 import statistics
@@ -17,12 +23,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import datasets, latent, losses, materials, models, priors, runs, training
-from ..contexts import seeded
-from ..retrieval.index import Index, _faiss
+from aelib import datasets, latent, losses, materials, models, priors, runs, training
+from aelib.contexts import seeded
+from aelib.retrieval.index import Index, _faiss
 
 FILE = materials.RESULTS / "retrieval.json"
-COMMAND = "python -m aelib.course.search_cost"
+COMMAND = "python tests/benchmarks/search_cost.py"
 SIZES, K, QUERIES = (10_000, 100_000, 1_000_000), 10, 200
 EFFORTS = {"exact": (0,), "hnsw": (16, 64, 256), "ivf": (4, 16, 64)}
 

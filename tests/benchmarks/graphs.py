@@ -1,0 +1,102 @@
+"""What graph autoencoders reach and cost: `python tests/benchmarks/graphs.py` measures both.
+
+It trains GAE and VGAE from ten seeds on Cora and CiteSeer, each seed with a split of its own, and a GAE on
+graphs made on the spot, of up to a million links; it writes materials/results/graphs.json, again after each
+run. With a word behind it, `reach` or `cost`, it does one of the two.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+
+import resource
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from aelib import losses, materials, training
+from aelib.contexts import seeded
+from aelib.course.link_prediction import COMMAND, FILE, results, trained
+from aelib.graphs import Graph, autoencoder, communities, judge, load, split
+
+SEEDS, EPOCHS = range(10), 200
+# Kipf, Welling, 2016, in %: AUC and AP
+PUBLISHED = {
+    ("GAE", "cora"): (91.0, 92.0), ("GAE", "citeseer"): (89.5, 89.9),
+    ("VGAE", "cora"): (91.4, 92.6), ("VGAE", "citeseer"): (90.8, 92.0),
+}  # fmt: skip
+LARGE = ((10_000, 50_000), (50_000, 250_000), (200_000, 1_000_000))
+
+
+def reach(name: str, graph: Graph, seed: int) -> dict[str, float]:
+    """Train from one seed on its own split; {"auc", "ap", "valid auc", "valid ap", "seconds"}."""
+    start = time.process_time()
+    parts = split(graph, seed=seed)
+    model = trained(name, parts, seed, EPOCHS)
+    record = judge(model, parts.test) | {f"valid {k}": v for k, v in judge(model, parts.valid).items()}
+    return {k: round(v, 5) for k, v in record.items()} | {"seconds": round(time.process_time() - start, 1)}
+
+
+def cost(nodes: int, links: int, epochs: int = 3) -> dict[str, float]:
+    """Train a GAE on a graph made on the spot: processor seconds per epoch, and memory of the process.
+
+    Returns:
+        {"nodes", "links", "seconds", "megabytes" (the most so far in this process), "megabytes before",
+        "all pairs, megabytes" (of one N×N matrix in float32), "auc" on test links after these epochs}.
+    """
+    before = _megabytes()
+    parts = split(communities(nodes, links))
+    with seeded(0):
+        model = autoencoder(parts.train.graph.features.shape[1], 16, posterior="deterministic")
+    optimizer, data = torch.optim.Adam(model.parameters(), 0.01), parts.train
+    start = time.process_time()
+    for _ in training.train(model, data, losses.reconstruction, optimizer, epochs=epochs, device="cpu"):
+        pass
+    seconds = (time.process_time() - start) / epochs
+    return {
+        "nodes": nodes, "links": sum(p.present.shape[1] for p in (parts.train, parts.valid, parts.test)),
+        "seconds": round(seconds, 3), "megabytes": round(_megabytes()), "megabytes before": round(before),
+        "all pairs, megabytes": round(4 * nodes**2 / 1e6), "auc": round(judge(model, parts.test)["auc"], 4),
+    }  # fmt: skip
+
+
+def _megabytes() -> float:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def main(what: list[str]) -> None:
+    """Measure, write."""
+    torch.set_num_threads(1)
+    record: dict[str, Any] = results() if FILE.is_file() else {}
+    record |= {"command": COMMAND, "threads": 1, "epochs": EPOCHS}
+    if not what or "cost" in what:
+        record["cost"] = []
+        for nodes, links in LARGE:  # the largest last: memory is the most so far
+            record["cost"].append(cost(nodes, links))
+            print(record["cost"][-1], flush=True)
+            materials.write(FILE, record)
+    if not what or "reach" in what:
+        record["table"] = []
+        for (name, on), (auc, ap) in PUBLISHED.items():
+            graph = load(on)
+            row: dict[str, Any] = {"model": name, "graph": on, "published auc": auc, "published ap": ap}
+            record["table"].append(row | {"runs": []})
+            for seed in SEEDS:
+                runs = [*record["table"][-1]["runs"], {"seed": seed} | reach(name, graph, seed)]
+                for key in ("auc", "ap"):
+                    each = [100 * run[key] for run in runs]
+                    row[key], row[f"{key} sd"] = statistics.mean(each), statistics.pstdev(each)
+                record["table"][-1] = row | {"runs": runs}
+                print(name, on, runs[-1], flush=True)
+                materials.write(FILE, record)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
