@@ -16,7 +16,8 @@ PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
     "errors", "files", "contexts", "datasets", "distributions", "heads", "nets", "priors", "models", "losses",
     "evaluation", "metrics", "plots", "training", "runs", "latent", "pretrained", "denoising", "diagnosis",
-    "retrieval", "graphs", "estimators", "embedding", "report", "export", "explorers", "course", "cli", "__main__",
+    "retrieval", "graphs", "estimators", "embedding", "report", "export", "explorers", "course", "cli",
+    "__main__",
 ]  # fmt: skip
 
 
