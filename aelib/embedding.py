@@ -1,4 +1,4 @@
-"""Codes of pictures with what is known of each, and their file."""
+"""Codes of a dataset with what is known of each example, and their file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ import pandas as pd
 
 from . import latent
 from .datasets import Split
+from .evaluation import check
 from .files import write_file
 from .models import Autoencoder
 
+SUFFIXES = (".npz", ".parquet")
 
-def codes_of(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
-    """codes (N, K), part (N,), and where they are known labels (N,), classes, files (N,)."""
+
+def codes(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
+    """codes (N, K), part (N,), and where they are known labels (N,), classes, files (N,).
+
+    Raises:
+        ValueError: examples of another shape, or without the conditions that the model takes.
+    """
+    check(model, split.train)
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
     out = {
         "codes": np.concatenate([latent.encode(model, data).numpy() for data in parts.values() if len(data)]),
@@ -29,25 +37,35 @@ def codes_of(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
     return out
 
 
-def written(file: Path, codes: dict[str, np.ndarray]) -> None:
-    """Write them as .npz or .parquet, in one move.
+def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
+    """Write the codes of all three parts to a .npz, or to a .parquet with a row per example; returns them.
+
+    Args:
+        file: replaced, if it is there.
 
     Raises:
+        ValueError: as in `codes`, or the file ends in neither.
         ImportError: pyarrow is missing for .parquet.
     """
-    buffer = io.BytesIO()
-    if file.suffix.lower() == ".npz":
-        np.savez(buffer, **codes)  # type: ignore[arg-type]  # its own keyword is taken for one of ours
-    else:
+    file, buffer = Path(file), io.BytesIO()
+    if file.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"codes are written to a file that ends in {' or '.join(SUFFIXES)}; got {file}")
+    if parquet := file.suffix.lower() == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError as e:
             raise ImportError("a .parquet needs PyArrow: pip install pyarrow. A .npz does not") from e
-        table = pd.DataFrame(codes["codes"], columns=[f"z{i}" for i in range(codes["codes"].shape[1])])
-        table.insert(0, "part", codes["part"])
-        if "labels" in codes:
-            table.insert(1, "class", codes["classes"][codes["labels"]])
-        if "files" in codes:
-            table.insert(1, "file", codes["files"])
+    found = codes(model, split)
+    if parquet:
+        table = pd.DataFrame(found["codes"], columns=[f"z{i}" for i in range(found["codes"].shape[1])])
+        table.insert(0, "part", found["part"])
+        if "labels" in found:
+            table.insert(1, "class", found["classes"][found["labels"]])
+        if "files" in found:
+            table.insert(1, "file", found["files"])
         table.to_parquet(buffer, index=False)
+    else:
+        np.savez(buffer, **found)  # type: ignore[arg-type]  # its own keyword is taken for one of ours
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, buffer.getvalue())
+    return found

@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import latent, losses, models
-from .datasets.examples import Examples
+from .datasets import Examples
 from .training import History, adam, cosine, train
 
 FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes the first
@@ -35,7 +35,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Args:
         n_components: size of the code; for net="fcn" its channels at each place.
-        shape: (C, H, W) of the image that a row holds, for convolutions; None: (1, 1, n_features).
+        shape: of the example that a row holds, as (C, H, W) of a picture or (C, T) of a series, for
+            convolutions; None: a row of a table, (n_features,).
         net: "linear" (which wants lr=0.01 or more), "mlp", "conv" or "fcn"; see `models.autoencoder`.
         posterior: "deterministic" (a plain autoencoder) or "gaussian" (a VAE, whose mean is the code).
         likelihood: of `models.autoencoder`. For a VAE take "gaussian-optimal" or "gaussian-learnt": with
@@ -53,7 +54,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         history_: the `History` of the training.
         data_min_, data_range_: of all numbers of the training set; the range of a constant one is 1.
         mean_: (D,) mean of the training rows, the reference of `score`.
-        shape_, code_shape_: of one row and of one code in the model, (C, H, W) and (K,) or (K, h, w).
+        shape_, code_shape_: of one row and of one code in the model, as (C, H, W) and (K,) or (K, h, w).
 
     Raises:
         ValueError, TypeError: at `fit`, an unknown name, or a number that is not possible.
@@ -149,23 +150,23 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return tags
 
     def _checked_shape(self, features: int) -> tuple[int, ...]:
-        """(C, H, W) of a row of so many features; the arguments that the factory does not check."""
+        """The shape of a row of so many features; the arguments that the factory does not check."""
         for name in ("n_components", "epochs", "batch_size"):
             check_scalar(getattr(self, name), name, Integral, min_val=1)
         check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
         check_scalar(self.beta, "beta", Real, min_val=0)
         if isinstance(self.hidden, Integral):
             raise ValueError(f"hidden is a sequence of widths; write ({self.hidden},), not {self.hidden}")
-        shape = (1, 1, features) if self.shape is None else tuple(self.shape)
+        shape = (features,) if self.shape is None else tuple(self.shape)
         if (wanted := math.prod(shape)) != features:
             raise ValueError(
                 f"shape {shape} makes {wanted} numbers a row, but X has {features} features. "
-                "Give the (C, H, W) of the images in the rows, or None"
+                "Give that of the examples in the rows, as (C, H, W), or None"
             )
         return shape
 
     def _examples(self, X: np.ndarray, dtype: torch.dtype = torch.float32) -> Examples:
-        """Rows (N, D) as (N, C, H, W), in [0, 1] where X is within the training set's range."""
+        """Rows (N, D) as examples (N, …), in [0, 1] where X is within the training set's range."""
         scaled = (np.asarray(X, np.float64) - self.data_min_) / self.data_range_
         return Examples(scaled.reshape(-1, *self.shape_), dtype=dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import tempfile
@@ -14,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .cli.inputs import unused
-from .datasets import Images
+from .datasets import Examples
+from .evaluation import check
 from .files import write_file
 from .models import Autoencoder
 
-TOLERANCE, PICTURES = 1e-4, 256  # of max(1, |number|); test pictures that are compared, at most
+TOLERANCE, PICTURES = 1e-4, 256  # of max(1, |number|); examples that are compared, at most
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
 
 
@@ -31,32 +32,58 @@ class Mean(nn.Module):
         self.part = part
 
     def forward(self, h: Tensor) -> Tensor:
-        """Pictures → mean codes, or codes → mean pictures."""
+        """Examples → mean codes, or codes → mean examples."""
         return self.part(h).mean
 
 
-@torch.no_grad()
-def exported(model: Autoencoder, test: Images, kind: str, out: str, run: str) -> dict[Path, float]:
-    """Write both parts of a model on the CPU: file → the largest difference, as a share of max(1, |number|).
+def onnx(model: Autoencoder, folder: str | Path, examples: Examples | Tensor) -> dict[Path, float]:
+    """Write encoder.onnx (examples → mean codes) and decoder.onnx (codes → mean examples) for any batch size.
+
+    What the files compute is compared with the model on the CPU, on these examples and on random numbers, and
+    may differ by 0.0001 of the larger of 1 and the number itself.
+
+    Args:
+        folder: made if it is not there; files of these names are replaced.
+        examples: (N, …) that the model takes, such as `split.test`; 256 of them are compared.
+
+    Returns:
+        File → the largest difference, as a share of max(1, |number|).
 
     Raises:
         ImportError: a package for ONNX is missing.
-        RuntimeError: the files do not compute what the model does; none is left.
+        ValueError: the model takes conditions, or examples of another shape.
+        RuntimeError: the files do not compute what the model does, or it cannot be exported; none is written.
     """
-    x = test[:PICTURES].batch().x
+    return _written(model, folder, examples, "onnx", to_onnx)
+
+
+def torchscript(model: Autoencoder, folder: str | Path, examples: Examples | Tensor) -> dict[Path, float]:
+    """Write encoder.pt and decoder.pt for libtorch, as `onnx` does. PyTorch calls TorchScript deprecated."""
+    return _written(model, folder, examples, "torchscript", to_torchscript)
+
+
+@torch.no_grad()
+def _written(
+    model: Autoencoder, folder: str | Path, examples: Examples | Tensor, kind: str, to: Callable[..., Any]
+) -> dict[Path, float]:
+    check(model)
+    model = copy.deepcopy(model).cpu().eval()  # the caller's stays where it is
+    if isinstance(examples, Tensor):
+        x = examples[:PICTURES].cpu()
+    else:
+        check(model, examples)
+        x = examples[:PICTURES].batch().x
     z = model.encode(x).mean
-    inputs = {"encoder": x, "decoder": z}
-    paths = {name: unused(Path(out, name + SUFFIXES[kind]), run) for name in inputs}
     done: dict[str, bytes] = {}
     worst: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, seen in inputs.items():
+        for name, h in (("encoder", x), ("decoder", z)):
             part, file = Mean(getattr(model, name)).eval(), Path(scratch, name)
             some = torch.rand if name == "encoder" else torch.randn
             try:
-                ask = (to_onnx if kind == "onnx" else to_torchscript)(part, seen[:2], file)
-                each = (seen, some(1, *seen.shape[1:]), some(3, *seen.shape[1:]))
-                worst[name] = max(apart(part(h), ask(h)) for h in each)
+                ask = to(part, h[:2], file)
+                each = (h, some(1, *h.shape[1:]), some(3, *h.shape[1:]))
+                worst[name] = max(apart(part(i), ask(i)) for i in each)
             except ImportError:
                 raise
             except Exception as e:
@@ -69,7 +96,8 @@ def exported(model: Autoencoder, test: Images, kind: str, out: str, run: str) ->
                     f"{TOLERANCE:.0e}, so nothing was written. Try another format"
                 )
             done[name] = file.read_bytes()
-    Path(out).mkdir(parents=True, exist_ok=True)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = {name: Path(folder, name + SUFFIXES[kind]) for name in done}
     for name, path in paths.items():
         write_file(path, done[name])
     return {path: worst[name] for name, path in paths.items()}
@@ -106,7 +134,7 @@ def to_torchscript(part: nn.Module, example: Tensor, file: Path) -> Callable[[Te
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters tell their own developers much, and warn that TorchScript is deprecated: the help says so."""
+    """Without the exporters' notes for their own developers, and the warning of TorchScript's age."""
     before = logging.root.manager.disable
     try:
         logging.disable(logging.WARNING)

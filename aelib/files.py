@@ -22,8 +22,9 @@ def write_file(path: Path, data: bytes) -> None:
         write_synced(part, data)
         os.replace(part, path)
     except OSError as e:
-        part.unlink(missing_ok=True)
         raise WriteError(f"{path} cannot be written: {reason(e)}") from e
+    finally:  # after Ctrl-C too
+        part.unlink(missing_ok=True)
 
 
 def write_synced(path: Path, data: bytes) -> None:

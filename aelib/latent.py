@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .contexts import evaluating
-from .datasets import Data
+from .contexts import evaluating, seeded
+from .datasets import Data, Examples
 from .errors import unknown
 from .evaluation import each
 from .models import Autoencoder
+from .priors import fit_prior
+
+FITTED = 2000  # codes that a Gaussian in the place of a prior is fitted to, at most
 
 
 def encode(model: Autoencoder, data: Data, batch_size: int = 500) -> Tensor:
@@ -27,6 +30,29 @@ def decode(model: Autoencoder, z: Tensor, c: Tensor | None = None, batch_size: i
     with evaluating(model):
         images = [model.decode(z[r].to(at), None if c is None else c[r].to(at)).mean.cpu() for r in rows]
     return torch.cat(images)
+
+
+@torch.no_grad()
+def sample(
+    model: Autoencoder, n: int, data: Examples | None = None, c: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    """(n, …) decoded codes, on the CPU: codes drawn from the prior, or from a Gaussian in its place.
+
+    Args:
+        data: training examples, for a model without a prior: the Gaussian is fitted to 2,000 of their codes.
+        c: (n, K) conditions, for a model that takes them.
+        seed: of the draw.
+
+    Raises:
+        ValueError: the model has no prior, and there are no data.
+    """
+    with seeded(seed, model.device), evaluating(model):
+        if model.prior is not None or data is None:
+            return model.sample(n, c).cpu()
+        few = data[:FITTED]
+        shape = model.encode(few[:1].batch(model.device).x).mean.shape[1:]
+        z = fit_prior(encode(model, few), "full")(None).sample((n,))
+        return decode(model, z.reshape(n, *shape))
 
 
 def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from . import models, runs
 from .contexts import device_named
-from .datasets import DATASETS
+from .datasets import DATASETS, Split
+from .datasets import load as load_data
 from .errors import unknown
+from .evaluation import check
 from .models import Autoencoder
 from .runs import RunError
 from .runs.checkpoint import fill, read_weights
@@ -93,6 +95,52 @@ def load(
         data = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
         raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{data}")
     return runs.load(path, into, which=which, device=device)
+
+
+def load_with_data(
+    path: str | Path,
+    data: str | Path | Split | None = None,
+    *,
+    which: str | None = None,
+    device: str = "auto",
+) -> tuple[Autoencoder, Split]:
+    """A trained model, and the data that it was trained on, or others of the same shape.
+
+    Args:
+        path, which, device: as in `load`.
+        data: a dataset's name, a folder of photos, or a `Split`; None: what `aelib train` trained it on.
+
+    Raises:
+        RunError: as in `load`; or nothing says what it was trained on, or that folder is no longer there.
+        ValueError: there is no such dataset, its examples have another shape, or the model takes conditions
+            that the data do not carry.
+
+    >>> model, split = load_with_data("runs/mine")  # doctest: +SKIP
+    """
+    model = load(path, which=which, device=device)
+    shape = model.recipe["shape"]
+    options: dict[str, Any] = {"size": shape[-1], "channels": shape[0]}
+    if data is None:
+        data, options["size"] = trained_on(path)
+        if data not in DATASETS and not Path(data).is_dir():
+            raise RunError(f"{path} was trained on the photos in {data}, which is not here: name a folder")
+    if not isinstance(data, Split):
+        known = DATASETS.get(str(data), DATASETS["folder"]).options
+        data = load_data(data, **{k: v for k, v in options.items() if k in known and v is not None})
+    check(model, data.train)
+    return model, data
+
+
+def trained_on(path: str | Path) -> tuple[str, int | None]:
+    """What a run was trained on, a dataset's name or a folder, and the size that was asked for.
+
+    Raises:
+        RunError: it does not say so, since it was begun in Python.
+    """
+    config = runs.Run(path).settings() if Path(path).is_dir() else {}
+    if "data" not in config or "net" not in config:
+        raise RunError(f"{path} does not say what it was trained on: name the data")
+    return str(config["data"]), config.get("size")
 
 
 def _filled(name: str, into: nn.Module | None) -> nn.Module:

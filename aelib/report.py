@@ -1,10 +1,11 @@
-"""The page about a run: one HTML file that holds its pictures, and reads well by day and by night."""
+"""The page about a model: one HTML file that holds its pictures, in light and in dark colours."""
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,24 @@ import torch
 from torch import Tensor
 
 from . import __version__, latent, metrics, plots, runs
-from .cli.inputs import samples
+from .contexts import evaluating
 from .datasets import Images, Split
+from .evaluation import check
+from .files import write_file
 from .models import Autoencoder
+from .pretrained import load_with_data
+from .training import History
 
+SUFFIXES = (".html", ".htm")
 SHOWN, MAPPED, COLOURED = 16, 1000, 10  # pictures, codes on the map, classes with a colour of their own
 WHAT = {
-    "mse": ("mean squared error a pixel", "0 is perfect; grey levels run from 0 to 1"),
+    "mse": ("mean squared error per pixel", "0 is perfect; grey levels run from 0 to 1"),
     "psnr": ("peak signal-to-noise ratio, dB", "more is better; 3 dB is half of the squared error"),
     "ssim": ("structural similarity", "1 is perfect"),
     "pearson": ("Pearson's correlation over the pixels", "1 is perfect"),
     "variance": (
         "share of the pixels' variance explained",
-        "1 is perfect, 0 is the mean picture for everybody",
+        "1 is perfect, 0 is the mean picture for every one",
     ),
     "rate": ("rate: KL(q(z|x) ‖ p(z)), nats", "what the code costs"),
     "distortion": ("distortion: E[−log p(x|z)], nats", "what is lost; of a density, so it may be negative"),
@@ -56,55 +62,110 @@ code, pre { font: .9em ui-monospace, monospace; } pre { overflow-x: auto; paddin
 """
 
 
-def page(run: str, model: Autoencoder, split: Split, which: str) -> str:
-    """The page, as HTML.
+def write(
+    file: str | Path, model: Autoencoder, split: Split[Images], history: History | None = None, *,
+    title: str = "", note: str = "", settings: Mapping[str, Any] | None = None, commands: Sequence[str] = (),
+) -> Path:  # fmt: skip
+    """Write one HTML page about a model: numbers, learning curves, reconstructions, samples, a map of codes.
 
     Args:
-        run: folder of the run.
-        split: pictures of the shape that it was trained on; its test part is judged.
-        which: checkpoint.
+        file: replaced, if it is there; ends in .html.
+        split: pictures of the shape that the model was trained on; its test part is judged.
+        history: of the training, for its curves.
+        title: the page's; the file's name by default.
+        note: added to the line below it.
+        settings: name → value, a row each.
+        commands: what to type to go on from here.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: another ending, no test pictures, or pictures that the model cannot take.
     """
+    file, history = Path(file), history or History()
+    if file.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"a report is a file that ends in {' or '.join(SUFFIXES)}; got {file}")
+    if len(split.shape) != 3:
+        raise ValueError(f"a report shows pictures (C, H, W); these examples are {tuple(split.shape)}")
+    if not len(split.test):
+        raise ValueError(f"there are no images to judge by: the test part of {split.name} is empty")
+    check(model, split.test)
+    with evaluating(model):
+        page = _page(model, split, history, title or file.stem, note, settings or {}, commands)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, page.encode())
+    return file
+
+
+def of_run(
+    run: str | Path, data: str | Path | Split[Images] | None = None, *, file: str | Path | None = None,
+    which: str | None = None,
+) -> Path:  # fmt: skip
+    """The page about a run, with its settings and history. Returns its file.
+
+    Args:
+        data: a dataset's name, a folder of photos, or a `Split`; None: what the run was trained on.
+        file: report.html in the run's folder by default.
+        which: checkpoint: best (the default), last, or a name.
+
+    Raises:
+        RunError, ValueError: as in `pretrained.load_with_data` and `write`.
+    """
+    model, split = load_with_data(run, data, which=which)
     kept = runs.Run(run)
-    about, history = kept.about(), kept.history()
+    settings = kept.settings()
+    again = [f"aelib train --config {run}/config.yaml --out {run}-again"] if "net" in settings else []
+    return write(
+        file or Path(run, "report.html"), model, split, kept.history(), title=str(run),
+        note=f"checkpoint: {which or 'best'}", settings=settings | kept.about()["versions"],
+        commands=[*again, f"aelib sample {run} --n 64 --out samples.png", f"tensorboard --logdir {run}"],
+    )  # fmt: skip
+
+
+def _page(
+    model: Autoencoder, split: Split[Images], history: History, title: str, note: str,
+    settings: Mapping[str, Any], commands: Sequence[str],
+) -> str:  # fmt: skip
     batch = split.test[:SHOWN].batch(model.device)
-    drawn, prior = samples(model, lambda: split, SHOWN)
-    pairs = list(
-        zip(
-            pictures(batch.target, "photo"),
-            pictures(model.reconstruct(batch.x), "reconstruction"),
-            strict=True,
-        )
-    )
+    samples = latent.sample(model, len(batch), split.train, batch.c)
+    prior = "the prior" if model.prior is not None else "a Gaussian fitted to codes of training pictures"
+    photos = pictures(batch.target, "photo")
+    decoded = pictures(model.reconstruct(batch.x, batch.c), "reconstruction")
     seconds = sum(record["seconds"] for record in history)
-    head = f"{repr(split)[6:-1]} · {len(history)} epochs in {duration(seconds)} · checkpoint: {which}"
+    trained = f"{len(history)} epochs in {duration(seconds)}" if history else ""
+    head = " · ".join(filter(None, [repr(split)[6:-1], trained, note]))
     curves = f"<div class=plot>{plots.svg(plots.curves(history))}</div>" if history else "<p>Not kept.</p>"
+    size = f"{sum(p.numel() for p in model.parameters()):,}"
     body = [
-        f"<h1>{escaped(run)}</h1>\n<p class=soft>{escaped(head)}</p>",
+        f"<h1>{escaped(title)}</h1>\n<p class=soft>{escaped(head)}</p>",
         section("Numbers", f"On the {len(split.test):,} test pictures of {split.name}.",
                 table([(*WHAT[k], v) for k, v in numbers(model, split).items()])),
         section("Learning curves", "Smaller is better. Where validation turns upwards, the model learns its "
                 "training pictures by heart; the checkpoint called best is where validation is lowest.",
                 curves),
         section("Reconstructions", "Test pictures above, what is left of them after the code below.",
-                grid(f"{a}{b}" for a, b in pairs)),
+                grid(f"{a}{b}" for a, b in zip(photos, decoded, strict=True))),
         section("Samples", f"Decoded from codes drawn from {prior}: they show nothing that exists.",
-                grid(pictures(drawn, "sample"))),
+                grid(pictures(samples, "sample"))),
         section("Map of the codes", *latent_map(model, split.test[:MAPPED])),
-        section("Settings", "", table([(k, "", v) for k, v in settings(kept, about, model)])),
-        section("Again", "", "<pre>" + "\n".join(escaped(line) for line in commands(kept, run)) + "</pre>"),
-        f"<p class=soft><small>Written by aelib {__version__}.</small></p>",
+        section("Settings", "", table([(k, "", v) for k, v in {**settings, "parameters": size}.items()])),
     ]  # fmt: skip
+    if commands:
+        lines = "\n".join(escaped(line) for line in commands)
+        body.append(section("Going on", "In a terminal:", f"<pre>{lines}</pre>"))
+    body.append(f"<p class=soft><small>Written by aelib {__version__}.</small></p>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(run)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
+        f"<title>{escaped(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
 
 
 @torch.no_grad()
-def numbers(model: Autoencoder, split: Split) -> dict[str, str]:
+def numbers(model: Autoencoder, split: Split[Images]) -> dict[str, str]:
     """What `WHAT` explains, as far as the model has it."""
     test = split.test
     out: dict[str, float] = metrics.evaluate(model, test)
@@ -117,7 +178,7 @@ def numbers(model: Autoencoder, split: Split) -> dict[str, str]:
 
 
 def latent_map(model: Autoencoder, data: Images) -> tuple[str, str]:
-    """What is said above the map of the codes, and the map: their two directions of largest variance."""
+    """The sentence above the map of the codes, and the map: their two directions of largest variance."""
     codes = latent.encode(model, data)
     if len(codes) < 3 or codes.shape[1] < 2:
         return "A map needs three pictures and a code of two numbers.", ""
@@ -147,19 +208,6 @@ def latent_map(model: Autoencoder, data: Images) -> tuple[str, str]:
     return said, f"<div class=plot>{plots.svg(figure)}</div>"
 
 
-def settings(kept: runs.Run, about: dict[str, Any], model: Autoencoder) -> list[tuple[str, Any]]:
-    """Everything that was chosen, and what it ran on."""
-    parameters = sum(p.numel() for p in model.parameters())
-    return [*kept.settings().items(), ("parameters", f"{parameters:,}"), *about["versions"].items()]
-
-
-def commands(kept: runs.Run, run: str) -> list[str]:
-    """What to type to go on from here, or to do the same anew."""
-    mine = "net" in kept.settings()
-    first = [f"aelib train --config {run}/config.yaml --out {run}-again"] if mine else []
-    return [*first, f"aelib sample {run} --n 64 --out samples.png", f"tensorboard --logdir {run}"]
-
-
 def pictures(images: Tensor, what: str) -> list[str]:
     """An <img> for each image (N, C, H, W)."""
     each = (base64.b64encode(plots.png(image[None], 1, 1)).decode() for image in images)
@@ -186,7 +234,7 @@ def table(rows: Sequence[tuple[str, str, Any]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a reader says them."""
+    """Seconds in words: 90 s, 12 min."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 

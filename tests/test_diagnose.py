@@ -614,7 +614,7 @@ def test_a_report_shows_every_cause_with_evidence_and_cure():
 def test_what_is_no_patient_is_refused():
     with pytest.raises(TypeError, match=r"takes an Autoencoder.*Linear"):
         diagnose(nn.Linear(2, 2), digits())
-    with pytest.raises(TypeError, match=r"takes Images or a Split; got Tensor"):
+    with pytest.raises(TypeError, match=r"takes Images or other Examples, or a Split; got Tensor"):
         diagnose(build(), torch.zeros(5, 1, 8, 8))
     with pytest.raises(ValueError, match=r"two images at least.*got 1"):
         diagnose(build(), digits().train[:1])

@@ -50,6 +50,28 @@ def test_the_optimal_gaussian_is_the_best_of_all_scales():
     assert torch.isfinite(heads.OptimalGaussian()(X).log_prob(X)).all(), "a perfect reconstruction overflows"
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 6), (5, 4, 3, 2)])
+@pytest.mark.parametrize("head", [heads.Gaussian(0.3), heads.Gaussian(), heads.Laplace(0.7), heads.Laplace()])
+def test_a_restored_head_is_the_transformed_distribution(head, shape):
+    torch.manual_seed(0)
+    mean, scale = torch.randn(4, dtype=torch.double), torch.rand(4, dtype=torch.double) + 0.1
+    h = torch.randn(shape[0], head.factor * 4, *shape[2:], dtype=torch.double)
+    p, u = heads.Restored(head, mean, scale)(h), head(h)
+    m, s = (v.view(-1, *[1] * (len(shape) - 2)).expand(shape[1:]) for v in (mean, scale))
+    affine = torch.distributions.AffineTransform(m, s, event_dim=len(shape) - 1)
+    x = torch.randn(shape, dtype=torch.double)
+    expected = torch.distributions.TransformedDistribution(u, affine).log_prob(x)
+    torch.testing.assert_close(p.log_prob(x), expected)
+    torch.testing.assert_close(p.mean, m + s * u.mean)
+    torch.testing.assert_close(p.stddev, s * u.stddev)
+
+
+def test_only_heads_with_units_are_restored():
+    for head in (heads.Bernoulli(), heads.Deterministic()):
+        with pytest.raises(ValueError, match=f"a {type(head).__name__} head has no units to restore"):
+            heads.Restored(head, torch.zeros(2), torch.ones(2))
+
+
 def test_a_point_returns_itself():
     p = heads.Deterministic()(H)
     for value in (p.mean, p.rsample(), p.sample((2,))[1]):

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aelib import cli, datasets, losses, models, runs, training
+from aelib import cli, datasets, losses, models, runs
 from aelib.datasets import DataError, decoder
 from aelib.datasets.mnist import read_idx
 from aelib.runs import RunError, checkpoint
@@ -244,7 +244,7 @@ def config(text, folder, capsys):
 
 @pytest.fixture
 def untrained(monkeypatch, tmp_path, no_data):
-    monkeypatch.setattr(training, "fit", lambda *a, **k: History())
+    monkeypatch.setattr(runs, "fit", lambda *a, **k: History())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

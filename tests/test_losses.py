@@ -1,13 +1,16 @@
 import gc
 import math
 import weakref
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
-from truth import DIM, linear_gaussian
+from truth import DIM, LATENT, linear_gaussian
 
-from aelib import heads, losses, models, nets, priors
+from aelib import distributions as D
+from aelib import heads, losses, metrics, models, nets, priors
 from aelib.datasets import Batch
 
 
@@ -178,3 +181,121 @@ def test_prediction_leaves_out_what_is_not_known():
     assert all(q.grad.isfinite().all() for q in net.parameters())
     with pytest.raises(ValueError, match="these images have none"):
         losses.prediction(net, Batch(x))
+
+
+def gaps(shape, seed=0):
+    """A batch with gaps, where the target is NaN; the first example has none, the last nothing else."""
+    torch.manual_seed(seed)
+    x, known = torch.rand(6, *shape), torch.rand(6, *shape) > 0.4
+    known[0], known[-1] = True, False
+    return Batch(x.where(known, torch.tensor(0.5)), x.where(known, torch.tensor(float("nan"))), known=known)
+
+
+PER_VARIABLE = [name for name in models.LIKELIHOODS if name != "gaussian-optimal"]
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 5), (1, 4, 3)])
+@pytest.mark.parametrize("likelihood", PER_VARIABLE)
+def test_the_nll_of_what_is_known_is_its_sum_variable_by_variable(likelihood, shape):
+    batch = gaps(shape)
+    model = models.autoencoder(shape, 2, net="mlp", likelihood=likelihood, hidden=(8,))
+    p = model(batch.x).p
+    for i in range(6):
+        expected = 0.0
+        for place in batch.known[i].nonzero():
+            j = (i, *place.tolist())
+            one = type(p.base_dist)(
+                **{k: getattr(p.base_dist, k)[j] for k in parameters(p)}, validate_args=False
+            )
+            expected = expected - one.log_prob(batch.target[j])
+        torch.testing.assert_close(losses.nll(p, batch.target, batch.known)[i], torch.as_tensor(expected))
+        difference = (p.mean - batch.target)[i][batch.known[i]]
+        found = losses.squared_error(p, batch.target, batch.known)[i]
+        torch.testing.assert_close(found, difference.square().sum())
+
+
+def parameters(p):
+    return ["logits"] if "logits" in vars(p.base_dist) else ["loc", "scale"]
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_the_best_scale_is_that_of_the_known_numbers_alone(standardise):
+    batch = gaps((7,))
+    options = {"net": "mlp", "likelihood": "gaussian-optimal", "hidden": (8,), "standardise": standardise}
+    model = models.autoencoder((7,), 2, **options)
+    if standardise:
+        model.decoder[-1].scale.copy_(torch.rand(7) + 0.5)
+    p = model(batch.x).p
+    for i in range(5):
+        rows = batch.known[i]
+        unit = model.decoder[-1].scale[rows] if standardise else None
+        alone = D.OptimalNormal(p.mean[i : i + 1, rows], unit).log_prob(batch.target[i : i + 1, rows])
+        torch.testing.assert_close(p.log_prob(batch.target, batch.known)[i], alone[0])
+    assert losses.nll(p, batch.target, batch.known)[-1] == 0
+
+
+OBJECTIVES = {
+    "reconstruction": losses.reconstruction,
+    "elbo": losses.elbo,
+    "iwae": losses.iwae,
+    "wae": losses.wae,
+    "sparse": losses.sparse,
+    "contractive": losses.contractive,
+    "adversarial": partial(losses.adversarial, critic=nets.MLP(2, 1)),
+    "squared": partial(losses.elbo, error=losses.squared_error),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_objective_learns_from_what_is_not_known(name):
+    """Whatever stands there, loss and gradient are the same; where all is known, those without a mask."""
+    batch = gaps((1, 4, 3))
+    model = models.autoencoder((1, 4, 3), 2, net="mlp", likelihood="gaussian-predicted", hidden=(8,))
+
+    def gradient(batch):
+        torch.manual_seed(0)
+        loss = OBJECTIVES[name](model, batch)["loss"]
+        return [loss, *torch.autograd.grad(loss.mean(), [*model.parameters()], allow_unused=True)]
+
+    first = gradient(batch)
+    assert all(v is None or v.isfinite().all() for v in first)
+    for other in (0.0, 7.0, float("inf")):
+        changed = replace(batch, target=batch.target.where(batch.known, torch.tensor(other)))
+        assert all(a is b or torch.equal(a, b) for a, b in zip(first, gradient(changed), strict=True))
+    whole = Batch(batch.x)
+    masked = replace(whole, known=torch.ones_like(batch.known))
+    for a, b in zip(gradient(whole), gradient(masked), strict=True):
+        assert a is b or torch.equal(a, b) or torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_importance_weights_of_what_is_known_give_its_marginal():
+    """log p of the known variables is that of the joint distribution with the others integrated out."""
+    model, marginal = linear_gaussian()
+    with torch.no_grad():
+        model.encoder[0][1].bias[LATENT:] += 1.0  # what knows fewer numbers knows the code less well
+    x = marginal.sample((1,))
+    known = torch.tensor([True, False, True, True, False, False, True])
+    batch = Batch(x.view(1, 1, 1, DIM), known=known.view(1, 1, 1, DIM))
+    w = losses.log_weights(model, batch, 200_000)[:, 0]
+    sigma = marginal.covariance_matrix[known][:, known]
+    truth = torch.distributions.MultivariateNormal(marginal.mean[known], sigma).log_prob(x[0, known])
+    error = (w - w.max()).exp().std() / (w - w.max()).exp().mean() / math.sqrt(len(w))
+    assert abs(w.logsumexp(0) - math.log(len(w)) - truth) < 4 * error < 0.05
+
+
+def test_an_error_that_compares_whole_examples_refuses_missing_values():
+    model = models.autoencoder((1, 12, 12), 2, net="mlp", hidden=(8,))
+    batch = gaps((1, 12, 12))
+    judge = losses.perceptual(nn.Conv2d(1, 2, 3))
+    for error in (metrics.ssim_error, judge, lambda p, x: losses.nll(p, x) + metrics.ssim_error(p, x)):
+        with pytest.raises(TypeError, match=r"have missing values\. losses\.nll and losses\.squared_error"):
+            losses.elbo(model, batch, error=error)
+        assert losses.elbo(model, Batch(batch.x), error=error)["loss"].shape == (6,)
+    full = torch.distributions.MultivariateNormal(torch.zeros(6, 2), torch.eye(2))
+    with pytest.raises(TypeError, match="each variable by itself; got MultivariateNormal"):
+        losses.nll(full, torch.zeros(6, 2), torch.ones(6, 2, dtype=torch.bool))
+    weighted = partial(lambda w, p, x, known=None: w * losses.nll(p, x, known), 2.0)
+    torch.manual_seed(0)
+    twice = losses.elbo(model, batch, error=weighted)["nll"]
+    torch.manual_seed(0)
+    torch.testing.assert_close(twice, 2 * losses.elbo(model, batch)["nll"])

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import tqdm.notebook
 from benchmarks import decoding as cost
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-from aelib import datasets
+from aelib import datasets, plots, retrieval
 from aelib.datasets import DataError, cache, decoder, decoding, download
 
 RNG = np.random.default_rng(0)
@@ -68,9 +69,9 @@ def expected(file, size, channels=3):
         side = min(photo.size)
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
         photo = ImageOps.exif_transpose(photo.crop((left, top, left + side, top + side)))
-        if photo.mode.startswith("I;16"):
+        if photo.mode.startswith("I"):
             photo = Image.fromarray((np.asarray(photo).astype(int) // 256).astype(np.uint8))
-        if "A" in photo.getbands() or "transparency" in photo.info:
+        if photo.has_transparency_data:
             above = photo.convert("RGBA")
             photo = Image.new("RGB", photo.size, "white")
             photo.paste(above, mask=above.getchannel("A"))
@@ -175,6 +176,87 @@ def test_a_large_jpeg_decoded_small_looks_the_same(tmp_path, mode, orientation):
         assert photo.size == (138, 113)  # an eighth: it was worth it
 
 
+# ---- training and queries --------------------------------------------------------------------------------
+
+SIXTEEN = ("I;16", "I;16B", "I;16L", "I;16N")
+MODES = sorted({*Image.MODES, *SIXTEEN, "LA", "La", "PA", "RGBX", "RGBa"})
+CONTAINERS = {
+    "png": "PNG", "tif": "TIFF", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "webp": "WEBP", "pgm": "PPM",
+    "jp2": "JPEG2000", "tga": "TGA", "avif": "AVIF", "jpe": "JPEG", "dib": "DIB",
+}  # fmt: skip
+
+
+def every_mode(root):
+    """A photo of each mode that Pillow knows, in each format that holds it; grey ramps, some transparent."""
+    x, y = np.meshgrid(np.linspace(0, 1, 70), np.linspace(0, 1, 50))
+    for mode in MODES:
+        if mode in SIXTEEN:
+            photo = Image.frombytes(mode, (70, 50), (x * 65535).astype(">u2" if "B" in mode else "<u2"))
+        elif mode in ("I", "F"):
+            photo = Image.fromarray((x * 60000).astype(np.int32 if mode == "I" else np.float32))
+        elif mode == "LAB":
+            photo = Image.frombytes(
+                "LAB", (70, 50), np.stack([x * 255, y * 255, 255 - y * 255], 2).astype(np.uint8)
+            )
+        else:
+            photo = Image.fromarray((np.stack([x, y, 1 - x, y], 2) * 255).astype(np.uint8), "RGBA")
+            try:
+                photo = photo.convert(mode)
+            except ValueError:
+                photo = photo.convert({"La": "LA", "PA": "P", "HSV": "RGB"}.get(mode, "RGB")).convert(mode)
+        for suffix, kind in CONTAINERS.items():
+            file = root / f"{mode.replace(';', '_')}.{suffix}"
+            try:
+                photo.save(file, kind)
+            except (OSError, KeyError, ValueError, SystemError):
+                file.unlink(missing_ok=True)  # this format has no such mode
+    return sorted(p.name for p in root.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be read", "ignore:.*mode.* parameter is deprecated")
+def test_photos_of_every_mode_are_the_same_in_training_and_as_queries(root):
+    names = every_mode(root)
+    assert {n.split(".")[0] for n in names} >= {
+        "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F", "I_16", "RGBX", "PA",
+    }  # fmt: skip
+    assert {n.split(".")[1] for n in names} >= set(CONTAINERS) - {"avif", "webp", "jp2"}
+    large, turned = picture(1100, 900), Image.Exif()
+    turned[0x0112] = 6
+    large.save(root / "large.jpg")
+    large.save(root / "turned.jpg", exif=turned)
+    picture(33, 20).save(root / "turned.png", exif=turned)
+    Image.new("RGB", (9, 9), (9, 9, 9)).save(root / "see-through.png", transparency=(9, 9, 9))
+    for size, channels in [(1, 3), (7, 1), (32, 3), (32, 1), (61, 3)]:
+        split = load(root, size=size, channels=channels)
+        assert set(split.unreadable) == {"F.tif", "F.pgm"}  # other formats keep eight bits of it
+        for part in (split.train, split.valid, split.test):
+            for file, x in zip(part.files, part.batch().x, strict=True):
+                assert torch.equal(x, retrieval.photo(root / file, split.shape)[0]), file
+        for file in split.unreadable:
+            with pytest.raises(ValueError, match="32 bits"):
+                retrieval.photo(root / file, split.shape)
+        for file in names:
+            if size > 12 and file.split(".")[0] not in ("F", "LAB"):
+                difference = decoded(root / file, size, channels).astype(int) - expected(
+                    root / file, size, channels
+                )
+                assert np.abs(difference).max() <= 1, file
+
+
+def test_a_photo_of_sixteen_bits_finds_itself(root):
+    ramps = [
+        np.roll(np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20), k) for k in range(0, 400, 20)
+    ]
+    for i, ramp in enumerate(ramps):
+        Image.fromarray(ramp).save(root / f"{i:02d}.png")
+    split = load(root, channels=1)
+    coder = retrieval.Coder(torch.nn.Flatten())
+    index = retrieval.Index(retrieval.codes(coder, split.train), "euclidean")
+    for i, file in enumerate(split.train.files):
+        rows, distances = index.ask(coder(retrieval.photo(root / file, split.shape)), 1)
+        assert rows.item() == i and distances.item() < 0.01
+
+
 # ---- a folder --------------------------------------------------------------------------------------------
 
 
@@ -236,6 +318,48 @@ def test_what_is_no_photo_by_its_name_or_hidden_is_passed_over(root):
     picture().save(root / "LOUD.JPG")
     os.mkfifo(root / "pipe.jpg")  # to open it would be to wait for ever
     assert set(whole(load(root))) == {"0000.png", "0001.png", "0002.png", "LOUD.JPG"}
+
+
+@pytest.mark.parametrize("suffix", ["jpe", "mpo", "jp2", "tga", "avif", "dib", "apng", "pnm"])
+def test_what_pillow_reads_is_read(root, suffix):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    kind = {"jpe": "JPEG", "mpo": "JPEG", "jp2": "JPEG2000", "apng": "PNG", "pnm": "PPM"}
+    picture().save(root / f"a.{suffix.upper()}", kind.get(suffix, suffix.upper()))
+    assert set(whole(load(root))) == {f"a.{suffix.upper()}"}
+
+
+def test_photos_in_formats_that_are_not_read_are_listed(root):
+    fill(root, 3)
+    for name in ("a.HEIC", "b.heif", "c.jxl"):
+        (root / name).write_bytes(b"\0\0\0\x18ftypheic")
+    picture().save(root / "d.dng", "TIFF")  # Pillow would read the thumbnail
+    picture().save(root / "no_suffix", "JPEG")
+    picture().save(root / "neither", "WEBP")
+    (root / "heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (root / "README").write_text("no photo")
+    os.mkfifo(root / "pipe")
+    with pytest.warns(UserWarning, match="5 of 10 photos"):
+        split = load(root)
+    assert set(whole(split)) == {"0000.png", "0001.png", "0002.png", "no_suffix", "neither"}
+    assert split.unreadable["a.HEIC"] == "HEIC is a format that is not read: make it a JPEG or PNG"
+    assert set(split.unreadable) == {"a.HEIC", "b.heif", "c.jxl", "d.dng", "heic"}
+
+
+def test_thumbnails_runs_and_pictures_that_aelib_made_are_no_photos(root):
+    levels = fill(root, 12, ("a", "b"))
+    for folder in ("@eaDir", "a/@eaDir", "__MACOSX", ".thumbnails", "runs/first/tensorboard", "tensorboard"):
+        (root / folder).mkdir(parents=True)
+        picture().save(root / folder / "sprite.png")
+    for at in (root / "runs" / "first", root):  # the second trained with --out in the photos' own folder
+        (at / "run.json").write_text("{}")
+        (at / "config.yaml").write_text("")
+    split = load(root)
+    assert set(whole(split)) == set(levels) and list(split.train.classes) == ["a", "b"]
+    (root / "a" / "found.png").write_bytes(plots.png(split.train[:4], 2))
+    (root / "a" / "one.png").write_bytes(plots.png(split.train[:1]))
+    with pytest.warns(UserWarning, match=r"1 of 14 photos.*found\.png \(no photo, but many pictures in one"):
+        assert set(whole(load(root))) == {*levels, "a/one.png"}
 
 
 def test_links_are_followed_once(root, tmp_path):

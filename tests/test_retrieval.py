@@ -1,5 +1,6 @@
 """Retrieval: codes, index, file, own photos, and how answers are judged, against brute force and by hand."""
 
+import os
 import sys
 
 import ipywidgets as widgets
@@ -12,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from aelib import datasets, explorers, models, retrieval
+from aelib import datasets, explorers, models, retrieval, runs
 from aelib.course import check
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
@@ -318,7 +319,7 @@ def test_an_interrupted_save_leaves_the_old_file_whole(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as m:
-        m.setattr(retrieval.index.os, "replace", stop)
+        m.setattr(os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             retrieval.save(tmp_path / "i", coder, Index(z[:3]))
     assert len(retrieval.load(tmp_path / "i", model)[1]) == len(DIGITS)
@@ -510,7 +511,7 @@ NEAR = Index(ROUND, "euclidean")
 
 
 def test_moving_a_code_moves_to_other_neighbours():
-    rows = explorers.moved(NEAR, ROUND, [0, 5], torch.tensor([2.0, 0.0]), [0.0, 1.0, 2.1], 1).rows
+    rows = explorers.search_answers(NEAR, ROUND, [0, 5], torch.tensor([2.0, 0.0]), [0.0, 1.0, 2.1], 1).rows
     assert rows[:, 0].tolist() in ([1, 2, 4, r, 7, 9] for r in (4, 6))
     strip = explorers.search_strip(NEAR, ROUND, PHOTOS, 0, torch.tensor([1.0, 0.0]), [0.0, 4.2], 2)
     torch.testing.assert_close(strip.flatten(), PHOTOS[[0, 1, 2, 0, 4, 5]].flatten())
@@ -596,3 +597,58 @@ def test_the_cost_of_a_query_is_measured_for_every_kind_and_effort():
     assert exact["recall"] == 1.0 and exact["megabytes"] == pytest.approx(2000 * 8 * 4 / 1e6, abs=0.1)
     assert [r["recall"] for r in hnsw] == sorted(r["recall"] for r in hnsw) and hnsw[-1]["recall"] > 0.97
     assert all(r["milliseconds"] > 0 and r["megabytes"] >= exact["megabytes"] for r in table)
+
+
+# ---- the index of a run ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    """A folder with an index of digits, its model, and a file that shows one of them."""
+    split = datasets.load("digits").head(80)
+    torch.manual_seed(0)
+    model = models.autoencoder(split.shape, 6, net="mlp", posterior="deterministic")
+    runs.save(tmp_path / "run", model)
+    Image.fromarray(split.test.pixels[3, 0]).save(tmp_path / "four.png")
+    return tmp_path / "run", model, split, tmp_path / "four.png"
+
+
+def test_a_notebook_indexes_a_model_of_its_own_and_searches(indexed, tmp_path):
+    _, model, split, query = indexed
+    assert retrieval.index_run(tmp_path / "own", split, model=model) == 120
+    found = retrieval.search_run(tmp_path / "own", query, 3, data=split, model=model)
+    assert found.files[0] == "digits/test/3" and found.closeness[0] > 0.9999
+    assert found.closeness == sorted(found.closeness, reverse=True)
+    assert torch.equal(found.pictures()[0], found.photo[0]) and found.pictures().shape == (3, 1, 8, 8)
+    with pytest.raises(ValueError, match="give it as data="):
+        retrieval.search_run(tmp_path / "own", query, 3, model=model).pictures()
+
+
+def test_a_run_is_indexed_by_the_name_of_its_data(indexed):
+    run, _, _, query = indexed
+    assert retrieval.index_run(run, "digits") == 1797
+    found = retrieval.search_run(run, str(query), 2)
+    assert torch.equal(found.pictures()[0], found.photo[0])
+
+
+def test_an_index_that_cannot_be_gets_a_sentence(indexed, tmp_path):
+    run, model, split, query = indexed
+    for wrong, says in (
+        (lambda: retrieval.search_run(run, query), "has no index yet"),
+        (lambda: retrieval.index_run(run), "does not say what it was trained on"),
+        (lambda: retrieval.index_run(tmp_path / "none"), "does not exist"),
+        (lambda: retrieval.index_run(run, "faces-sample"), "cannot take these examples"),
+        (lambda: retrieval.index_run(run, "digits", model=model), "needs its data as a Split"),
+        (
+            lambda: retrieval.index_run(run, split, model=models.autoencoder((1, 8, 8), 2, conditions=3)),
+            "takes conditions",
+        ),
+    ):
+        with pytest.raises((ValueError, TypeError, runs.RunError), match=says):
+            wrong()
+    assert sorted(p.name for p in run.glob("index*")) == []
+    retrieval.index_run(run, split)
+    with pytest.raises(FileNotFoundError, match="there is no photo"):
+        retrieval.search_run(run, tmp_path / "none.png")
+    with pytest.raises(ValueError, match="k is from 1 to 120"):
+        retrieval.search_run(run, query, 121)

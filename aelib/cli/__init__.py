@@ -10,12 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .codes import embed, index, search
 from .datasets import list_datasets
-from .export import export
-from .pictures import interpolate, reconstruct, sample
-from .report import report
-from .train import begin, evaluate, resume
+from .train import begin, resume
+from .use import embed, evaluate, export, index, interpolate, reconstruct, report, sample, search
 
 # `begin` is called as "train": the parser looks for a name in the package too, where `aelib.train` is another
 VERBS: dict[str, Callable[..., None]] = {
@@ -51,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _is_explained(e: Exception) -> bool:
-    """Was the error raised to tell the user something, by this package or by the system about a file?"""
+    """Does the message speak to the user: was it raised by this package, or by the system about a file?"""
     last = e.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 import re
 import sys
@@ -11,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, auto_cli
+from jsonargparse import ActionYesNo, ArgumentParser, auto_cli
 
 from ..errors import unknown
 
@@ -20,27 +18,39 @@ CONFIG_BYTES, CONFIG_DEPTH = 2**20, 20  # nobody has that many options, or lists
 
 
 class _Parser(ArgumentParser):
-    """jsonargparse's, with dashes in options and errors that say what to type instead."""
+    """jsonargparse's, with dashes in options, flags without a value, DATA and PHOTO … without an option,
+    and errors that say what to type instead."""
 
     def add_argument(self, *names: Any, **keywords: Any) -> Any:
-        if len(names) == 1 and "_" in names[0] and names[0].startswith("--") and names[0] != "--print_config":
-            names = (names[0].replace("_", "-"), names[0])
-            keywords.setdefault("dest", names[1][2:])
+        name = names[0]
+        if isinstance(keywords.get("default"), bool):  # --json and --no-json
+            del keywords["type"]
+            keywords["action"] = ActionYesNo(no_prefix="no-")
+        elif name == "--data":  # evaluate RUN [DATA]
+            del keywords["action"]
+            names, keywords = ("data",), keywords | {"type": str, "nargs": "?"}
+        elif name == "photos":  # reconstruct RUN PHOTO [PHOTO …]
+            del keywords["action"]
+            keywords |= {"type": str, "nargs": "+"}
+        elif len(names) == 1 and "_" in name and name.startswith("--") and name != "--print_config":
+            names = (name.replace("_", "-"), name)
+            keywords.setdefault("dest", name[2:])
         return super().add_argument(*names, **keywords)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         parser = getattr(ex, "subcommand_parser", None) or self
         known = [o for a in parser._actions for o in a.option_strings]
         name = parser.prog.replace(" [options]", "")
-        print(f"{name}: {_explained(message, known)}\nSee: {name} --help", file=sys.stderr)
+        words = " ".join(a.dest.upper() for a in parser._actions if not a.option_strings)
+        hint = f". Words without an option come first, together: {words}" if "unrecognized" in message else ""
+        print(f"{name}: {_explained(message, known)}{hint}\nSee: {name} --help", file=sys.stderr)
         sys.exit(2)
 
 
 def _explained(message: str, options: Sequence[str]) -> str:
     """The parser's message in the words of the one who typed."""
-    if found := re.search(r"unrecognized arguments: (\S+)", message):
-        word = found[1].split("=")[0]
-        return unknown("option", word, (o for o in options if "_" not in o)) if word[0] == "-" else message
+    if found := re.search(r"unrecognized arguments: (-[^\s=]*)", message):
+        return unknown("option", found[1], (o for o in options if "_" not in o))
     if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
         return unknown("verb", found[1], re.findall(r"[\w-]+", found[2]))
     if found := re.search(r'"(\w+)":\s+Expected a typing.Literal\[(.*)\]. Got value: (.*)', message):
@@ -56,12 +66,12 @@ def run(verbs: Mapping[str, Verb], about: str, arguments: Sequence[str]) -> None
     """Call the verb that was asked for, with options from the line, over `--config FILE`, over defaults."""
     for option, after in zip(arguments, [*arguments[1:], ""], strict=False):
         if option == "--config" or option.startswith("--config="):
-            _look_at(after if option == "--config" else option.removeprefix("--config="))
-    auto_cli(dict(verbs), args=_with_values(verbs, arguments), parser_class=_Parser, prog="aelib",
-             description=about, config_help="YAML file with the options of this verb")  # fmt: skip
+            _checked(after if option == "--config" else option.removeprefix("--config="))
+    auto_cli(dict(verbs), args=list(arguments), parser_class=_Parser, prog="aelib", description=about,
+             config_help="YAML file with the options of this verb")  # fmt: skip
 
 
-def _look_at(file: str) -> None:
+def _checked(file: str) -> None:
     """Refuse YAML that would take the parser's memory or its stack; other faults it names itself."""
     if not os.path.isfile(file):
         return
@@ -78,25 +88,3 @@ def _look_at(file: str) -> None:
         sys.exit(2)
     except yaml.YAMLError:
         return
-
-
-def _with_values(verbs: Mapping[str, Verb], arguments: Sequence[str]) -> list[str]:
-    """`--json` alone means `--json true`; DATA alone `--data DATA`; the last may be many: PHOTOS…."""
-    verb = next((verbs[a] for a in arguments if a in verbs), None)
-    parameters = list(inspect.signature(verb).parameters.values()) if verb else []
-    flags = {"--" + p.name.replace("_", "-") for p in parameters if isinstance(p.default, bool)}
-    given: list[str] = []
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
-        given += [word, "true"] if word in flags and after not in ("true", "false") else [word]
-    needed = [p for p in parameters if p.default is p.empty]
-    befores = ["", *given]
-    words = [i for i, (word, before) in enumerate(zip(given, befores, strict=False))
-             if word[:1] != "-" and (before[:2] != "--" or "=" in before)]  # fmt: skip
-    more = words[1 + len(needed) :]  # behind the verb and what it must have
-    if len(more) == 1 and any(p.name == "data" and p not in needed for p in parameters):
-        given[more[0]] = f"--data={given[more[0]]}"
-    elif needed and "list" in str(needed[-1].annotation) and len(words) > len(needed):
-        many = words[len(needed) :]  # what the last one lists, as one word
-        listed = json.dumps([given[i] for i in many], ensure_ascii=False)
-        given = [listed if i == many[0] else w for i, w in enumerate(given) if i not in many[1:]]
-    return given

@@ -1,15 +1,12 @@
-"""Verbs that train and judge: train, resume, evaluate."""
+"""Verbs that train: train, resume."""
 
 from __future__ import annotations
 
-import json as json_
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal
-
-from .. import contexts
 
 
 def begin(
@@ -77,22 +74,21 @@ def begin(
     config = {k: v for k, v in locals().items() if k != "out"}
     from lightning_fabric import Fabric
 
-    from .. import datasets, losses, models, runs, training
-    from .inputs import dataset
+    from .. import contexts, datasets, losses, models, runs, training
 
     several = devices * nodes > 1
     strategy = "ddp" if several and strategy == "auto" else strategy
-    with _told():
+    with _explaining():
         fabric = Fabric(
             accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=nodes,
             precision=precision,  # type: ignore[arg-type]
         )  # fmt: skip
     if several:
         fabric.launch()
-    split = dataset(data, size)
+    split = datasets.load(data, **({} if size is None else {"size": size}))
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
-    with _told(), contexts.seeded(seed):
+    with _explaining(), contexts.seeded(seed):
         model = models.autoencoder(
             split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden
         )
@@ -102,7 +98,7 @@ def begin(
     if name == "elbo":
         goal, rise = partial(goal, beta=beta), training.warm_up(warm_up)
         schedules["beta"] = lambda t: beta * rise(t)
-    with _told():
+    with _explaining():
         optimizers = getattr(training, optimizer)(model, **({} if lr is None else {"lr": lr}))
     run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
     history = runs.fit(
@@ -119,8 +115,8 @@ def begin(
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Inside, what a library says against an option is meant for the one who gave it, without a traceback."""
+def _explaining() -> Iterator[None]:
+    """Inside, a library's error is about an option: its message is shown to the user, without a traceback."""
     try:
         yield
     except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as e:
@@ -144,25 +140,3 @@ def resume(run: str, epochs: int | None = None) -> None:
         raise RunError(f"{run} was begun in Python, not by `aelib train`: call fit again, with run={run!r}")
     more = [] if epochs is None else [f"--epochs={epochs}"]
     call({"train": begin}, "", ["train", f"--config={config}", f"--out={run}", *more])
-
-
-def evaluate(run: str, data: str | None = None, which: str = "best", json: bool = False) -> None:
-    """Judge a model on its test pictures: error, likelihood, and what its code holds.
-
-    Args:
-        run: folder of the run.
-        data: another dataset, or a folder of photos of the same size.
-        which: checkpoint: best, last, or a name.
-        json: print JSON.
-    """
-    from .. import metrics
-    from .inputs import opened
-
-    model, split = opened(run, data, which)
-    numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, split.test).items()}
-    if json:
-        print(json_.dumps({"run": run, "data": split.name, "images": len(split.test)} | numbers))
-    else:
-        print(f"{run} on {len(split.test):,} test pictures of {split.name}")
-        for name, value in numbers.items():
-            print(f"  {name:<24} {value:.5g}")

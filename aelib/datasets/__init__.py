@@ -1,4 +1,4 @@
-"""Datasets: `load("lfw")` returns a `Split` of `Images`, found, downloaded or made."""
+"""Datasets: `load("lfw")` is a `Split` of `Images`, found, downloaded or made; `of(x)` is your own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from .batch import Batch, Batches, Data
 from .cache import DataError
 from .drawn import drawn_faces
 from .embedded import digits, faces_sample
+from .examples import Examples
 from .food import coco, food_101
 from .images import Images, Split
 from .lfw import Pairs, lfw, lfw_pairs, pairs_of
 from .mnist import fashion_mnist, mnist
 from .photos import folder
+from .reading import of, split
 from .registry import DATASETS, Source
 from .transforms import binarised, conditioned, flipped, masked, noisy, occluded, salt_and_pepper
 
@@ -53,8 +55,8 @@ def load(name: str | os.PathLike[str], **options: Any) -> Split:
 
 
 __all__ = [
-    "DATASETS", "Batch", "Batches", "Data", "DataError", "Images", "Pairs", "Source", "Split", "binarised",
-    "coco", "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped", "folder",
-    "food_101", "lfw", "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "pairs_of",
-    "salt_and_pepper",
+    "DATASETS", "Batch", "Batches", "Data", "DataError", "Examples", "Images", "Pairs", "Source", "Split",
+    "binarised", "coco", "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped",
+    "folder", "food_101", "lfw", "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "of",
+    "pairs_of", "salt_and_pepper", "split",
 ]  # fmt: skip

@@ -152,7 +152,7 @@ def _plain(photo: Image.Image) -> Image.Image:
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
-    return photo
+    return photo.convert("RGB") if photo.mode == "LAB" else photo  # Pillow knows no way from it to grey
 
 
 def reason(e: Exception, file: str | bytes | os.PathLike[str]) -> str:

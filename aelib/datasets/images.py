@@ -101,4 +101,4 @@ class Split(Generic[D]):
 
     def __repr__(self) -> str:
         counts = f"{len(self.train):,} train, {len(self.valid):,} valid, {len(self.test):,} test"
-        return f"Split({self.name}: {counts}, each {'×'.join(map(str, self.shape))})"
+        return f"Split({self.name}{': ' if self.name else ''}{counts}, each {'×'.join(map(str, self.shape))})"

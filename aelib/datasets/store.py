@@ -39,12 +39,12 @@ def span(store: Any, rows: np.ndarray | None = None) -> Range:
         ValueError: a number is infinite.
     """
     low, high, missing = math.inf, -math.inf, 0
-    for piece in pieces(store, rows):
-        least, most = piece.min(initial=low), piece.max(initial=high)
-        if math.isnan(least):
+    for piece in (p for p in pieces(store, rows) if p.size):
+        least, most = piece.min(), piece.max()
+        if np.isnan(least):
             missing += int(np.isnan(piece).sum())
             least, most = np.nanmin(piece, initial=low), np.nanmax(piece, initial=high)
-        low, high = float(least), float(most)
+        low, high = min(low, float(least)), max(high, float(most))
         if low == -math.inf or high == math.inf:
             raise ValueError("there are infinite numbers among the examples; write NaN for what is not known")
     return Range(low, high, missing)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..contexts import evaluating, seeded
-from ..datasets import Images, Split
+from ..datasets import Examples, Split
 from ..losses import Objective
 from ..models import Autoencoder
 from ..training import Optimizers, Record
@@ -67,10 +67,10 @@ class Report:
 
 def diagnose(
     model: Autoencoder,
-    data: Images | Split,
+    data: Examples | Split,
     objective: Objective | None = None,
     *,
-    valid: Images | None = None,
+    valid: Examples | None = None,
     history: Sequence[Record] | None = None,
     optimizers: Optimizers | None = None,
 ) -> Report:
@@ -101,16 +101,16 @@ def diagnose(
     """
     if not isinstance(model, Autoencoder):
         raise TypeError(f"diagnose takes an Autoencoder, with encode and decode; got {type(model).__name__}")
-    if isinstance(data, Split):
-        valid = data.valid if valid is None else valid
-    images = data.train if isinstance(data, Split) else data
-    for some in (images, valid):
-        if some is not None and not isinstance(some, Images):
-            raise TypeError(f"diagnose takes Images or a Split; got {type(some).__name__}")
-        if some is not None and len(some) < 2:
-            raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(some)}")
+    if isinstance(data, Split) and valid is None:
+        valid = data.valid
+    train: Examples = data.train if isinstance(data, Split) else data
+    for part in (train, valid):
+        if part is not None and not isinstance(part, Examples):
+            raise TypeError(f"diagnose takes Images or other Examples, or a Split; got {type(part).__name__}")
+        if part is not None and len(part) < 2:
+            raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(part)}")
     with evaluating(model), seeded(0, model.device):
-        evidence = Evidence(model, images, objective, valid, history or [], optimizers)
+        evidence = Evidence(model, train, objective, valid, history or [], optimizers)
         causes: list[Finding] = []
         for check in CHECKS:
             finding = check(evidence)

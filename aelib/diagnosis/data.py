@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..datasets.store import pieces
 from .evidence import Evidence, Finding
 
 
@@ -129,11 +130,9 @@ def valid_among_train(p: Evidence) -> Finding | None:
     """Validation images that were trained on."""
     if p.valid_data is None:
         return None
-    mine = p.valid_data.pixels[:256]
+    mine = p.valid_data[:256].values
     wanted = {image.tobytes() for image in mine}
-    found = wanted & {
-        p.data.store[i].tobytes() for i in (range(len(p.data)) if p.data.rows is None else p.data.rows)
-    }
+    found = wanted & {image.tobytes() for some in pieces(p.data.store, p.data.rows) for image in some}
     share = sum(image.tobytes() in found for image in mine) / len(mine)
     if share < 0.05:
         return None

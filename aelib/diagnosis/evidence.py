@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.optim import Optimizer
 
-from ..datasets import Batch, Images
+from ..datasets import Batch, Examples
 from ..distributions import Delta
 from ..losses import Objective, elbo, kl_per_dimension, reconstruction
 from ..models import Autoencoder
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     x_hat: Tensor
 
 
-def sample(data: Images, device: torch.device) -> Batch:
+def sample(data: Examples, device: torch.device) -> Batch:
     """At most `SAMPLE` images, evenly spread over the set, with the transforms of the data."""
     rows = np.unique(np.linspace(0, len(data) - 1, SAMPLE).astype(int))
     torch.manual_seed(0)
@@ -81,9 +81,9 @@ class Evidence:
     def __init__(
         self,
         model: Autoencoder,
-        data: Images,
+        data: Examples,
         objective: Objective | None,
-        valid: Images | None,
+        valid: Examples | None,
         history: Sequence[Record],
         optimizers: Optimizers | None,
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .. import datasets
-from ..datasets import DataError, Images
+from ..datasets import DataError, Examples, Images
 from ..datasets.download import download, find
 from ..datasets.graph import Graph
 from ..errors import unknown
@@ -125,23 +126,23 @@ def _file(name: str, part: str, sha: str) -> Path:
     return found
 
 
-def neighbours(data: Images | Tensor, k: int = 5, labels: np.ndarray | None = None,
+def neighbours(data: Examples | Tensor, k: int = 5, labels: np.ndarray | None = None,
                classes: Sequence[str] = ()) -> Graph:  # fmt: skip
-    """The k-NN graph: each image (or row of features) is linked with its k nearest, by Euclidean distance.
+    """The k-NN graph: each example (or row of features) is linked with its k nearest, by Euclidean distance.
 
     Args:
-        data: images, whose pixels minus the mean image become the features, or features (N, D).
+        data: examples, whose numbers minus their mean become the features, or features (N, D).
         k: at least 1. A node that many have near has more than k links.
-        labels: of features; images bring their own.
+        labels: of features; examples bring their own.
 
     Raises:
         ValueError: k is not between 1 and N − 1.
     """
     from sklearn.neighbors import NearestNeighbors
 
-    if isinstance(data, Images):
+    if isinstance(data, Examples):
         labels, classes = data.labels, data.classes
-        data = torch.from_numpy(data.pixels.reshape(len(data), -1)).float() / 255
+        data = replace(data, transforms=()).batch().x.flatten(1)
         data = data - data.mean(0)  # or all codes point the way of the mean image
     n = len(data)
     if not 1 <= k < n:

@@ -77,7 +77,7 @@ class Links:
     Args:
         graph: what the encoder sees.
         present: (2, M) the links that are asked for.
-        absent: (2, M) pairs that are no links; None: M of them are drawn anew for every batch, out of
+        absent: (2, M) pairs that are no links; None: M of them are drawn again for every batch, out of
             what is not linked *in this graph*. (To leave held-out links out of them would tell where those
             are.)
     """
@@ -91,7 +91,7 @@ class Links:
 
     def __repr__(self) -> str:
         n, m = self.present.shape[1], 0 if self.absent is None else self.absent.shape[1]
-        others = "as many others, drawn anew" if self.absent is None else f"{m:,} others"
+        others = "as many others, drawn for each batch" if self.absent is None else f"{m:,} others"
         return f"Links({n:,} links and {others}; the encoder sees {self.graph.links.shape[1]:,})"
 
     def batches(
@@ -186,7 +186,7 @@ def leaks(split: LinkSplit) -> list[str]:
             n = int(known[other].has(hidden).sum())
             say(n, hidden.shape[1], f"{name} links are also {other} links")
         if absent is None:
-            found.append(f"the unlinked pairs of {name} are drawn anew at every look")
+            found.append(f"the unlinked pairs of {name} are drawn again at every look")
         else:
             n = int(everything.has(absent).sum())
             say(n, absent.shape[1], f"unlinked {name} pairs are links")

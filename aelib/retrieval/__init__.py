@@ -2,9 +2,11 @@
 
 from .coding import Coder, Contrast, Places, Whitening, codes, photo
 from .index import Answer, Index, fingerprint, load, save
+from .photos import Found, index_run, search_run
 from .verification import Verification, precision_at, similarity, threshold, verification
 
 __all__ = [
-    "Answer", "Coder", "Contrast", "Index", "Places", "Verification", "Whitening", "codes", "fingerprint",
-    "load", "photo", "precision_at", "save", "similarity", "threshold", "verification",
+    "Answer", "Coder", "Contrast", "Found", "Index", "Places", "Verification", "Whitening", "codes",
+    "fingerprint", "index_run", "load", "photo", "precision_at", "save", "search_run", "similarity",
+    "threshold", "verification",
 ]  # fmt: skip

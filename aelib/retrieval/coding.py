@@ -170,7 +170,9 @@ def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int]
         with open(file, "rb"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as where a dataset is decoded
             pixels = decoder.decode(file, (channels, height, width), box=box)
-    except (FileNotFoundError, decoder.BoxError):
+    except FileNotFoundError as e:
+        raise FileNotFoundError(f"there is no photo {file}") from e
+    except decoder.BoxError:
         raise
     except Exception as e:
         why = decoder.reason(e, file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..errors import unknown
+from ..files import write_file
 from .coding import Coder, Places, Whitening
 
 METRICS, KINDS = ("cosine", "euclidean"), ("exact", "hnsw", "ivf")
@@ -146,9 +146,10 @@ def save(path: str | Path, coder: Coder, index: Index) -> None:
     The model itself is not in it: it has a file of its own.
 
     Raises:
+        WriteError: the disk is full, or the folder cannot be written.
         TypeError: a step that is neither `Places`, `Whitening` nor `nn.Flatten`.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as serialise
 
     steps: list[list[Any]] = []
     for step in coder.steps:
@@ -166,12 +167,7 @@ def save(path: str | Path, coder: Coder, index: Index) -> None:
     arrays["index"] = _faiss().serialize_index(index.inner)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save_file(arrays, part, {"aelib.retrieval": json.dumps(about)})
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, serialise(arrays, {"aelib.retrieval": json.dumps(about)}))
 
 
 def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:

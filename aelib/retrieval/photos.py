@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,70 +14,125 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import retrieval, runs
-from ..cli.inputs import model_of, pictures, read
 from ..datasets import Images, Split
+from ..evaluation import check
 from ..files import write_file
 from ..models import Autoencoder
+from ..pretrained import load, load_with_data, trained_on
+from ..runs import RunError
+from .coding import Coder, codes, photo
+from .index import Index
+from .index import load as load_index
+from .index import save as save_index
 
 INDEX, NAMES = "index.safetensors", "index.json"
 MOST = 256  # numbers of a code that are compared, at most
 
 
-def indexed(run: str, model: Autoencoder, split: Split, data: str, which: str) -> int:
-    """Index all pictures of a split; returns how many there are.
+@dataclass(frozen=True)
+class Found:
+    """The pictures most like a photo, the nearest first.
+
+    Args:
+        files: what each is called: its file, or its number in a part, as digits/test/17.
+        closeness: the cosine similarity of each to the photo, at most 1.
+        photo: (1, C, H, W) as the model takes it.
+        pictures: a function that returns what was found, (k, C, H, W).
+    """
+
+    files: list[str]
+    closeness: list[float]
+    photo: Tensor
+    pictures: Callable[[], Tensor]
+
+
+def index_run(
+    run: str | Path, data: str | Path | Split[Images] | None = None, *, which: str | None = None,
+    model: Autoencoder | None = None,
+) -> int:  # fmt: skip
+    """Index all pictures of a dataset, in the run's folder; returns how many there are.
 
     Codes are centred and turned to their principal directions, and compared by angle.
+
+    Args:
+        data: a dataset's name, a folder of photos, or a `Split`; None: what the run was trained on.
+        which: checkpoint: best (the default), last, or a name.
+        model: None: the run's own. Another needs its data as a `Split`; the folder may be any.
+
+    Raises:
+        RunError, ValueError: as in `load_with_data`; or the model takes conditions.
     """
+    if model is None:
+        model, split = load_with_data(run, data, which=which)
+    elif isinstance(data, Split):
+        split = data
+    else:
+        raise TypeError(f"a model of your own needs its data as a Split; got data={data!r}")
+    check(model)
+    check(model, split.train)
+    if len(split.shape) != 3:
+        raise ValueError(f"only pictures (C, H, W) can be searched by a photo; these are {split.shape}")
+    name = split.name if isinstance(data, Split) else str(trained_on(run)[0] if data is None else data)
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
     size = model.encode(split.train[:1].batch(model.device).x).mean[0].numel()
-    coder = retrieval.Coder(model, nn.Flatten())
+    coder = Coder(model, nn.Flatten())
     coder = coder.whitened(split.train, min(size, len(split.train), MOST), power=0)
-    codes = torch.cat([retrieval.codes(coder, part) for part in parts.values() if len(part)])
-    names = [name for part, images in parts.items() for name in _names(images, part, data)]
+    rows = torch.cat([codes(coder, part) for part in parts.values() if len(part)])
+    names = [file for part, images in parts.items() for file in _names(images, part, name)]
     folder = Path(run)
-    retrieval.save(folder / INDEX, coder, retrieval.Index(codes))
-    about = {"data": str(Path(data).resolve()) if Path(data).is_dir() else data, "which": which,
-             "index": _digest(folder / INDEX), "files": names}  # fmt: skip
+    save_index(folder / INDEX, coder, Index(rows))
+    about = {"data": None if isinstance(data, Split) else _absolute(name), "which": which,
+             "shape": list(split.shape), "index": _digest(folder / INDEX), "files": names}  # fmt: skip
     write_file(folder / NAMES, json.dumps(about).encode())
     return len(names)
 
 
-def searched(run: str, query: str, k: int) -> tuple[Autoencoder, list[dict[str, Any]], Callable[[], Tensor]]:
-    """The model, the k nearest as {"file", "closeness"}, nearest first, and a function to their pictures.
+def search_run(
+    run: str | Path, query: str | Path, k: int = 8, *, data: Split[Images] | None = None,
+    model: Autoencoder | None = None,
+) -> Found:  # fmt: skip
+    """The k pictures most like a photo, among those of `index_run`.
+
+    Args:
+        query: an image file of any format and size; the largest square in the middle is taken.
+        data: the `Split` that was indexed, if it was one: what is shown comes from it.
+        model: the one that was indexed, if it was given.
 
     Raises:
+        FileNotFoundError: there is no such photo.
         RunError: there is no index, or its two files are of different ones.
+        ValueError: it belongs to a model with other weights, or holds fewer than k pictures.
     """
-    folder = Path(run)
+    folder, again = Path(run), f"aelib index {run}, or retrieval.index_run({str(run)!r})"
     try:
         about = json.loads((folder / NAMES).read_text("utf-8"))
         same = about["index"] == _digest(folder / INDEX)
+        shape, files = about["shape"], about["files"]
     except FileNotFoundError as e:
-        raise runs.RunError(f"{run} has no index yet: aelib index {run}") from e
+        raise RunError(f"{run} has no index yet: {again}") from e
     except (ValueError, KeyError, TypeError) as e:
-        raise runs.RunError(f"{folder / NAMES} is damaged: aelib index {run}") from e
+        raise RunError(f"{folder / NAMES} is damaged: {again}") from e
     if not same:
-        raise runs.RunError(f"the index in {run} was not finished: aelib index {run}")
-    model = model_of(run, about["which"])
-    coder, index = retrieval.load(folder / INDEX, model)
+        raise RunError(f"the index in {run} was not finished: {again}")
+    model = load(run, which=about["which"]) if model is None else model
+    coder, index = load_index(folder / INDEX, model)
+    x = photo(query, shape)
     with torch.no_grad():
-        rows, closeness = index.ask(coder(read([query], model).to(model.device)), k)
-    at = rows[0].tolist()
-    found = [
-        {"file": _here(about["files"][i]), "closeness": round(c, 6)}
-        for i, c in zip(at, closeness[0].tolist(), strict=True)
-    ]
-    return model, found, lambda: _shown(run, model, about, at)
+        answer = index.ask(coder(x.to(model.device)), k)
+    at = answer.rows[0].tolist()
+    closeness = [round(c, 6) for c in answer.closeness[0].tolist()]
+    return Found([_here(files[i]) for i in at], closeness, x, lambda: _pictures(run, about, at, data))
 
 
-def _shown(run: str, model: Autoencoder, about: dict[str, Any], rows: list[int]) -> Tensor:
+def _pictures(run: str | Path, about: dict[str, Any], rows: list[int], data: Split[Images] | None) -> Tensor:
     """(k, C, H, W) those pictures: a folder's from their files, others from the dataset."""
-    if Path(about["data"]).is_dir():
-        return read([about["files"][i] for i in rows], model)
-    split = pictures(run, model, about["data"])
-    every = np.cumsum([0, len(split.train), len(split.valid), len(split.test)])
+    if data is None and about["data"] is None:
+        raise ValueError(f"the index in {run} was made of a Split: give it as data=, to see what was found")
+    if data is None and Path(about["data"]).is_dir():
+        return torch.cat([photo(about["files"][i], about["shape"]) for i in rows])
+    split = data or load_with_data(run, about["data"], which=about["which"])[1]
     parts = (split.train, split.valid, split.test)
+    every = np.cumsum([0, *map(len, parts)])
     places = [(int(p := np.searchsorted(every, i, "right") - 1), i - int(every[p])) for i in rows]
     return torch.cat([parts[p][j : j + 1].batch().x for p, j in places])
 
@@ -86,6 +142,11 @@ def _names(images: Images, part: str, data: str) -> list[str]:
     if images.files is None:
         return [f"{data}/{part}/{i}" for i in range(len(images))]
     return [str(Path(data, f).resolve()) if Path(data).is_dir() else str(f) for f in images.files]
+
+
+def _absolute(data: str) -> str:
+    """A folder as it is called from everywhere; a dataset's name as it is."""
+    return str(Path(data).resolve()) if Path(data).is_dir() else data
 
 
 def _here(file: str) -> str:

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm import tqdm
 
-from ..datasets import Data, Images
+from ..datasets import Data, Examples
 from ..errors import unknown
 from ..losses import Objective
 from ..training import History, Optimizers, Record, adam, train
@@ -134,7 +134,7 @@ def identity(model: nn.Module, data: Data, settings: Mapping[str, Any]) -> dict[
     shapes = ";".join(f"{k} {tuple(v.shape)}" for k, v in model.state_dict().items())
     return {
         "data": repr(data),
-        "fingerprint": data.fingerprint() if isinstance(data, Images) else None,
+        "fingerprint": data.fingerprint() if isinstance(data, Examples) else None,
         "model": getattr(model, "recipe", None) or f"{type(model).__name__}: {shapes}",
         **{k: settings[k] for k in ("batch_size", "seed", "clip")},
         "schedule": sorted(settings["schedule"] or {}),

@@ -1,0 +1,290 @@
+"""Verbs that use a trained model: judge it, look at it, search with it, take it elsewhere."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+
+def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
+    """Judge a model on its test pictures: error, likelihood, and what its code holds.
+
+    Args:
+        run: folder of the run.
+        data: another dataset, or a folder of photos; what the run was trained on by default.
+        which: checkpoint: best (the default), last, or a name.
+        json: print JSON.
+    """
+    from .. import metrics
+    from ..pretrained import load_with_data
+
+    model, split = load_with_data(run, data, which=which)
+    numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, split.test).items()}
+    if json:
+        print(json_.dumps({"run": run, "data": split.name, "images": len(split.test)} | numbers))
+    else:
+        print(f"{run} on {len(split.test):,} test pictures of {split.name}")
+        for name, value in numbers.items():
+            print(f"  {name:<24} {value:.5g}")
+
+
+def report(run: str, data: str | None = None, out: str = "", which: str | None = None) -> None:
+    """Write one HTML page about a run.
+
+    Numbers, learning curves, reconstructions, samples, a map of the codes, and settings; all in the one file,
+    so it can be mailed.
+
+    Args:
+        run: folder of the run.
+        data: another dataset, or a folder of photos; what the run was trained on by default.
+        out: a .html, replaced if it is there; report.html in the run's folder by default.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    from ..report import SUFFIXES, of_run
+
+    file = _file(out or f"{run}/report.html", SUFFIXES)
+    print(f"{of_run(run, data, file=file, which=which)}: open it in a browser")
+
+
+def sample(
+    run: str, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0, which: str | None = None
+) -> None:
+    """Make new pictures from codes drawn from the prior, as a grid.
+
+    A plain autoencoder has no prior: a Gaussian fitted to the codes of its training pictures is used instead.
+
+    Args:
+        run: folder of the run.
+        n: how many.
+        out: a .png, replaced if it is there; samples.png in the run's folder by default.
+        seed: of the draw.
+        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    from .. import latent
+    from ..pretrained import load_with_data
+
+    if n < 1:
+        raise ValueError(f"--n is at least 1; got {n}")
+    file, model = _file(out or _beside(run, "samples.png"), (".png",)), _model(run, which)
+    train, prior = None, "the prior"
+    if model.prior is None:
+        train = load_with_data(run, which=which)[1].train
+        prior = f"a Gaussian fitted to {min(len(train), latent.FITTED):,} training codes"
+    _write_png(file, latent.sample(model, n, train, seed=seed), max(1, round(n**0.5)), zoom)
+    print(f"{file}: {n} samples of {prior}")
+
+
+def reconstruct(run: str, photos: list[str], out: str = "", zoom: int = 0, which: str | None = None) -> None:
+    """Show photos above, and what the model makes of them below.
+
+    Args:
+        run: folder of the run.
+        photos: image files of any format and size; the largest square in the middle is taken.
+        out: a .png, replaced if it is there; reconstructions.png in the run's folder by default.
+        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    import torch
+
+    file = _file(out or _beside(run, "reconstructions.png"), (".png",), photos)
+    model = _model(run, which)
+    x = _read(photos, model)
+    _write_png(file, torch.cat([x, model.reconstruct(x.to(model.device)).cpu()]), len(x), zoom)
+    print(f"{file}: {len(x)} photos above, their reconstructions below")
+
+
+def interpolate(
+    run: str, first: str, second: str, steps: int = 9, kind: Literal["linear", "spherical"] = "linear",
+    out: str = "", zoom: int = 0, which: str | None = None,
+) -> None:  # fmt: skip
+    """Show the way from one photo to another, through the codes between theirs.
+
+    Args:
+        run: folder of the run.
+        first: image file at the left.
+        second: image file at the right.
+        steps: pictures in the row, at least 2.
+        kind: of the way: a straight line, or an arc that keeps the code's length.
+        out: a .png, replaced if it is there; interpolation.png in the run's folder by default.
+        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    import torch
+
+    from .. import latent
+
+    if steps < 2:
+        raise ValueError(f"--steps is at least 2; got {steps}")
+    file = _file(out or _beside(run, "interpolation.png"), (".png",), [first, second])
+    model = _model(run, which)
+    with torch.no_grad():
+        ends = model.encode(_read([first, second], model).to(model.device)).mean.cpu()
+    a, b = ends.flatten(1)
+    way = latent.interpolate(a, b, torch.linspace(0, 1, steps), kind)
+    _write_png(file, latent.decode(model, way.reshape(steps, *ends.shape[1:])), steps, zoom)
+    print(f"{file}: {first} → {second} in {steps} steps, {kind}")
+
+
+def embed(run: str, data: str | None = None, out: str = "", which: str | None = None) -> None:
+    """Write the codes of pictures to a file, with their labels and file names.
+
+    A .npz holds codes (N, K), part (train, valid or test) and, where they are known, labels, classes and
+    files. A .parquet is a table with a row per picture.
+
+    Args:
+        run: folder of the run.
+        data: another dataset, or a folder of photos; what the run was trained on by default.
+        out: a .npz or .parquet; codes.npz in the run's folder by default. Elsewhere nothing is replaced.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    from .. import embedding
+    from ..pretrained import load_with_data
+
+    file = _unused(_file(out or _beside(run, "codes.npz"), embedding.SUFFIXES), run)
+    codes = embedding.save(file, *load_with_data(run, data, which=which))
+    n, k = codes["codes"].shape
+    print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
+
+
+def index(run: str, data: str | None = None, which: str | None = None) -> None:
+    """Make pictures findable: `aelib search` then finds those most like a photo.
+
+    The index is kept in the run's folder.
+
+    Args:
+        run: folder of the run.
+        data: another dataset, or a folder of photos; what the run was trained on by default.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    from ..retrieval import index_run
+
+    n = index_run(run, data, which=which)
+    print(f"{n:,} pictures are indexed in {run}: to find one: aelib search {run} QUERY.jpg")
+
+
+def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json: bool = False) -> None:
+    """Find the pictures most like a photo, among those of `aelib index`.
+
+    Args:
+        run: folder of the run.
+        query: image file.
+        k: how many to find.
+        out: a .png of the photo and what was found, replaced if it is there; none is written by default.
+        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
+        json: print JSON.
+    """
+    import torch
+
+    from ..retrieval import search_run
+
+    file = _file(out, (".png",), [query]) if out else None
+    found = search_run(run, query, k)
+    if file is not None:
+        _write_png(file, torch.cat([found.photo, found.pictures()]), k + 1, zoom)
+    pairs = list(zip(found.files, found.closeness, strict=True))
+    if json:
+        each = [{"file": name, "closeness": closeness} for name, closeness in pairs]
+        print(json_.dumps({"query": query, "found": each, "out": out or None}))
+        return
+    for name, closeness in pairs:
+        print(f"{closeness:+.3f}  {name}")
+    if file is not None:
+        print(f"{file}: the photo, and the {k} nearest, most similar first")
+
+
+def export(
+    run: str, data: str | None = None, format: Literal["onnx", "torchscript"] = "onnx", out: str = "",
+    which: str | None = None,
+) -> None:  # fmt: skip
+    """Write the encoder (pictures → mean codes) and the decoder (codes → mean pictures), for any batch size.
+
+    Their outputs are compared with the model's own, on random numbers and on test pictures, and may differ by
+    0.0001 of the larger of 1 and the number itself. If they differ by more, nothing is written. (PyTorch
+    calls TorchScript deprecated; ONNX is the safe choice.)
+
+    Args:
+        run: folder of the run.
+        data: another dataset, or a folder of photos, to compare on.
+        format: onnx for other programs (ONNX Runtime …), torchscript for libtorch.
+        out: folder for encoder.onnx and decoder.onnx (or .pt); the run's own by default. Elsewhere nothing is
+            replaced.
+        which: checkpoint: best (the default), last, or a name.
+    """
+    from .. import export as exporting
+    from ..pretrained import load_with_data
+
+    folder = Path(out or run)
+    for part in ("encoder", "decoder"):
+        _unused(folder / f"{part}{exporting.SUFFIXES[format]}", run)
+    model, split = load_with_data(run, data, which=which)
+    for file, worst in getattr(exporting, format)(model, folder, split.test).items():
+        print(f"{file}: differs from the model by {worst:.1e} at most")
+
+
+def _model(run: str, which: str | None) -> Any:
+    """A model that can be asked without conditions."""
+    from ..evaluation import check
+    from ..pretrained import load
+
+    model = load(run, which=which)
+    check(model)
+    return model
+
+
+def _read(photos: Sequence[str], model: Any) -> Any:
+    """(N, C, H, W) tensor of photos of any format and size, as the model takes them."""
+    import torch
+
+    from ..retrieval import photo
+
+    return torch.cat([photo(file, model.recipe["shape"]) for file in photos])
+
+
+def _beside(run: str, name: str) -> str:
+    """A file in the run's folder; here, if what is used is no folder."""
+    return f"{run}/{name}" if Path(run).is_dir() else name
+
+
+def _file(out: str, suffixes: Sequence[str], inputs: Sequence[str] = ()) -> Path:
+    """Where a verb writes, checked before the work begins.
+
+    Args:
+        suffixes: that the name may end in.
+        inputs: files that are read, and must not be replaced.
+
+    Raises:
+        ValueError: another suffix, a folder, or one of the inputs.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"--out names a file that ends in {' or '.join(suffixes)}; got {out}")
+    if path.is_dir():
+        raise ValueError(f"--out {out} is a folder: name a file in it")
+    if any(path.exists() and Path(i).exists() and path.samefile(i) for i in inputs):
+        raise ValueError(f"--out {out} is one of the photos to read: choose another name")
+    return path
+
+
+def _unused(path: Path, run: str) -> Path:
+    """The same path, if nothing is there that is not the run's own.
+
+    Raises:
+        ValueError: there is, outside the run's folder.
+    """
+    if path.exists() and Path(run).resolve() not in path.resolve().parents:
+        raise ValueError(f"{path} exists: remove it, or choose another name with --out")
+    return path
+
+
+def _write_png(file: Path, images: Any, columns: int, zoom: int) -> None:
+    """A grid of images as a PNG, enlarged so that small ones can be seen."""
+    from .. import plots
+    from ..files import write_file
+
+    if not 0 <= zoom <= 64:
+        raise ValueError(f"--zoom is 1 to 64, or 0 to let it be chosen; got {zoom}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, plots.png(images, columns, zoom or max(1, round(96 / images.shape[-1]))))
