@@ -238,8 +238,7 @@ def load(name: str) -> Autoencoder:
         FileNotFoundError: the weights are not here; the message says how to make them.
         RunError: they are damaged, or another model's.
     """
-    recipe = _recipe(name)
-    path, model = _made(name), recipe.build()
+    model, path = _recipe(name).build(), _made(name)
     fill(model, path)
     return model.eval()
 

@@ -20,7 +20,7 @@ def embed(run: str, data: str | None = None, out: str = "", which: str = "best")
     from .coding import codes_of, written
     from .opening import opened, target, unused
 
-    file = unused(target(out or f"{run}/codes.npz", ".npz .parquet"), run)
+    file = unused(target(out, f"{run}/codes.npz", ".npz .parquet"), run)
     model, split = opened(run, data, which)
     codes = codes_of(model, split)
     written(file, codes)
@@ -62,7 +62,7 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
     from .opening import read, target, write_png
     from .searching import searched
 
-    file = target(out, ".png", [query]) if out else None
+    file = target(out, out, ".png", [query]) if out else None
     model, found, shown = searched(run, query, k)
     if file is not None:
         write_png(file, torch.cat([read([query], model), shown()]), k + 1, zoom)

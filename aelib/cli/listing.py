@@ -16,9 +16,7 @@ class Known(NamedTuple):
 
 
 KNOWN = {
-    "lfw": Known(
-        "research use", "233 MB", tuple(f"lfw/lfw{n}" for n in ("-deepfunneled", "_funneled", "-funneled"))
-    ),
+    "lfw": Known("research use", "233 MB", ("lfw/lfw-deepfunneled", "lfw/lfw_funneled", "lfw/lfw-funneled")),
     "mnist": Known("CC BY-SA 3.0", "12 MB", ("MNIST/raw",)),
     "fashion-mnist": Known("MIT", "31 MB", ("FashionMNIST/raw",)),
     "digits": Known("CC BY 4.0", "built in"),
@@ -60,5 +58,4 @@ def list_datasets(download: str | None = None, json: bool = False) -> None:
     for r in rows:
         where = f"in {r['found']}" if r["found"] else "here" if r["here"] else "not here yet"
         print(f"{r['name']:<14} {r['what']}\n{'':<14} {where}; {r['size']}; terms: {r['terms']}")
-    print("\nTo use one: aelib train NAME. Your own photos: aelib train FOLDER. Terms in full:")
-    print(licences())
+    print(f"\nUse one: aelib train NAME. Your own photos: aelib train FOLDER. Terms in full:\n{licences()}")

@@ -69,9 +69,8 @@ def pictures(run: str, model: Autoencoder, data: str | None = None) -> Split:
         if data not in datasets.DATASETS and not Path(data).is_dir():
             raise runs.RunError(f"{run} was trained on the photos in {data}, which is not here: give --data")
     else:
-        sized = (
-            data not in datasets.DATASETS or "size" in inspect.signature(datasets.DATASETS[data]).parameters
-        )
+        known = datasets.DATASETS.get(data)
+        sized = known is None or "size" in inspect.signature(known).parameters
         size = model.recipe["shape"][-1] if sized and model.recipe else None
     split = dataset(data, size)
     shape = model.recipe["shape"] if model.recipe else []
@@ -106,23 +105,25 @@ def samples(model: Autoencoder, split: Callable[[], Split], n: int, seed: int = 
             return model.sample(n).cpu(), "the prior"
         train = split().train[:FITTED]
         code = model.encode(train[:1].batch(model.device).x).mean.shape[1:]
-        z = latent.fit_prior(latent.encode(model, train), "full")(None).sample((n,))
-        return latent.decode(
-            model, z.reshape(n, *code)
-        ), f"a Gaussian fitted to {len(train):,} training codes"
+        z = latent.fit_prior(latent.encode(model, train), "full")(None).sample((n,)).reshape(n, *code)
+        return latent.decode(model, z), f"a Gaussian fitted to {len(train):,} training codes"
 
 
-def target(out: str, suffixes: str, inputs: Sequence[str] = ()) -> Path:
+def target(out: str, default: str, suffixes: str, inputs: Sequence[str] = ()) -> Path:
     """Where a verb writes: checked before the work begins.
 
     Args:
+        default: the file if `out` is "", in a run's folder, which is there.
         suffixes: that the name may end in, as ".npz .parquet".
         inputs: files that are read, and shall not be replaced.
 
     Raises:
         ValueError: another suffix, a folder, or one of the inputs.
+        RunError: there is no such run's folder.
     """
-    path = Path(out)
+    path = Path(out or default)
+    if not out and not path.parent.is_dir():
+        raise runs.RunError(f"there is no folder {path.parent}: check its name, or name a file with --out")
     if path.suffix.lower() not in suffixes.split():
         raise ValueError(f"--out names a file that ends in {' or '.join(suffixes.split())}; got {out}")
     if path.is_dir():

@@ -22,7 +22,7 @@ def sample(run: str, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0, w
 
     if n < 1:
         raise ValueError(f"--n is at least 1; got {n}")
-    file, model = target(out or f"{run}/samples.png", ".png"), model_of(run, which)
+    file, model = target(out, f"{run}/samples.png", ".png"), model_of(run, which)
     drawn, prior = samples(model, lambda: pictures(run, model), n, seed)
     write_png(file, drawn, max(1, round(n**0.5)), zoom)
     print(f"{file}: {n} samples of {prior}")
@@ -42,8 +42,7 @@ def reconstruct(run: str, photos: list[str], out: str = "", zoom: int = 0, which
 
     from .opening import model_of, read, target, write_png
 
-    file = target(out or f"{run}/reconstructions.png", ".png", photos)
-    model = model_of(run, which)
+    file, model = target(out, f"{run}/reconstructions.png", ".png", photos), model_of(run, which)
     x = read(photos, model)
     write_png(file, torch.cat([x, model.reconstruct(x.to(model.device)).cpu()]), len(x), zoom)
     print(f"{file}: {len(x)} photos above, their reconstructions below")
@@ -72,8 +71,7 @@ def interpolate(
 
     if steps < 2:
         raise ValueError(f"--steps is at least 2; got {steps}")
-    file = target(out or f"{run}/interpolation.png", ".png", [first, second])
-    model = model_of(run, which)
+    file, model = target(out, f"{run}/interpolation.png", ".png", [first, second]), model_of(run, which)
     with torch.no_grad():
         ends = model.encode(read([first, second], model).to(model.device)).mean.cpu()
     a, b = ends.flatten(1)

@@ -19,7 +19,7 @@ def report(run: str, data: str | None = None, out: str = "", which: str = "best"
     from .opening import opened, target
     from .page import page
 
-    file = target(out or f"{run}/report.html", ".html .htm")
+    file = target(out, f"{run}/report.html", ".html .htm")
     model, split = opened(run, data, which)
     write_file(file, page(run, model, split, which).encode())
     print(f"{file}: open it in a browser")

@@ -46,15 +46,17 @@ def load(
     Raises:
         RunError: no run there, a damaged checkpoint (another is offered), or one of another model.
     """
+    from .. import pretrained
+
     parts = Path(path).parts
     if len(parts) == 2 and parts[0] == "pretrained" and not Path(path).exists():
-        from .. import pretrained
-
         model: nn.Module = pretrained.load(parts[1])
     else:
         if not Path(path).exists():
-            data = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
-            raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{data}")
+            hint = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
+            if parts and parts[-1] in pretrained.RECIPES:
+                hint = f" (a model that comes with aelib: load('pretrained/{parts[-1]}'))"
+            raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{hint}")
         file = Path(path) if Path(path).is_file() else Run(path).folder(which) / WEIGHTS
         if into is None:
             recipe = checkpoint.read_weights(file)[1]
