@@ -4,7 +4,9 @@
 # make course  execute every notebook in place, in the profile of AELIB_PROFILE (full by default)
 # make bench   measure ours beside what people use, and put figure and table into materials/speed.md (CASES=mlp_vae: one)
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+# the set that is tested; CONSTRAINTS= takes the newest versions that pyproject.toml allows
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # one OpenMP thread waiting for another shall not burn the core that the other needs
 export GOMP_SPINCOUNT ?= 2000
@@ -36,7 +38,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV): a few minutes, once"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv (or your system's like)"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(CONSTRAINTS:%=-c %) -e ".[dev]"
 	@# no question about news on the first page a learner sees
 	@mkdir -p $(VENV)/share/jupyter/lab/settings
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > $(VENV)/share/jupyter/lab/settings/overrides.json

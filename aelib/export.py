@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -112,6 +113,8 @@ def apart(mine: Tensor, theirs: Tensor) -> float:
 
 def to_onnx(part: nn.Module, example: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
     """Write ONNX; returns what ONNX Runtime computes with the file."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its maker is sent what was done, and by whom
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its maker is sent what was done, and by whom
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch needs it)

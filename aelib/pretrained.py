@@ -92,8 +92,10 @@ def load(
         at = device_named(device)
         return _filled(parts[1], into).to(at).eval()
     if not Path(path).exists():
-        data = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
-        raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{data}")
+        hint = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
+        if parts and parts[-1] in MODELS:
+            hint = f" (a model that comes with aelib: load('pretrained/{parts[-1]}'))"
+        raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{hint}")
     return runs.load(path, into, which=which, device=device)
 
 
@@ -118,8 +120,9 @@ def load_with_data(
     >>> model, split = load_with_data("runs/mine")  # doctest: +SKIP
     """
     model = load(path, which=which, device=device)
-    shape = model.recipe["shape"]
-    options: dict[str, Any] = {"size": shape[-1], "channels": shape[0]}
+    options: dict[str, Any] = {}
+    if model.recipe is not None:
+        options = {"size": model.recipe["shape"][-1], "channels": model.recipe["shape"][0]}
     if data is None:
         data, options["size"] = trained_on(path)
         if data not in DATASETS and not Path(data).is_dir():

@@ -108,6 +108,8 @@ def test_a_configuration_file_is_read_and_options_win(tmp_path, run):
         (["export", "x", "--format", "onxx"], 2, "Did you mean 'onnx'?"),
         (["train", "digts"], 1, "Did you mean 'digits'?"),
         (["sample", "nowhere", "--out", "a.png"], 1, "nowhere does not exist"),
+        *(([verb, "runs/typo", *photos], 1, "runs/typo does not exist") for verb, *photos
+          in (["sample"], ["reconstruct", "a"], ["interpolate", "a", "b"], ["embed"], ["report"])),
         (["sample", "RUN", "--out", "a.jpg"], 1, "ends in .png"),
         (["sample", "RUN", "--n", "0"], 1, "at least 1"),
         (["sample", "RUN", "--zoom", "-1", "--out", "a.png"], 1, "--zoom"),

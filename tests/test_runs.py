@@ -290,6 +290,9 @@ def test_a_model_made_by_hand_is_filled():
 
 def test_pretrained_models_are_loaded_by_the_same_word():
     assert pretrained.load("pretrained/vae-mnist").sample(2).shape == (2, 1, 28, 28)
+    for nearly in ("vae-mnist", "pretraned/vae-mnist"):
+        with pytest.raises(runs.RunError, match=r"comes with aelib: load\('pretrained/vae-mnist'\)"):
+            pretrained.load(nearly)
 
 
 def test_tensorboard_reads_the_curves_the_pictures_and_the_codes(finished):

@@ -33,5 +33,4 @@ def list_datasets(download: str | None = None, json: bool = False) -> None:
     for r in rows:
         where = f"in {r['found']}" if r["found"] else "here" if r["here"] else "not here yet"
         print(f"{r['name']:<14} {r['what']}\n{'':<14} {where}; {r['size']}; terms: {r['terms']}")
-    print("\nTo use one: aelib train NAME. Your own photos: aelib train FOLDER. Terms in full:")
-    print(licences())
+    print(f"\nUse one: aelib train NAME. Your own photos: aelib train FOLDER. Terms in full:\n{licences()}")
