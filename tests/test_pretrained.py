@@ -7,12 +7,14 @@ from functools import partial
 import pytest
 import torch
 
-from aelib import datasets, latent, losses, materials, metrics, models, pretrained
+from aelib import datasets, latent, load, losses, materials, metrics, models, pretrained
+from aelib.course import recipes
+from aelib.runs import RunError
 
 
-@pytest.mark.parametrize("name", pretrained.RECIPES)
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_the_weights_are_here_and_say_what_made_them(name):
-    model, recipe = pretrained.load(name), pretrained.RECIPES[name]
+    model, recipe = load(f"pretrained/{name}"), recipes.RECIPES[name]
     assert not model.training
     torch.manual_seed(0)
     shape = (1, 28, 28) if name.endswith("mnist") else (3, 64, 64)
@@ -29,9 +31,9 @@ def test_the_weights_are_here_and_say_what_made_them(name):
     assert record["test"]["images"] >= 1000
 
 
-@pytest.mark.parametrize("name", [n for n, r in pretrained.RECIPES.items() if r.directions])
+@pytest.mark.parametrize("name", [n for n, r in recipes.RECIPES.items() if r.directions])
 def test_directions_are_there_and_change_the_picture_both_ways(name):
-    model, vectors = pretrained.load(name), pretrained.directions(name)
+    model, vectors = load(f"pretrained/{name}"), pretrained.directions(name)
     assert {"Smiling", "Male", "Eyeglasses"} <= vectors.keys() and len(vectors) == 73
     z = torch.zeros(1, len(vectors["Smiling"]))
     plus, same, minus = (model.decode(z + a * vectors["Smiling"]).mean for a in (1, 0, -1))
@@ -47,7 +49,7 @@ def test_the_weights_are_small():
     assert sum(p.stat().st_size for p in pretrained.FOLDER.iterdir()) < 40e6
 
 
-@pytest.mark.parametrize("name", pretrained.RECIPES)
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_the_page_of_results_says_what_the_records_say(name):
     page = (materials.FOLDER / "results.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
@@ -67,7 +69,7 @@ def test_the_page_of_results_says_what_the_records_say(name):
 def test_the_face_models_are_as_good_as_their_records_say():
     faces = datasets.load("lfw", size=64).test
     for name in ("ae-lfw", "vae-lfw"):
-        mse = metrics.evaluate(pretrained.load(name), faces)["mse"]
+        mse = metrics.evaluate(load(f"pretrained/{name}"), faces)["mse"]
         assert mse == pytest.approx(pretrained.record(name)["test"]["mse"], rel=1e-3)
 
 
@@ -75,69 +77,69 @@ def test_the_face_models_are_as_good_as_their_records_say():
 def test_the_weights_know_the_digits():
     digits = datasets.load("mnist").test[:200].map(datasets.binarised)
     for name, least in (("vae-mnist", -90), ("iwae-mnist", -90), ("flow-vae-mnist", -90)):
-        assert metrics.log_likelihood(pretrained.load(name), digits, samples=50).mean() > least
+        assert metrics.log_likelihood(load(f"pretrained/{name}"), digits, samples=50).mean() > least
 
 
 def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_path, monkeypatch):
     digits = datasets.load("digits").train[:64]
     drawn = datasets.load("drawn-faces", n=80)
-    recipe = pretrained.Recipe(
+    recipe = recipes.Recipe(
         lambda: models.autoencoder(digits.shape, 2, net="linear"), lambda: digits, losses.elbo, 1, 32
     )
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "new")
-    monkeypatch.setitem(pretrained.RECIPES, "tiny", recipe)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
+    monkeypatch.setitem(pretrained.MODELS, "tiny", recipe.build)
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    pretrained.make("tiny")
+    recipes.make("tiny")
     assert torch.equal(torch.rand(1), expected)
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["tiny.json", "tiny.safetensors"]
     again, _ = recipe.train()
     x = digits[:3].batch().x
-    torch.testing.assert_close(pretrained.load("tiny").reconstruct(x), again.cpu().reconstruct(x))
+    torch.testing.assert_close(load("pretrained/tiny").reconstruct(x), again.cpu().reconstruct(x))
 
-    monkeypatch.setattr(pretrained, "_test_digits", lambda: digits)
-    judged = partial(pretrained._likelihood, images=20, samples=10)
-    monkeypatch.setitem(pretrained.RECIPES, "tiny", replace(recipe, judged=judged))
-    pretrained.judge("tiny")
+    monkeypatch.setattr(recipes, "_test_digits", lambda: digits)
+    judged = partial(recipes._likelihood, images=20, samples=10)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(recipe, judged=judged))
+    recipes.judge("tiny")
     record = pretrained.record("tiny")
     assert record["epoch"] == 1 and record["test"]["images"] == 20 and record["test"]["samples"] == 10
     # ten samples give a better bound than one, which is the ELBO
-    bound = metrics.rate_distortion(pretrained.load("tiny"), digits[:20])
+    bound = metrics.rate_distortion(load("pretrained/tiny"), digits[:20])
     assert record["test"]["log_likelihood"] > -sum(bound.values()) - 1
 
     again = replace(
         recipe, build=lambda: models.autoencoder(drawn.shape, 2, net="linear"), data=lambda: drawn.train,
         valid=lambda: drawn.valid, directions=True,
     )  # fmt: skip
-    monkeypatch.setitem(pretrained.RECIPES, "faces", again)
-    pretrained.make("faces")
+    monkeypatch.setitem(recipes.RECIPES, "faces", again)
+    monkeypatch.setitem(pretrained.MODELS, "faces", again.build)
+    recipes.make("faces")
     assert len(pretrained.record("faces")["valid/loss by epoch"]) == 1
-    codes = latent.encode(pretrained.load("faces"), drawn.train)
+    codes = latent.encode(load("pretrained/faces"), drawn.train)
     smiling = latent.direction(codes, drawn.train.attribute("Smiling"))
     torch.testing.assert_close(pretrained.directions("faces")["Smiling"], smiling)
 
-    monkeypatch.setitem(pretrained.RECIPES, "broken", replace(recipe, objective=lambda *_: 1 / 0))
+    monkeypatch.setitem(recipes.RECIPES, "broken", replace(recipe, objective=lambda *_: 1 / 0))
     with pytest.raises(ZeroDivisionError):
-        pretrained.make("broken")
+        recipes.make("broken")
     assert len(list((tmp_path / "new").iterdir())) == 5
 
 
 def test_what_is_not_there_is_named_with_what_to_do(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="vae-mnist"):
-        pretrained.load("vae-mnits")
+    with pytest.raises(ValueError, match="Did you mean 'vae-mnist'"):
+        load("pretrained/vae-mnits")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    with pytest.raises(FileNotFoundError, match="pretrained vae-mnist"):
-        pretrained.load("vae-mnist")
-    with pytest.raises(FileNotFoundError, match=r"directions.*pretrained vae-lfw"):
-        pretrained.directions("vae-lfw")
+    with pytest.raises(RunError, match=r"aelib\.course\.recipes vae-mnist"):
+        load("pretrained/vae-mnist")
 
 
-@pytest.mark.parametrize("work", [pretrained.make, pretrained.judge])
+@pytest.mark.parametrize("work", [recipes.make, recipes.judge])
 def test_a_folder_that_cannot_be_written_is_reported_before_the_training(work, monkeypatch):
     """As in an installed library that belongs to somebody else. (An administrator may write everywhere.)"""
-    never = replace(pretrained.RECIPES["vae-mnist"], build=lambda: 1 / 0, data=lambda: 1 / 0)
-    monkeypatch.setitem(pretrained.RECIPES, "vae-mnist", never)
+    never = replace(recipes.RECIPES["vae-mnist"], build=lambda: 1 / 0, data=lambda: 1 / 0)
+    monkeypatch.setitem(recipes.RECIPES, "vae-mnist", never)
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(PermissionError, match=r"weights cannot be written.*in a clone of the project"):
         work("vae-mnist")
@@ -148,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_reported_before_the_training(work, m
     "words, said", [(["vae-lwf"], "Did you mean 'vae-lfw'?"), (["--help"], "usage"), ([], "usage")]
 )
 def test_the_command_answers_a_wrong_word_without_a_traceback(words, said, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["pretrained", *words])
+    monkeypatch.setattr("sys.argv", ["recipes", *words])
     with pytest.raises(SystemExit) as e:
-        runpy.run_module("aelib.pretrained", run_name="__main__")
+        runpy.run_module("aelib.course.recipes", run_name="__main__")
     assert said in str(e.value) and "vae-mnist" in str(e.value)

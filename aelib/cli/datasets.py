@@ -32,5 +32,6 @@ def list_datasets(download: str | None = None, json: bool = False) -> None:
         return
     for r in rows:
         where = f"in {r['found']}" if r["found"] else "here" if r["here"] else "not here yet"
-        print(f"{r['name']:<14} {r['what']}\n{'':<14} {where}; {r['size']}; terms: {r['terms']}")
+        size = r["size"] if r["check"] == "–" else f"{r['size']}, checked by {r['check']}"
+        print(f"{r['name']:<14} {r['what']}\n{'':<14} {where}; {size}; terms: {r['terms']}")
     print(f"\nUse one: aelib train NAME. Your own photos: aelib train FOLDER. Terms in full:\n{licences()}")

@@ -79,7 +79,7 @@ def coco(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
             raise DataError(
                 f"COCO's photos are not here. Get {COCO}/{part}.zip ({size_in_words}), unpack it into a "
                 f"folder coco, and set AELIB_DATA to the folder that holds coco/{part}. For any other photos "
-                "there is datasets.load('folder', path=…)."
+                "there is datasets.load('my/photos')."
             )
         parts.append(photos(f"coco-{part}", root, size, channels))
     (fit, bad_fit), (test, bad_test) = parts

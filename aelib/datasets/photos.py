@@ -27,7 +27,7 @@ SHARE = 0.1  # of the photos: the validation part, and as many again the test pa
 NOT_MEANT = (b"@eadir", b"__macosx", b"$recycle.bin", b"#recycle", b"lost+found")
 
 
-@dataset("folder", terms="yours", size="yours")
+@dataset("folder", terms="yours", size="no download")
 def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """The photos in a folder and in all folders below it, cut to the central square.
 
