@@ -26,8 +26,8 @@ if not os.access(os.path.expanduser("~"), os.W_OK):
 __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "models", "autoencoder": "models", "load": "pretrained", "load_with_data": "pretrained",
-    "Batch": "datasets", "Images": "datasets", "Split": "datasets", "elbo": "losses", "reconstruction": "losses",
-    "train": "training", "fit": "runs", "History": "training", "AutoencoderTransformer": "estimators",
+    "Batch": "datasets", "Images": "datasets", "Split": "datasets", "elbo": "losses",
+    "reconstruction": "losses", "train": "training", "fit": "runs", "History": "training", "AutoencoderTransformer": "estimators",
     "diagnose": "diagnosis",
 }  # fmt: skip
 __all__ = ["__version__", *_HOMES]

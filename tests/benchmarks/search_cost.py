@@ -1,8 +1,8 @@
 """What asking costs: `python tests/benchmarks/search_cost.py` measures it, up to a million codes.
 
 The codes, of 128 numbers, are drawn from a mixture of Gaussians that was fitted to real ones, of a
-convolutional autoencoder on LFW. (Numbers drawn independently would have no
-neighbourhoods, and every approximate index would look bad.) It writes materials/results/retrieval.json, again after each measurement.
+convolutional autoencoder on LFW. (Numbers drawn independently would have no neighbourhoods, and every
+approximate index would look bad.) It writes materials/results/retrieval.json, again after each measurement.
 """
 
 from __future__ import annotations
