@@ -239,7 +239,7 @@ def _layout(x: Any, grey: bool) -> str:
     Args:
         grey: the numbers are in the range of pixels.
     """
-    shape, pixels = tuple(x.shape), x.dtype.kind in "bu"
+    shape, pixels = tuple(x.shape), x.dtype.kind in "bu" or (x.dtype.kind == "i" and grey)
     if len(shape) == 2:
         return "ND"
     if len(shape) == 3:
