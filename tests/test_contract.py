@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.datasets import load_linnerud as several_targets
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -362,6 +362,9 @@ def test_numbers_arrive_where_they_belong(tmp_path):
     assert list(made.names) == ["m", "f", "m"]
     iris, digits = of(load_iris()), load_digits()
     assert list(iris.names[[0, 50, 100]]) == ["setosa", "versicolor", "virginica"]
+    cancer = load_breast_cancer()
+    assert list(of(cancer).names) == list(cancer.target_names[cancer.target])
+    np.testing.assert_array_equal(of(cancer).labels, cancer.target)  # not in the names' order
     assert of(digits.images / digits.images.max(), digits.target).shape == (1, 8, 8)
     np.testing.assert_allclose(of(load_diabetes()).attribute("target 0"), load_diabetes().target)
     assert of(f32(4, 2), labels=[-1, 1, 1, -1]).names.tolist() == ["-1", "1", "1", "-1"]
@@ -416,6 +419,7 @@ def test_a_folder_of_photos_is_read_with_its_classes(no_data, tmp_path):
     made = of(tmp_path / "photos")
     assert list(made.names) == ["a", "a", "a", "b", "b", "b"] and made.shape == (3, 64, 64)
     assert "photos, the central squares at 64×64" in repr(made)
+    assert of(tmp_path / "photos", labels=list("uvwuvw")).names.tolist() == list("uvwuvw")
 
 
 # ---- split ---------------------------------------------------------------------------------------------
