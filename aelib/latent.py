@@ -50,9 +50,10 @@ def sample(
         if model.prior is not None or data is None:
             return model.sample(n, c).cpu()
         few = data[:FITTED]
-        shape = model.encode(few[:1].batch(model.device).x).mean.shape[1:]
+        first = few[:1].batch(model.device)
+        shape = model.encode(first.x, first.c).mean.shape[1:]
         z = fit_prior(encode(model, few), "full")(None).sample((n,))
-        return decode(model, z.reshape(n, *shape))
+        return decode(model, z.reshape(n, *shape), c)
 
 
 def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:

@@ -128,8 +128,9 @@ def test_a_page_needs_a_model_and_pictures_and_no_run(tmp_path):
     assert "Not kept." in report.write(tmp_path / "b.html", vae(), DIGITS).read_text()
 
 
-def test_a_page_of_a_model_with_conditions(tmp_path):
-    model = vae(conditions=10)
+@pytest.mark.parametrize("posterior", ["gaussian", "deterministic"])
+def test_a_page_of_a_model_with_conditions(posterior, tmp_path):
+    model = vae(conditions=10, posterior=posterior)
     assert "Samples" in report.write(tmp_path / "a.html", model, conditional(DIGITS)).read_text()
     with pytest.raises(ValueError, match="takes conditions"):
         report.write(tmp_path / "b.html", model, DIGITS)

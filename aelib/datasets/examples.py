@@ -120,11 +120,8 @@ class Examples:
     @property
     def files(self) -> np.ndarray | None:
         """(N,) the name of each example's file, below the folder they were read from."""
-        if self.paths is None:
-            return None
-        return np.array(
-            [os.fsdecode(p) for p in (self.paths if self.rows is None else self.paths[self.rows])]
-        )
+        paths = self.paths if self.paths is None or self.rows is None else self.paths[self.rows]
+        return None if paths is None else np.array([os.fsdecode(path) for path in paths])
 
     def __getitem__(self: E, rows: slice | Sequence[int] | np.ndarray) -> E:
         """The examples of these rows: a slice, a list of numbers or a boolean mask."""
@@ -172,9 +169,7 @@ class Examples:
     def range(self) -> Range:
         """The lowest and the highest of the numbers, and how many are missing. They are looked at once."""
         here = kept(self)
-        if "range" not in here:
-            here["range"] = span(self.store, self.rows)
-        found: Range = here["range"]
+        here["range"] = found = here.get("range") or span(self.store, self.rows)
         return found
 
     @property
@@ -192,12 +187,9 @@ class Examples:
         return total / np.maximum(known, 1)
 
     def batches(
-        self,
-        size: int,
-        seed: int | None = None,
-        device: torch.device | str = "cpu",
+        self, size: int, seed: int | None = None, device: torch.device | str = "cpu",
         part: tuple[int, int] = (0, 1),
-    ) -> Batches:
+    ) -> Batches:  # fmt: skip
         """Every example once, in ⌈N / size⌉ batches whose lengths differ by at most one.
 
         (No small remainder: a last batch of one example would break batch statistics and weigh one example
@@ -238,12 +230,8 @@ class Examples:
             if fill is not None:
                 known = ~x.isnan()
                 x = torch.where(known, x, fill)
-            batch = Batch(
-                x,
-                y=None if y is None else y[these].to(device),
-                known=known,
-                weight=None if weight is None else weight[these].to(device),
-            )
+            its_y, its_weight = (None if v is None else v[these].to(device) for v in (y, weight))
+            batch = Batch(x, y=its_y, known=known, weight=its_weight)
             for f in self.transforms:
                 batch = f(batch)
                 if not isinstance(batch, Batch):

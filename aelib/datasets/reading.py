@@ -52,25 +52,24 @@ def of(
     Examples(2 × (2,), 2 classes, table, float64 from 0.5 to 2, 1 missing)
     """
     notes: list[str] = []
+    target: Any = None
+    known = {} if labels is None or isinstance(data, pd.DataFrame) else _named(labels)
     if isinstance(data, str | os.PathLike):
         if Path(data).is_file():
             raise ValueError(f"{data} is a file: read it first, as of(pd.read_csv(…)) or of(np.load(…))")
         pictures, _ = photos("folder", existing(data), 64)
-        return replace(by_subfolder(pictures), note="photos, the central squares at 64×64")
+        data = replace(by_subfolder(pictures), note="photos, the central squares at 64×64")
     if isinstance(data, DataLoader):
         if data.collate_fn is not default_collate:
             raise ValueError("this DataLoader makes its batches by a collate_fn of its own: give its arrays")
         data = data.dataset
     if isinstance(data, Examples):
-        given: dict[str, Any] = {"attributes": attributes, "weights": weights}
-        if labels is not None:
-            given |= _named(labels)
-        return replace(data, **{k: v for k, v in given.items() if v is not None})
-    target: Any = None
+        known |= {k: v for k, v in (("attributes", attributes), ("weights", weights)) if v is not None}
+        return replace(data, **known)
     if isinstance(data, Mapping) and "data" in data:  # scikit-learn's Bunch
         names, target = data.get("target_names"), data.get("target")
-        if names is not None and np.asarray(target).dtype.kind == "i" and np.max(target) < len(names):
-            target = np.asarray(names)[target]
+        if np.asarray(target).dtype.kind == "i" and names is not None and np.max(target) < len(names):
+            known = known or {"labels": target, "classes": [str(name) for name in names]}
         if "images" in data:
             notes.append("its pictures: of(bunch.images / bunch.images.max(), bunch.target)")
         data = data["data"]
@@ -81,20 +80,19 @@ def of(
             if labels not in data:
                 raise ValueError(f"there is no column {labels!r}; there are {', '.join(map(str, data))}")
             data, labels = data.drop(columns=labels), data[labels]
+        known = known if labels is None else _named(labels)
         numbers = data.select_dtypes(["number", "bool"], exclude=["timedelta"])
         if left := [str(c) for c in data if c not in numbers]:
             notes.append(f"left out: {', '.join(left)}")
         if not numbers.shape[1]:
             raise ValueError(f"no column holds numbers; there are {', '.join(map(str, data))}")
         data, layout = numbers.to_numpy(np.float64, na_value=np.nan), layout or "ND"
-    if labels is None and target is not None:
-        if (target := np.asarray(target)).dtype.kind == "f" or target.ndim > 1:  # no classes, but known
-            table = pd.DataFrame(target.reshape(len(target), -1))
-            attributes = table.add_prefix("target ") if attributes is None else attributes
-        else:
-            labels = target
+    if target is not None and not known:
+        if (target := np.asarray(target)).dtype.kind != "f" and target.ndim == 1:
+            known = _named(target)
+        elif attributes is None:  # numbers that are no classes
+            attributes = pd.DataFrame(target.reshape(len(target), -1)).add_prefix("target ")
     x, notes[:0] = _read(_array(data), layout)
-    known = {} if labels is None else _named(labels)
     kind = Images if x.ndim == 4 and "pictures" in notes[0] else Examples
     return kind(x, **known, attributes=attributes, weights=weights, note=", ".join(notes))
 
@@ -142,8 +140,7 @@ def _named(labels: Any) -> dict[str, Any]:
         raise ValueError(
             f"{pd.isna(given).sum()} labels are missing: leave these examples out, or label them"
         )
-    few = given.dtype.kind in "iuf" and len(given) and 0 <= given.min() <= given.max() < 1000 + len(given)
-    if few:
+    if given.dtype.kind in "iuf" and given.size and 0 <= given.min() <= given.max() < 1000 + len(given):
         return {"labels": given, "classes": [str(i) for i in range(int(given.max()) + 1)]}
     names, numbers = np.unique(given.astype(str) if given.dtype == object else given, return_inverse=True)
     return {"labels": numbers, "classes": [str(name) for name in names]}
@@ -222,7 +219,7 @@ def _read(x: Any, layout: str | None) -> tuple[Any, list[str]]:
     if pixels and x.dtype == np.uint8 and found.high == 1:
         raise ValueError("pixels of 0 and 1 out of 255 are nearly black: x * 255 or x.astype(bool) is meant?")
     if x.dtype == bool:
-        x = x.astype(np.uint8) * np.uint8(255)
+        x = np.asarray(x).astype(np.uint8) * np.uint8(255)
     elif str(x.dtype) not in SCALES:  # or in the byte order of another machine
         x = np.asarray(x).astype(x.dtype.name if x.dtype.name in SCALES else np.float64)
     if layout in ("NHW", "NDHW"):
@@ -239,7 +236,7 @@ def _layout(x: Any, grey: bool) -> str:
     Args:
         grey: the numbers are in the range of pixels.
     """
-    shape, pixels = tuple(x.shape), x.dtype.kind in "bu"
+    shape, pixels = tuple(x.shape), x.dtype.kind in "bu" or (x.dtype.kind == "i" and grey)
     if len(shape) == 2:
         return "ND"
     if len(shape) == 3:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .. import datasets
-from ..datasets import DataError, Examples, Images
+from ..datasets import DataError, Examples
 from ..datasets.download import download, find
 from ..datasets.graph import Graph
 from ..errors import unknown
@@ -70,13 +70,9 @@ def citeseer() -> Graph:
 
 def digits(k: int = 5) -> Graph:
     """The embedded handwritten digits, each linked with its k nearest: needs neither files nor a network."""
-    parts = datasets.load("digits")
-    whole = Images(
-        np.concatenate([p.pixels for p in (parts.train, parts.valid, parts.test)]),
-        np.concatenate([p.labels for p in (parts.train, parts.valid, parts.test) if p.labels is not None]),
-        parts.train.classes,
-    )
-    return neighbours(whole, k)
+    parts = datasets.load("digits")  # of one store
+    labels = np.concatenate([p.labels for p in (parts.train, parts.valid, parts.test)])
+    return neighbours(replace(parts.train, rows=None, labels=labels), k)
 
 
 GRAPHS: dict[str, Callable[..., Graph]] = {"cora": cora, "citeseer": citeseer, "digits": digits}

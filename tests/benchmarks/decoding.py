@@ -108,7 +108,7 @@ def main() -> None:
         fresh = 0
 
         def load(n: int) -> None:
-            """As for the first time: a file that is touched is decoded anew."""
+            """As for the first time: where a file was touched, all are decoded again."""
             nonlocal fresh
             fresh += 1
             os.utime(files[n][0], (fresh, fresh))
