@@ -104,26 +104,29 @@ class Autoencoder(nn.Module):
         """p(x|z, c) of codes (B, K) or (B, K, h, w).
 
         Args:
-            size: of the examples, as (H, W), for a decoder that makes any size; see `nets.Up`. Others make
-                the one they were built for.
+            size: of the examples, as (H, W), for a decoder that makes any size; see `nets.Up`.
         """
         h = _as_in(self.decoder, join(z, c))
         try:
-            return self.decoder(h, size) if isinstance(self.decoder, nets.Sized) else self.decoder(h)
+            return self.decoder(h) if size is None else self.decoder(h, size)
         except RuntimeError as e:
             e.add_note(_given("decoder", z, c))
             raise
+
+    def sized(self, x: Any) -> dict[str, Any]:
+        """Keywords for `decode`, so that what it makes has the size of x; none where it makes one size."""
+        return {"size": x.shape[2:]} if isinstance(self.decoder, nets.Sized) else {}
 
     def forward(self, x: Tensor | Graph, c: Tensor | None = None) -> Output:
         """Encode, draw one code per example, decode it."""
         q = self.encode(x, c)
         z = q.rsample()
-        return Output(q, z, self.decode(z, c, x.shape[2:]))
+        return Output(q, z, self.decode(z, c, **self.sized(x)))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor | Graph, c: Tensor | None = None) -> Tensor:
         """(B, …) the mean of p at the mean of q: for looking, without gradient."""
-        return self.decode(self.encode(x, c).mean, c, x.shape[2:]).mean
+        return self.decode(self.encode(x, c).mean, c, **self.sized(x)).mean
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
@@ -307,8 +310,9 @@ def autoencoder(
 
 def from_recipe(recipe: Mapping[str, Any]) -> Autoencoder:
     """The model that `autoencoder(**recipe)` makes, with a layer of normalisation given by its name."""
-    norm = recipe.get("norm")
-    return autoencoder(**{**recipe, "norm": NORMS[norm] if norm else None})
+    known = dict(recipe)
+    norm = known.get("norm")
+    return autoencoder(**known | {"norm": NORMS[norm] if norm else None})
 
 
 def classifier(

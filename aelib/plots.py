@@ -56,10 +56,11 @@ def axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (4, 3), **
 
 
 def pixels(images: Pictures) -> np.ndarray:
-    """(N, H, W, 3) uint8 of images (N, C, H, W), float in [0, 1] or uint8; more channels show as grey."""
+    """(N, H, W, 3) uint8 of images (N, C, H, W), float in [0, 1], uint8 or uint16; more channels are grey."""
     if isinstance(images, Images):
         images = images.pixels
     a = images.detach().float().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+    a = a / np.float32(65535) if a.dtype == np.uint16 else a
     if a.ndim == 3:
         a = a[None]
     if a.ndim != 4:

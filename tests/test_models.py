@@ -178,6 +178,14 @@ def test_quantisers_and_fitted_priors_work_in_the_models_precision(dtype):
         assert losses.elbo(model, Batch(x))["kl"].isfinite().all() and model.sample(3).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_model_comes_back_in_its_precision(dtype, tmp_path):
+    model = models.autoencoder((1, 8, 8), 4, net="mlp").to(dtype).eval()
+    runs.save(tmp_path, model)
+    again, x = runs.load(tmp_path, device="cpu"), torch.rand(3, 1, 8, 8)
+    assert torch.equal(again.reconstruct(x), model.reconstruct(x)) and again.prior.loc.dtype == dtype
+
+
 def top_k(model):
     model.encoder = nn.Sequential(*list(model.encoder)[:-1], heads.TopK(1), heads.Deterministic())
 

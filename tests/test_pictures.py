@@ -23,6 +23,8 @@ def test_pixels_are_shown_as_they_are():
     x = torch.tensor([0.0, 0.5, 1.0, 2.0, -1.0, float("nan")]).view(1, 1, 2, 3)
     assert plots.pixels(x)[0, ..., 0].tolist() == [[0, 128, 255], [255, 0, 0]]
     np.testing.assert_array_equal(plots.pixels(FACES.train)[0].transpose(2, 0, 1), FACES.train.pixels[0])
+    deep = datasets.Images(FACES.train.pixels.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(plots.pixels(deep), plots.pixels(FACES.train))
     with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
         plots.pixels(torch.rand(5))
 

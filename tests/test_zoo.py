@@ -334,7 +334,7 @@ def test_noise_moves_a_code_by_its_share_of_the_spread():
 
 def test_the_command_keeps_every_run_and_its_mean_and_sd(monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "FILE", tmp_path / "results" / "zoo.json")
-    with pytest.raises(FileNotFoundError, match=r"python -m aelib\.zoo"):
+    with pytest.raises(FileNotFoundError, match=r"python -m aelib\.course\.zoo"):
         zoo.results()
     for name in ("PCA", "vanilla"):
         zoo.make(name, DIGITS)

@@ -106,11 +106,6 @@ class Graph:
         return None if self.labels is None else np.asarray([*self.classes, "?"])[self.labels]
 
     @property
-    def shape(self) -> torch.Size:
-        """(N, D), that of the features."""
-        return self.features.shape
-
-    @property
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.features.device

@@ -143,7 +143,7 @@ def _log_weights(model: Autoencoder, batch: Batch, q: Distribution, prior: Distr
     """(S, B) log p(x, z) − log q(z|x) of codes z (S, B, K)."""
     samples = len(z)
     c = None if batch.c is None else batch.c.repeat(samples, 1)
-    p = model.decode(z.flatten(0, 1), c, batch.x.shape[2:])
+    p = model.decode(z.flatten(0, 1), c, **model.sized(batch.x))
     target, known = (
         v if v is None else v.expand(samples, *v.shape).flatten(0, 1) for v in (batch.target, batch.known)
     )

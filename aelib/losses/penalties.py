@@ -102,7 +102,7 @@ def contractive(
         x = batch.x.detach().requires_grad_()
         q = model.encode(x, batch.c)
         penalty = squared_jacobian(q.mean, x, probes, create_graph=learning)
-    error_ = error_term(error, model.decode(q.rsample(), batch.c, x.shape[2:]), batch)
+    error_ = error_term(error, model.decode(q.rsample(), batch.c, **model.sized(x)), batch)
     return {"loss": error_ + weight * penalty, "nll": error_, "penalty": penalty}
 
 

@@ -244,6 +244,7 @@ class UNet(nn.Module):
     Source: Ronneberger, Fischer, Brox, 2015, https://arxiv.org/abs/1505.04597; added instead of concatenated:
     Zhang et al., DRUNet, 2021, https://arxiv.org/abs/2008.13751; folding: Zhang, Zuo, Zhang, FFDNet, 2018.
 
+    >>> import torch
     >>> UNet(4, 3)(torch.zeros(2, 4, 25, 31)).shape
     torch.Size([2, 3, 25, 31])
     """

@@ -13,7 +13,8 @@ from ..datasets.batch import Data
 class Standardise(nn.Module):
     """(x − mean) / scale, each channel by itself; of a table (B, D) each variable. In the place of `Centre`.
 
-    Mean and scale are learnt from data, not trained, and saved with the weights; see `models.autoencoder`.
+    Mean and scale are learnt from data, not trained, and saved with the weights; see `models.autoencoder`. In
+    bfloat16, x = 1013.25 is 1012 before its mean is taken off: numbers of large units want float32.
 
     Args:
         mean, scale: (C,).

@@ -53,16 +53,18 @@ def load(
             raise ValueError(f"{path} is one file of weights, without checkpoints: leave which={which!r} out")
         file = Path(path)
     else:
-        file = Run(path).folder(which or "best") / WEIGHTS
+        file = Run(path).folder("best" if which is None else which) / WEIGHTS
     if into is None:
-        recipe = checkpoint.read_weights(file)[1]
+        found, recipe = checkpoint.read_weights(file)
         if recipe is None:
             raise RunError(
                 f"{path} holds a model that `autoencoder` did not make: load({str(path)!r}, into=model)"
             )
         with torch.device("meta"):  # a recipe that asks for more than the file holds costs no memory
-            checkpoint.compare(from_recipe(recipe, file), checkpoint.read_weights(file)[0], file)
+            checkpoint.compare(from_recipe(recipe, file), found, file)
         into = from_recipe(recipe, file)
+        kind = next(found[name].dtype for name, _ in into.named_parameters())
+        into = into.to(kind) if kind.is_floating_point else into  # the precision that it was saved in
     return fill(into, file).to(at).eval()
 
 
