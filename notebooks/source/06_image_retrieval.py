@@ -24,7 +24,6 @@
 # %% tags=["nbval-ignore-output"]
 import json
 import tempfile
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -420,6 +419,8 @@ print("published: eigenfaces 0.6002, local binary patterns 0.6945 (Ruiz-del-Sola
 # of the training photos:
 
 # %% tags=["nbval-ignore-output"]
+import time
+
 torch.set_num_threads(1)
 print(f"{len(trained_codes):,} codes of {trained_codes.shape[1]}")
 truth = Index(trained_codes).ask(z[:100], 10).rows
