@@ -418,7 +418,7 @@ def test_the_most_probable_links_and_the_ranks_of_the_true_ones():
         degree = torch.tensor([seen, seen >= 1, 0, 1 + (seen >= 2), 1 + (seen >= 3)]).float()
         z = graph.features + degree[:, None] * torch.tensor([0.0, 1.0])
         truth = (z @ z[0])[1:]
-        answers = explorers.likely(model, graph, 0, seen, k=3)
+        answers = explorers.links_answers(model, graph, 0, seen, k=3)
         order = truth.argsort(descending=True)
         assert answers.nodes.tolist() == (1 + order[:3]).tolist()
         torch.testing.assert_close(answers.logits, truth[order[:3]])
@@ -448,7 +448,7 @@ def test_the_explorer_of_links_moves_and_comes_back():
 def test_bad_arguments_of_the_explorer_are_named():
     model, graph = told()
     for bad, says in (
-        (lambda: explorers.likely(model, graph, 5, 0), "0 to 4; got 5"),
+        (lambda: explorers.links_answers(model, graph, 5, 0), "0 to 4; got 5"),
         (lambda: explorers.links(model, graph, torch.rand(5, 3)), "two numbers"),
         (lambda: explorers.links(model, graph, torch.rand(4, 2)), "5 nodes, but 4 places"),
         (lambda: explorers.links(model, graph.linked(graph.links[:, :0]), torch.rand(5, 2)), "no node"),
