@@ -182,7 +182,7 @@ RECIPES = {
         MODELS["cvae-lfw"],
         objective=losses.elbo,
         epochs=22,
-        # the condition is learnt first, and long (notebook 04); unclipped, the large weight of the KL undid it
+        # the condition is learnt first, and long (notebook 04); unclipped, the heavy KL undid that
         schedule={"beta": lambda t: max(1.0, 100 * (1 - t / 0.97)), "lr": _held},
         clip=1.0,
         **_pictures("lfw", datasets.flipped, size=64, conditions=True)
