@@ -386,8 +386,8 @@ def skip_connection():
             self.kept = x
             return super().encode(x, c)
 
-        def decode(self, z, c=None):
-            p = super().decode(z, c)
+        def decode(self, z, c=None, size=None):
+            p = super().decode(z, c, size)
             return heads.Bernoulli()(p.base_dist.logits + self.kept)
 
     plain = build()

@@ -12,8 +12,8 @@ from torch import nn
 
 from aelib import datasets, explorers, heads, latent, metrics, models, plots, priors
 from aelib import distributions as D
-from aelib.explorers import manifold as maps
-from aelib.explorers.widgets import Panel, Stage
+from aelib.explorers.manifold import Map
+from aelib.explorers.widgets import Explorer, Panel
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 
@@ -103,12 +103,7 @@ def test_its_text_is_the_same_on_every_machine_and_nothing_stays_open(name):
     model = glass().train()
     widget = EXPLORERS[name](model)
     assert model.training, "looking must not change the model's mode"
-    if name == "attributes":  # whose text stands in notebooks
-        stored = "VBox(children=(HBox(children=(IntSlider(value=0, description='face', max=39), "
-        assert repr(widget).startswith(stored + "Dropdown(description='attribute'")
-        assert [type(c).__name__ for c in widget.children] == ["HBox"] * 3 + ["HTML"]
-    else:
-        assert repr(widget) == f"explorers.{name}: run this cell to move it"
+    assert repr(widget) == f"explorers.{name}: run this cell to move it"
     assert not plt.get_fignums()
 
 
@@ -242,14 +237,13 @@ def test_random_goes_to_another_code_and_its_sliders_to_where_that_is(components
 def test_a_button_draws_once_however_many_sliders_it_moves():
     drawn = []
     sliders = [widgets.FloatSlider() for _ in range(5)]
-    stage = Stage(lambda: drawn.append([s.value for s in sliders]))
-    stage.follow(*sliders)
+    explorer = Explorer("test", lambda: drawn.append([s.value for s in sliders]), *sliders)
 
     def move():
         for slider in sliders:
             slider.value += 1
 
-    stage.button("go", "", move).click()
+    explorer.button("go", "", move).click()
     assert drawn == [[1.0] * 5]
     sliders[0].value = 7
     assert len(drawn) == 2
@@ -322,14 +316,14 @@ def test_the_plane_is_walked_by_two_sliders_over_the_middle_98_percent():
 
 def test_the_ring_stands_where_the_code_is():
     codes = np.array([[0.0, 0.0], [10.0, 2.0], [3.0, 1.9]])
-    chart = maps.Map(codes, np.array(["red", "green", "blue"]))
+    chart = Map(codes, np.array(["red", "green", "blue"]))
     plain = np.asarray(chart.picture).astype(int)
     for code in codes:
         picture = chart.marked(*code)[0].transpose(1, 2, 0)
         rows, columns = np.nonzero((picture != plain).any(2))
         v, u = round(rows.mean()), round(columns.mean())
         assert np.ptp(plain[v, u]) > 50, "the dot of the code is in the middle of the ring"
-    assert maps.Map(np.zeros((5, 2)), np.arange(5)).marked(0, 0).shape[1] == 3
+    assert Map(np.zeros((5, 2)), np.arange(5)).marked(0, 0).shape[1] == 3
     with pytest.raises(ValueError, match=r"two numbers, \(N, 2\); got \(40, 3\)"):
         explorers.manifold(glass(), torch.zeros(40, 3))
     with pytest.raises(ValueError, match="two numbers"):
@@ -486,7 +480,7 @@ def test_a_conditional_model_is_compared_with_its_conditions(model):
     torch.testing.assert_close(mse, metrics.mse(x_hat, batch.x))
     assert message(explorers.reconstructions({"cvae": cvae}, digits)) == ""
     said = message(explorers.reconstructions({"unconditional": model}, digits))
-    assert "RuntimeError" in said and "Was the model built for another shape" in said
+    assert "ValueError" in said and "built for (B, C, 32, 32); got (1, 11, 8, 8)" in said
 
 
 # what is typed wrong

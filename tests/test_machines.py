@@ -131,7 +131,7 @@ def test_text_files_are_utf_8_whatever_the_locale():
 def needed(python, system, machine):
     """(who, requirement) for all that aelib[dev] needs there, directly or by others, as far as it is here."""
     environment = default_environment() | {
-        "python_version": python, "python_full_version": f"{python}.9", "sys_platform": system.lower(),
+        "python_version": python, "python_full_version": f"{python}.0", "sys_platform": system.lower(),
         "platform_system": system, "platform_machine": machine,
     }  # fmt: skip
     known = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
@@ -182,7 +182,7 @@ def test_what_is_pinned_allows_every_python():
     assert len(PINS.keys() & here.keys()) > 150
     for name in PINS.keys() & here.keys():
         allowed = SpecifierSet(here[name].metadata["Requires-Python"] or "")
-        assert all(f"{python}.9" in allowed for python in PYTHONS), f"{name} wants Python {allowed}"
+        assert all(f"{python}.0" in allowed for python in PYTHONS), f"{name} wants Python {allowed}"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
 """What belongs to the course alone: how a page begins, checks of its exercises, the zoo, recipes."""
 
-from .page import PROFILES, data, device, graph, machine, pick, profile
+from .page import PROFILES, data, device, graph, machine, pick, profile, results
 
-__all__ = ["PROFILES", "data", "device", "graph", "machine", "pick", "profile"]
+__all__ = ["PROFILES", "data", "device", "graph", "machine", "pick", "profile", "results"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 
-from .. import datasets, graphs
+from .. import datasets, graphs, materials
 from ..contexts import device_named
 from ..datasets import DataError, Split
 from ..errors import unknown
@@ -59,12 +61,7 @@ def data(name: str, otherwise: str, quick: int = 1600, **options: Any) -> Split:
         otherwise: an embedded dataset.
         quick: training images in the quick profile.
     """
-    print(f"profile {profile()} on {machine()}")
-    try:
-        split = datasets.load(name, **options)
-    except DataError as e:
-        split = datasets.load(otherwise)
-        print(f"{name} is not here, so this page runs on {otherwise}. ({str(e).splitlines()[0]})")
+    split = _found(datasets.load, name, otherwise, **options)
     if profile() == "quick":
         split = split.head(quick)
     print(split)
@@ -78,11 +75,27 @@ def graph(name: str, otherwise: str = "digits") -> Graph:
         name: as in `graphs.load`.
         otherwise: an embedded graph.
     """
-    print(f"profile {profile()} on {machine()}")
-    try:
-        found = graphs.load(name)
-    except DataError as e:
-        found = graphs.load(otherwise)
-        print(f"{name} is not here, so this page runs on {otherwise}. ({str(e).splitlines()[0]})")
+    found = _found(graphs.load, name, otherwise)
     print(found)
     return found
+
+
+def _found(load: Callable[..., T], name: str, otherwise: str, **options: Any) -> T:
+    print(f"profile {profile()} on {machine()}")
+    try:
+        return load(name, **options)
+    except DataError as e:
+        print(f"{name} is not here, so this page runs on {otherwise}. ({str(e).splitlines()[0]})")
+        return load(otherwise)
+
+
+def results(name: str) -> dict[str, Any]:
+    """What tests/benchmarks/NAME.py measured for a notebook, from several seeds, of materials/results.
+
+    Raises:
+        FileNotFoundError: nothing was measured yet; the message says how to.
+    """
+    file = materials.RESULTS / f"{name}.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there; make it with: python tests/benchmarks/{name}.py")
+    return json.loads(file.read_text("utf-8"))

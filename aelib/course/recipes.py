@@ -92,12 +92,12 @@ def _likelihood(model: Autoencoder, images: int, samples: int) -> dict[str, floa
     }  # fmt: skip
 
 
-def _part(dataset: str, part: str, *changes: Transform, told: bool = False, **keywords: Any) -> Images:
-    """Train, valid or test images of a dataset, changed; told what they show, for a conditional model."""
+def _part(dataset: str, part: str, *changes: Transform, conditions: bool = False, **keywords: Any) -> Images:
+    """Train, valid or test images of a dataset, changed; with `CONDITIONS`, for a conditional model."""
     images: Images = getattr(datasets.load(dataset, **keywords), part)
     for change in changes:
         images = images.map(change)
-    return images.only(*CONDITIONS).map(datasets.conditioned()) if told else images
+    return images.only(*CONDITIONS).map(datasets.conditioned()) if conditions else images
 
 
 def _reconstructions(model: Autoencoder, test: Callable[[], Images]) -> dict[str, float]:
@@ -182,10 +182,11 @@ RECIPES = {
         MODELS["cvae-lfw"],
         objective=losses.elbo,
         epochs=22,
-        # the condition speaks first, and long (notebook 04); without a clip the dear KL threw it back
+        # the condition is learnt first, and long (notebook 04); unclipped, the heavy KL undid that
         schedule={"beta": lambda t: max(1.0, 100 * (1 - t / 0.97)), "lr": _held},
         clip=1.0,
-        **_pictures("lfw", datasets.flipped, size=64, told=True) | {"optimizer": partial(_decayed, lr=1e-3)},
+        **_pictures("lfw", datasets.flipped, size=64, conditions=True)
+        | {"optimizer": partial(_decayed, lr=1e-3)},
     ),
     "vae-food-101": Recipe(
         MODELS["vae-food-101"],
@@ -212,7 +213,7 @@ def make(name: str) -> None:
     write_file(pretrained.FOLDER / f"{name}.safetensors", weights(model))
     took = {
         "command": f"python -m aelib.course.recipes {name}",
-        "cpu_seconds": round(time.process_time() - start),  # of all threads, so a busy machine tells no lie
+        "cpu_seconds": round(time.process_time() - start),  # of all threads
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -224,12 +225,9 @@ def judge(name: str) -> None:
     """Add to the model's record what it reaches on test images."""
     _writable()
     model, start = pretrained.load(f"pretrained/{name}"), time.process_time()
-    numbers = RECIPES[name].judged(model) | {"cpu_seconds": round(time.process_time() - start)}
-    _write(
-        name,
-        pretrained.record(name)
-        | {"test": {"command": f"python -m aelib.course.recipes --judge {name}"} | numbers},
-    )
+    test = {"command": f"python -m aelib.course.recipes --judge {name}"} | RECIPES[name].judged(model)
+    test["cpu_seconds"] = round(time.process_time() - start)
+    _write(name, pretrained.record(name) | {"test": test})
 
 
 def _write(name: str, numbers: dict[str, Any]) -> None:

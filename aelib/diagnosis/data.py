@@ -92,8 +92,8 @@ def unrelated_condition(p: Evidence) -> Finding | None:
     x, target, c = (v.cpu() for v in (x, target, c))  # not every device has these decompositions
     u, s, _ = torch.linalg.svd((target - target.mean(0)).flatten(1), full_matrices=False)
     numbers = [x.flatten(1).mean(1), x.flatten(1).std(1), (x - target).square().flatten(1).mean(1)]
-    told = torch.stack([(v - v.mean()) / (v - v.mean()).norm().clamp_min(1e-12) for v in numbers], 1)
-    features = torch.cat([u[:, :20] * (s[:20] > 1e-6), told], 1)
+    said = torch.stack([(v - v.mean()) / (v - v.mean()).norm().clamp_min(1e-12) for v in numbers], 1)
+    features = torch.cat([u[:, :20] * (s[:20] > 1e-6), said], 1)
     basis, size, _ = torch.linalg.svd(c - c.mean(0), full_matrices=False)
     basis = basis * (size > 1e-6)
     if (size > 1e-6).sum() > n / 2:

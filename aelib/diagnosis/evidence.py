@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,15 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.optim import Optimizer
 
 from ..datasets import Batch, Examples
 from ..distributions import Delta
 from ..losses import Objective, elbo, kl_per_dimension, reconstruction
 from ..models import Autoencoder
 from ..training import Optimizers, Record
+from ..training.optim import by_term
 from .loss import LossWeights, loss_weights
 
 SAMPLE = 256  # images looked at
@@ -91,10 +91,9 @@ class Evidence:
         self.batch = sample(data, model.device)
         self.valid = None if valid is None else sample(valid, model.device)
         self.given = objective
-        self.groups: dict[str, list[Optimizer]] | None = None
-        if optimizers is not None:
-            by_term = optimizers if isinstance(optimizers, Mapping) else {"loss": optimizers}
-            self.groups = {k: [o] if isinstance(o, Optimizer) else list(o) for k, o in by_term.items()}
+        held = {} if optimizers is None else by_term(optimizers)
+        # parameters with their learning rate, and the term that they descend
+        self.groups = [(term, g) for term, some in held.items() for o in some for g in o.param_groups]
 
     # what goes in and comes out
 
@@ -173,13 +172,7 @@ class Evidence:
     @cached_property
     def term_of(self) -> dict[str, str | None]:
         """Parameter → the term whose gradient it gets; None: no optimizer moves it."""
-        held = {
-            id(p): term
-            for term, group in (self.groups or {}).items()
-            for o in group
-            for g in o.param_groups
-            for p in g["params"]
-        }
+        held = {id(p): term for term, group in self.groups for p in group["params"]}
         return {name: held.get(id(p)) if self.groups else "loss" for name, p in self.model.named_parameters()}
 
     def gradients(self, model: Autoencoder) -> Gradients:
@@ -213,13 +206,11 @@ class Evidence:
         """The linear layers and convolutions of "encoder" or "decoder", by name, in the order they run."""
         names = {m: f"{part}.{n}" for n, m in getattr(self.model, part).named_modules()}
         ran: list[str] = []
-        layers = [m for m in names if isinstance(m, nn.Linear | _ConvNd)]
-        hooks = [m.register_forward_hook(lambda m, *_: ran.append(names[m])) for m in layers]
-        try:
+        with ExitStack() as hooks:
+            for layer in names:
+                if isinstance(layer, nn.Linear | _ConvNd):
+                    hooks.enter_context(layer.register_forward_hook(lambda m, *_: ran.append(names[m])))
             self.look(self.model, self.batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
         return list(dict.fromkeys(ran))
 
     @cached_property
@@ -242,26 +233,14 @@ class Evidence:
         if not names:
             return None
         last = self.model.get_submodule(names[-1])
-        hook = last.register_forward_hook(lambda _, __, out: 1e3 * torch.randn_like(out).sign())
-        try:
+        with last.register_forward_hook(lambda _, __, out: 1e3 * torch.randn_like(out).sign()):
             return self.look(self.model, self.batch)
-        finally:
-            hook.remove()
 
     @cached_property
     def reach(self) -> tuple[float, float]:
         """The lowest and the highest pixel that the decoder can give."""
-        seen = self.driven("decoder")
-        return (-math.inf, math.inf) if seen is None else (seen.x_hat.min().item(), seen.x_hat.max().item())
-
-    @torch.no_grad()
-    def with_batch_statistics(self) -> float | None:
-        """Variance explained when normalisation layers use the batch's own statistics; None without such."""
-        model = copy.deepcopy(self.model)
-        norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-        for norm in norms:
-            norm.train()
-        return explained(self.look(model, self.batch).x_hat, self.batch.target) if norms else None
+        out = self.driven("decoder")
+        return (-math.inf, math.inf) if out is None else (out.x_hat.min().item(), out.x_hat.max().item())
 
     def measures(self) -> dict[str, float]:
         """What the report shows, as far as it could be measured."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..training import assess
 from .evidence import Evidence, Finding, explained, permuted
@@ -81,8 +83,11 @@ def other_validation(p: Evidence) -> Finding | None:
 
 def stale_statistics(p: Evidence) -> Finding | None:
     """BatchNorm whose running statistics are not those of the data."""
-    own = p.with_batch_statistics()
-    if own is None or not own > p.explained + 0.05:
+    model = copy.deepcopy(p.model)
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    for norm in norms:
+        norm.train()
+    if not norms or not (own := explained(p.look(model, p.batch).x_hat, p.batch.target)) > p.explained + 0.05:
         return None
     return Finding(
         "stale batch statistics",
@@ -94,56 +99,50 @@ def stale_statistics(p: Evidence) -> Finding | None:
 def steps_too_large(p: Evidence) -> Finding | None:
     """A loss that rises, or weights that ran away."""
     losses = [r["train/loss"] for r in p.history if "train/loss" in r]
-    cure = "divide the learning rate by ten; schedule={'lr': cosine()} lets it start small"
+    name, times = max(p.growth.items(), key=lambda item: item[1], default=("", 1.0))
     if len(losses) >= 2 and losses[-1] > min(losses) + 0.5 * (max(losses) - min(losses)):
-        if losses.index(min(losses)) == len(losses) - 1 or max(losses) - min(losses) < 0.02 * abs(losses[0]):
+        if max(losses) - min(losses) < 0.02 * abs(losses[0]):
             return None
         evidence = f"the training loss rose from {min(losses):.4g} to {losses[-1]:.4g} at the end"
-        return Finding("learning rate too large", evidence, cure)
-    worst = max(p.growth.items(), key=lambda item: item[1], default=("", 1.0))
-    if p.explained < 0.05 and worst[1] > 5:
-        evidence = (
-            f"variance explained is {p.explained:.2f}, and {worst[0]} is {worst[1]:.0f} times its start"
-        )
-        return Finding("learning rate too large", evidence, cure)
-    return None
+    elif p.explained < 0.05 and times > 5:
+        evidence = f"variance explained is {p.explained:.2f}, and {name} is {times:.0f} times its start"
+    else:
+        return None
+    cure = "divide the learning rate by ten; schedule={'lr': cosine()} lets it start small"
+    return Finding("learning rate too large", evidence, cure)
 
 
 def steps_too_small(p: Evidence) -> Finding | None:
     """Weights where they started, or a loss that still falls in a straight line."""
     if steps_too_large(p):
         return None
-    losses = [r["train/loss"] for r in p.history if "train/loss" in r]
-    if len(losses) >= 6:
-        half = len(losses) // 2
-        before, after = losses[0] - losses[half], losses[half] - losses[-1]
-        if before > 0 and after > 0.8 * before:
-            evidence = (
-                f"the first half of the training lowered its loss by {before:.3g}, the second by {after:.3g}"
-            )
-            return Finding(
-                "hardly trained", evidence, "train longer, or with a learning rate ten times larger"
-            )
+    losses = [r["train/loss"] for r in p.history if "train/loss" in r] or [0.0]
+    half = len(losses) // 2
+    before, after = losses[0] - losses[half], losses[half] - losses[-1]
     moved = max((abs(math.log(max(r, 1e-12))) for r in p.growth.values()), default=0.0)
-    if p.explained < 0.05 and moved < 0.1:
+    if len(losses) >= 6 and before > 0 and after > 0.8 * before:
+        evidence = (
+            f"the first half of the training lowered its loss by {before:.3g}, the second by {after:.3g}"
+        )
+    elif p.explained < 0.05 and moved < 0.1:
         evidence = (
             f"variance explained is {p.explained:.2f}, and no weight matrix differs in size by more than "
             f"{math.expm1(moved):.0%} from its start"
         )
-        return Finding("hardly trained", evidence, "train it, or longer, or with a larger learning rate")
-    return None
+    else:
+        return None
+    return Finding("hardly trained", evidence, "train it, or longer, or with a larger learning rate")
 
 
 def shrunken_weights(p: Evidence) -> Finding | None:
     """Weights that decayed."""
-    groups = [g for group in (p.groups or {}).values() for o in group for g in o.param_groups]
-    decay = max((g.get("weight_decay", 0.0) for g in groups), default=0.0)
+    decay = max((group.get("weight_decay", 0.0) for _, group in p.groups), default=0.0)
     sizes = sorted(p.growth.values())
     small = sizes[len(sizes) // 2] if sizes else 1.0
-    decayed = decay > 0 or not groups
+    decayed = decay > 0 or not p.groups
     if decay < 1 and not (decayed and p.explained < 0.05 and small < 0.5 and sizes[-1] < 1):
         return None
-    said = f"the optimizer's weight decay is {decay:.3g}; " if groups else ""
+    said = f"the optimizer's weight decay is {decay:.3g}; " if p.groups else ""
     return Finding(
         "weight decay too strong",
         f"{said}the median weight matrix has {small:.2f} of the size it starts with, "

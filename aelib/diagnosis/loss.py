@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -96,23 +96,18 @@ def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, T
         return None
     out: dict[str, list[Tensor]] = {}
     for rows in torch.arange(len(data), device=data.x.device).chunk(n):
-        c, y = (None if v is None else v[rows] for v in (data.c, data.y))
-        batch = Batch(data.x[rows], data.target[rows], c, y)
+        batch = replace(data, **{k: v[rows] for k, v in vars(data).items() if v is not None})
         qs: list[Distribution] = []
         ps: list[Distribution] = []
-        hooks = [
+        with (
             model.encoder.register_forward_hook(lambda _, __, out, qs=qs: qs.append(out)),
             model.decoder.register_forward_hook(lambda _, __, out, ps=ps: ps.append(out)),
-        ]
-        try:
+        ):
             terms = {"loss": objective(model, batch)["loss"]}
-        finally:
-            for hook in hooks:
-                hook.remove()
         if len(qs) != 1 or len(ps) != 1 or ps[0].mean.shape != batch.target.shape:
             return None
         terms |= {kind: f(ps[0], batch.target) for kind, f in ERRORS.items()}
-        if (kl := _kl(model, qs[0], c)) is not None:
+        if (kl := _kl(model, qs[0], batch.c)) is not None:
             terms["kl"] = kl
         for name, term in terms.items():
             out.setdefault(name, []).append(term.mean().cpu().double())

@@ -31,7 +31,7 @@ def deaf_decoder(p: Evidence) -> Finding | None:
         return None
     return Finding(
         "code does not reach the decoder",
-        "a copy with new weights draws exactly the same for other codes",
+        "a copy with new weights decodes other codes to exactly the same pixels",
         "follow z through the decoder: is it overwritten, multiplied by zero, or never used?",
     )
 
@@ -82,7 +82,7 @@ def lost_condition(p: Evidence) -> Finding | None:
         missing.append("encoder")
     if model.decode(code, b.c).mean.equal(model.decode(code, other).mean):
         missing.append("decoder")
-    # without a prior nothing is drawn by c: it may help one part alone, as the noise level helps a denoiser
+    # without a prior nothing is sampled under c: one part alone may need it, as a denoiser the noise level
     if not missing or (model.prior is None and len(missing) == 1):
         return None
     return Finding(
@@ -114,10 +114,10 @@ def unreachable_codes(p: Evidence) -> Finding | None:
     """An activation at the end of the encoder that keeps the posterior away from what a code needs."""
     if p.kl is None or not isinstance(getattr(p.outcome.q, "base_dist", None), torch.distributions.Normal):
         return None
-    seen = p.driven("encoder")
-    if seen is None:
+    out = p.driven("encoder")
+    if out is None:
         return None
-    low, high, sharp = seen.codes.min().item(), seen.codes.max().item(), seen.q.stddev.min().item()
+    low, high, sharp = out.codes.min().item(), out.codes.max().item(), out.q.stddev.min().item()
     if low < -0.5 and high > 0.5 and sharp < 0.5:
         return None
     return Finding(
@@ -169,7 +169,7 @@ def no_gradient(p: Evidence) -> Finding | None:
 def no_optimizer(p: Evidence) -> Finding | None:
     """Parameters that no optimizer holds."""
     left = [n for n, w in p.model.named_parameters() if w.requires_grad and p.term_of[n] is None]
-    if p.groups is None or not left:
+    if not p.groups or not left:
         return None
     return Finding(
         "parameters without an optimizer",
@@ -180,12 +180,7 @@ def no_optimizer(p: Evidence) -> Finding | None:
 
 def idle_optimizer(p: Evidence) -> Finding | None:
     """A learning rate of zero."""
-    rates = [
-        g.get("initial_lr", g["lr"])
-        for group in (p.groups or {}).values()
-        for o in group
-        for g in o.param_groups
-    ]
+    rates = [group.get("initial_lr", group["lr"]) for _, group in p.groups]
     if not rates or max(rates) > 1e-7:
         return None
     return Finding(

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import latent, plots, priors
 from ..contexts import seeded
 from ..models import Autoencoder
-from .widgets import Explorer, Panel, Stage, checked, grid, number_slider, row
+from .widgets import Explorer, Panel, checked, grid, row
 
 
 def attributes_images(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
@@ -31,7 +31,7 @@ def attributes(
     photos: plots.Pictures,
     directions: Mapping[str, Tensor],
     strength: float = 1.0,
-) -> widgets.VBox:
+) -> Explorer:
     """Choose a face and an attribute, and slide its strength from −2 to 2 times the recommended one.
 
     Args:
@@ -40,16 +40,13 @@ def attributes(
         directions: attribute → vector (K,), see `latent.direction`.
         strength: the recommended strength, which the slider shows as 1.
 
-    Returns:
-        A widget; its children take the keyboard (Tab, arrows). An error is shown below, and it goes on.
-
     Raises:
         ValueError: there are no directions, or not as many photos as codes.
     """
     if not directions:
         raise ValueError("no attributes to choose from: directions is empty")
     codes = checked(codes, photos)
-    face = number_slider(len(codes), "face")
+    face = widgets.IntSlider(0, 0, len(codes) - 1, description="face")
     name = widgets.Dropdown(options=list(directions), description="attribute")
     slider = widgets.FloatSlider(0.0, min=-2, max=2, step=0.1, description="strength", readout_format="+.1f")
     before, after = Panel("original"), Panel("decoded")
@@ -59,11 +56,9 @@ def attributes(
         before.show(photos[i])
         after.show(attributes_images(model, codes[i], directions[name.value].cpu(), strength * slider.value))
 
-    stage = Stage(draw)
-    stage.follow(face, name, slider)
-    reset = stage.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
-    stage.run()
-    return widgets.VBox([row(face, name), row(slider, reset), row(before, after), stage.message])
+    explorer = Explorer("attributes", draw, face, name, slider)
+    reset = explorer.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
+    return explorer.of(row(face, name), row(slider, reset), row(before, after))
 
 
 def latent_space_images(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Tensor) -> Tensor:
@@ -78,7 +73,7 @@ def latent_space_strip(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Seq
 
 @torch.no_grad()
 def latent_space_random(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
-    """(K,) a code drawn from the prior, or, without one, from a Gaussian fitted to the codes (N, K)."""
+    """(K,) a code sampled from the prior, or, without one, from a Gaussian fitted to the codes (N, K)."""
     prior = priors.fit_prior(codes, "full") if model.prior is None else model.prior
     with seeded(seed, model.device):
         return prior(None).sample().flatten().cpu()
@@ -122,12 +117,12 @@ def latent_space(
     start = mean
 
     def move(z: Tensor) -> None:
-        """The principal sliders show where z is; what they cannot say stays in the start."""
+        """The principal sliders show where z is; what they cannot show stays in the start."""
         nonlocal start
-        seen = torch.nan_to_num((z - mean) @ principal.T / squares).clamp(-3, 3)
-        seen = torch.cat([(10 * seen).round() / 10, torch.zeros(len(directions))])
-        start = z - seen @ axes
-        for slider, value in zip(sliders, seen.tolist(), strict=True):
+        amounts = torch.nan_to_num((z - mean) @ principal.T / squares).clamp(-3, 3)
+        amounts = torch.cat([(10 * amounts).round() / 10, torch.zeros(len(directions))])
+        start = z - amounts @ axes
+        for slider, value in zip(sliders, amounts.tolist(), strict=True):
             slider.value = round(value, 1)
 
     def draw() -> None:
@@ -137,15 +132,13 @@ def latent_space(
         near.title.value = f"nearest photo: {i}"
         near.show(photos[i : i + 1])
 
-    stage = Stage(draw)
-    stage.follow(*sliders)
-    random = stage.button("random", "a code", lambda: move(latent_space_random(model, codes, next(seeds))))
-    reset = stage.button("reset", "the mean code, all sliders 0", lambda: move(mean))
-    stage.run()
+    explorer = Explorer("latent_space", draw, *sliders)
+    random = explorer.button("random", "a code", lambda: move(latent_space_random(model, codes, next(seeds))))
+    reset = explorer.button("reset", "the mean code, all sliders 0", lambda: move(mean))
     title = widgets.Label("principal directions (of variance), in sd")
     column = widgets.VBox([title, grid(sliders[: len(names)], 200)], layout=widgets.Layout(flex="1 1 270px"))
-    rows = [row(random, reset), row(decoded, near, column), row(grid(sliders[len(names) :], 200))]
-    return Explorer("latent_space", [*rows, stage.message])
+    others = row(grid(sliders[len(names) :], 200))
+    return explorer.of(row(random, reset), row(decoded, near, column), others)
 
 
 def interpolation_strip(
@@ -171,7 +164,7 @@ def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> 
     codes = checked(codes, photos)
     if len(codes) < 2:
         raise ValueError("interpolation needs two photos at least; got one")
-    first, second = number_slider(len(codes), "A"), number_slider(len(codes), "B", 1)
+    first, second = (widgets.IntSlider(i, 0, len(codes) - 1, description=name) for i, name in enumerate("AB"))
     kind = widgets.Dropdown(options=["linear", "spherical"], description="way")
     t = widgets.FloatSlider(0.5, min=0, max=1, step=0.02, description="t")
     photo_a, between, photo_b = Panel("A"), Panel("decoded"), Panel("B")
@@ -182,8 +175,5 @@ def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> 
         photo_b.show(photos[j : j + 1])
         between.show(latent.decode(model, latent.interpolate(codes[i], codes[j], [t.value], kind.value)))
 
-    stage = Stage(draw)
-    stage.follow(first, second, kind, t)
-    stage.run()
-    rows = [row(first, second), row(t, kind), row(photo_a, between, photo_b), stage.message]
-    return Explorer("interpolation", rows)
+    explorer = Explorer("interpolation", draw, first, second, kind, t)
+    return explorer.of(row(first, second), row(t, kind), row(photo_a, between, photo_b))

@@ -1,4 +1,4 @@
-"""Explorer of a learnt prior over indices: keep the beginning of a picture's code, draw the rest."""
+"""Explorer of a learnt prior over indices: keep the beginning of a picture's code, sample the rest."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from .. import latent, plots
 from ..contexts import evaluating, seeded
 from ..models import Autoencoder
 from ..priors import Autoregressive
-from .widgets import SIDE, Explorer, Panel, Stage, number_slider, row
+from .widgets import SIDE, Explorer, Panel, row
 
 DRAWS = 8  # rests that are shown beside each other
 
 
+def _learnt(model: Autoencoder) -> Autoregressive:
+    if not isinstance(model.prior, Autoregressive):
+        raise TypeError(f"only priors.Autoregressive completes a code; this model's prior is {model.prior}")
+    return model.prior
+
+
 @torch.no_grad()
 def completion_images(model: Autoencoder, x: Tensor, kept: int, draws: int = DRAWS, seed: int = 0) -> Tensor:
-    """(B · draws, C, H, W): of each picture's code the first `kept` indices stay, the others are drawn.
+    """(B · draws, C, H, W): of each picture's code the first `kept` indices stay, the others are sampled.
 
     Args:
         model: a VQ-VAE whose prior is `priors.Autoregressive`.
         x: (B, C, H, W), a picture's draws come one after the other.
-        kept: from 0 (drawn from the prior altogether) to N (the reconstruction).
+        kept: from 0 (all are sampled) to N (the reconstruction).
         seed: of the draws.
 
     Raises:
         TypeError: the model's prior is another.
     """
-    prior = model.prior
-    if not isinstance(prior, Autoregressive):
-        raise TypeError(f"only priors.Autoregressive completes a code; this model's prior is {prior}")
+    prior = _learnt(model)
     with evaluating(model), seeded(seed, model.device):
         indices = prior.indices(model.encode(x.to(model.device)).mean)
         z = prior.vectors(prior.complete(indices[:, :kept].repeat_interleave(draws, 0)))
@@ -38,7 +42,7 @@ def completion_images(model: Autoencoder, x: Tensor, kept: int, draws: int = DRA
 
 
 def completion(model: Autoencoder, photos: plots.Pictures) -> Explorer:
-    """Choose a picture and how many indices of its code are kept; the prior draws the rest, again and again.
+    """Choose a picture and how many indices of its code are kept; the prior samples the rest.
 
     Args:
         model: a VQ-VAE whose prior is `priors.Autoregressive`.
@@ -47,10 +51,8 @@ def completion(model: Autoencoder, photos: plots.Pictures) -> Explorer:
     Raises:
         TypeError: the model's prior is another.
     """
-    if not isinstance(model.prior, Autoregressive):
-        raise TypeError(f"only priors.Autoregressive completes a code; this model's prior is {model.prior}")
-    number = number_slider(len(photos), "picture")
-    n = len(model.prior.position)
+    n = len(_learnt(model).position)
+    number = widgets.IntSlider(0, 0, len(photos) - 1, description="picture")
     kept = widgets.IntSlider(n // 2, 0, n, description="kept")
     photo, drawn = Panel("picture"), Panel("completed", side=2 * SIDE)
     seed = 0
@@ -65,9 +67,6 @@ def completion(model: Autoencoder, photos: plots.Pictures) -> Explorer:
         grid = plots.tile(completion_images(model, x, kept.value, seed=seed), columns=DRAWS // 2)
         drawn.show(grid.transpose(2, 0, 1)[None])
 
-    stage = Stage(draw)
-    stage.follow(number, kept)
-    redraw = stage.button("draw again", "another rest", again)
-    stage.run()
-    rows = [row(number, kept, redraw), row(photo, drawn), stage.message]
-    return Explorer("completion", rows)
+    explorer = Explorer("completion", draw, number, kept)
+    redraw = explorer.button("draw again", "another rest", again)
+    return explorer.of(row(number, kept, redraw), row(photo, drawn))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import latent, plots
 from ..models import Autoencoder
-from .widgets import Explorer, Panel, Stage, checked, grid, number_slider, row
+from .widgets import Explorer, Panel, checked, grid, row
 
 IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
 
@@ -53,7 +53,7 @@ def conditional(
     absent = conditions.min().clamp_max(0)
     classes = len(names) > 1 and absent == 0 and bool((conditions.sum(1) == 1).all())
     photo, decoded = Panel("photo"), Panel("decoded")
-    face = number_slider(len(codes), "photo")
+    face = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
     kind = widgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="class")
     boxes = [widgets.Checkbox(description=name, indent=False) for name in names]
     c = torch.empty(0)
@@ -80,17 +80,17 @@ def conditional(
         for box, name, value in zip(boxes, names, c.tolist(), strict=True):
             box.description = f"{name} ?" if value == 0 and absent < 0 else name
 
-    stage = Stage(draw)
-    stage.follow(face, action=own)
-    reset = stage.button("reset", "the photo's own condition", own)
+    own()
+    explorer = Explorer("conditional", draw)
+    explorer.follow(face, action=own)
+    reset = explorer.button("reset", "the photo's own condition", own)
     if classes:
-        stage.follow(kind, action=choose)
+        explorer.follow(kind, action=choose)
         rows = [row(face, kind, reset), row(photo, decoded)]
     else:
         for k, box in enumerate(boxes):
-            stage.follow(box, action=partial(tick, k))
+            explorer.follow(box, action=partial(tick, k))
         # beside the pictures while that makes it no taller than they are
         ticks = grid(boxes, 30, f"1 1 {'220px' if len(boxes) <= IN_COLUMN else '100%'}")
         rows = [row(face, reset), row(photo, decoded, ticks)]
-    stage.run(own)
-    return Explorer("conditional", [*rows, stage.message])
+    return explorer.of(*rows)

@@ -14,7 +14,7 @@ from ..contexts import seeded
 from ..datasets import Images, noisy, occluded, salt_and_pepper
 from ..datasets.batch import Transform
 from ..models import Autoencoder
-from .widgets import Explorer, Panel, Stage, number_slider, row
+from .widgets import Explorer, Panel, row
 
 CORRUPTIONS: dict[str, Callable[[float], Transform]] = {
     "noise": noisy, "salt and pepper": salt_and_pepper, "hole": occluded,
@@ -66,7 +66,7 @@ def denoising(
         )
     if not strength[0] < strength[1]:
         raise ValueError(f"strengths run from the least to the largest; got {strength}")
-    number = number_slider(len(data), "image")
+    number = widgets.IntSlider(0, 0, len(data) - 1, description="image")
     kind = widgets.Dropdown(options=list(corruptions), description="corruption")
     middle = round(sum(strength) / 2, 2)  # on a step of the slider, so that a way there leads back
     amount = widgets.FloatSlider(middle, min=strength[0], max=strength[1], step=0.01, description="strength")
@@ -88,8 +88,6 @@ def denoising(
             panel.show(x)
             label.value = "" if panel is panels[-1] else f"{metrics.psnr(x, truth).item():.1f} dB"
 
-    stage = Stage(draw)
-    stage.follow(number, kind, amount)
-    anew = stage.button("anew", "the same strength, drawn once more", again)
-    stage.run()
-    return Explorer("denoising", [row(number, kind, amount, anew), row(*panels), stage.message])
+    explorer = Explorer("denoising", draw, number, kind, amount)
+    other = explorer.button("again", "the same strength, another random pattern", again)
+    return explorer.of(row(number, kind, amount, other), row(*panels))

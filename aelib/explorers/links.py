@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
-import matplotlib as mpl
-import matplotlib.colors
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -18,8 +16,8 @@ from .. import plots
 from ..contexts import evaluating
 from ..graphs import BernoulliLinks, Graph
 from ..models import Autoencoder
-from .manifold import Map, flat
-from .widgets import Explorer, Panel, Stage, row
+from .manifold import Map, colours, flat
+from .widgets import Explorer, Panel, row
 
 SHOWN = 6  # answers
 
@@ -88,8 +86,11 @@ def links_picture(graph: Graph, node: int, answers: Answers, title: str = "") ->
     figure, ((ax,), (below,)) = plots.axes(2, 1, (4.4, 1.6), gridspec_kw={"height_ratios": (5, 1.2)})
     names = graph.names
     bars = answers.logits.clamp_min(0).numpy()
-    colours = [_colour(graph, int(i)) for i in answers.nodes]
-    ax.barh(range(len(bars)), bars, color=colours, height=0.75)
+    shades: Any = (0.7, 0.8, 0.9)
+    if names is not None:  # the map's colours, light enough to read black letters on them
+        known = colours(names)
+        shades = [0.45 * np.array(known[names[i]][:3]) + 0.55 for i in answers.nodes.tolist()]
+    ax.barh(range(len(bars)), bars, color=shades, height=0.75)
     for i, (other, kind) in enumerate(zip(answers.nodes.tolist(), answers.kind, strict=True)):
         what = str(other) if names is None else f"{other} · {names[other]}"
         mark = {"seen": " · link, seen", "hidden": " · LINK, HIDDEN", "": ""}[kind]
@@ -101,17 +102,6 @@ def links_picture(graph: Graph, node: int, answers: Answers, title: str = "") ->
     below.plot(ranks[~shown], 0 * ranks[~shown], "o", color="C0", markerfacecolor="none", clip_on=False)
     below.set(xscale="log", xlim=(0.8, len(graph)), yticks=[], xlabel="rank of its true links (1: first)")
     return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")).transpose(2, 0, 1)[None]
-
-
-def _colour(graph: Graph, node: int) -> tuple[float, ...]:
-    """Of the node's class, light enough to read black letters on it; the order of colours is the map's."""
-    names = graph.names
-    if names is None:
-        return (0.7, 0.8, 0.9)
-    known = sorted(set(names.tolist()))
-    colours = mpl.colormaps["tab10" if len(known) <= 10 else "tab20"]
-    rgb = mpl.colors.to_rgb(colours(known.index(names[node]) % colours.N))
-    return tuple(0.45 * part + 0.55 for part in rgb)
 
 
 def _title(graph: Graph, node: int, seen: int) -> str:
@@ -166,13 +156,13 @@ def links(
         seen.max = int(graph.degrees[chosen[which.value]])
         seen.value = seen.max
 
-    stage = Stage(draw)
-    stage.follow(which, action=other)
-    stage.follow(seen)
-    none = stage.button("words only", "the encoder sees none of its links", lambda: setattr(seen, "value", 0))
-    every = stage.button("reset", "it sees all of them", lambda: setattr(seen, "value", seen.max))
-    stage.run()
-    return Explorer("links", [row(which, seen, none, every), row(where, answers), stage.message])
+    explorer = Explorer("links", draw, seen)
+    explorer.follow(which, action=other)
+    none = explorer.button(
+        "words only", "the encoder sees none of its links", lambda: setattr(seen, "value", 0)
+    )
+    every = explorer.button("reset", "it sees all of them", lambda: setattr(seen, "value", seen.max))
+    return explorer.of(row(which, seen, none, every), row(where, answers))
 
 
 def _joined(chart: Map, places: Tensor, node: int, answers: Answers) -> np.ndarray:
@@ -180,13 +170,8 @@ def _joined(chart: Map, places: Tensor, node: int, answers: Answers) -> np.ndarr
     x, y = places[node].tolist()
     picture = Image.fromarray(chart.marked(x, y)[0].transpose(1, 2, 0))
     pen = ImageDraw.Draw(picture)
-
-    def at(i: int) -> tuple[float, float]:
-        u, v = chart.place.transform(places[i].tolist())
-        return float(u), picture.height - float(v)
-
     for other, kind in zip(answers.nodes.tolist(), answers.kind, strict=True):
-        pen.line([at(node), at(other)], fill="black", width=3 if kind else 1)
-        u, v = at(other)
+        u, v = chart.at(*places[other].tolist())
+        pen.line([chart.at(x, y), (u, v)], fill="black", width=3 if kind else 1)
         pen.ellipse((u - 4, v - 4, u + 4, v + 4), outline="black", width=2)
     return np.asarray(picture).transpose(2, 0, 1)[None]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import latent, plots
 from ..models import Autoencoder
-from .widgets import Explorer, Panel, Stage, grid, row
+from .widgets import Explorer, Panel, grid, row
 
 IN_LEGEND = 20  # classes; more are dots without names
 
@@ -46,6 +46,13 @@ def manifold_images(model: Autoencoder, n: int, codes: Tensor | None = None) -> 
     return latent.decode(model, torch.stack([z1, z2], -1).flatten(0, 1))
 
 
+def colours(labels: np.ndarray) -> dict[Any, tuple[float, ...]]:
+    """Class → its colour; there are twenty, used again where there are more classes."""
+    names = np.unique(labels)
+    some = mpl.colormaps["tab10" if len(names) <= 10 else "tab20"]
+    return {name: some(i % some.N) for i, name in enumerate(names)}
+
+
 class Map:
     """A picture of the codes (N, 2), drawn once, on which a place is marked again and again."""
 
@@ -55,23 +62,25 @@ class Map:
         if labels is None:
             ax.scatter(*codes.T, **dots)
         else:
-            names = np.unique(labels)
-            colours = mpl.colormaps["tab10" if len(names) <= 10 else "tab20"]
-            for i, name in enumerate(names):
-                ax.scatter(*codes[labels == name].T, color=colours(i % colours.N), label=str(name), **dots)
-            if len(names) <= IN_LEGEND:
+            for name, colour in colours(labels).items():
+                ax.scatter(*codes[labels == name].T, color=colour, label=str(name), **dots)
+            if len(np.unique(labels)) <= IN_LEGEND:
                 figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, handletextpad=0.1)
         ax.set(xlabel="z₁", ylabel="z₂")
         # drawing settles the layout, and with it where on the picture a code lies
         self.picture = Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")
-        self.place = ax.transData
+        self._place = ax.transData
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where the code (x, y) lies on the picture: the pixel's column and row."""
+        u, v = self._place.transform((x, y))
+        return float(u), self.picture.height - float(v)
 
     def marked(self, x: float, y: float) -> np.ndarray:
         """(1, 3, H, W) uint8: the picture with a ring at (x, y)."""
         picture = self.picture.copy()
         pen = ImageDraw.Draw(picture)
-        u, v = self.place.transform((x, y))
-        v = picture.height - v
+        u, v = self.at(x, y)
         for r, colour, width in ((12, "white", 7), (10, "black", 3)):
             pen.ellipse((u - r, v - r, u + r, v + r), outline=colour, width=width)
         return np.asarray(picture).transpose(2, 0, 1)[None]
@@ -116,10 +125,6 @@ def manifold(model: Autoencoder, codes: Tensor, labels: Sequence[Any] | np.ndarr
         for slider, value in zip(sliders, centre, strict=True):
             slider.value = value
 
-    stage = Stage(draw)
-    stage.follow(*sliders)
-    reset = stage.button("reset", "the mean code", back)
-    stage.run()
-    return Explorer(
-        "manifold", [row(grid(sliders, 280, "1 1 80%"), reset), row(where, decoded), stage.message]
-    )
+    explorer = Explorer("manifold", draw, *sliders)
+    reset = explorer.button("reset", "the mean code", back)
+    return explorer.of(row(grid(sliders, 280, "1 1 80%"), reset), row(where, decoded))

@@ -12,7 +12,7 @@ from .. import metrics
 from ..contexts import evaluating, seeded
 from ..datasets import Batch, Images
 from ..models import Autoencoder
-from .widgets import Explorer, Panel, Stage, number_slider, row
+from .widgets import Explorer, Panel, row
 
 TIMES = 4  # differences are shown so many times as large
 
@@ -40,7 +40,7 @@ def reconstructions(models: Mapping[str, Autoencoder], data: Images) -> Explorer
     """
     if not models or not len(data):
         raise ValueError(f"nothing to compare: {len(models)} models and {len(data)} images")
-    number = number_slider(len(data), "image")
+    number = widgets.IntSlider(0, 0, len(data) - 1, description="image")
     differences = widgets.Checkbox(description=f"difference × {TIMES}", indent=False)
     photo, seen, *panels = (Panel(title, side=192) for title in ("photo", "input", *models))
     errors = [widgets.Label() for _ in models]
@@ -62,10 +62,7 @@ def reconstructions(models: Mapping[str, Autoencoder], data: Images) -> Explorer
     def step(by: int) -> None:
         number.value = (number.value + by) % len(data)
 
-    stage = Stage(draw)
-    stage.follow(number, differences)
-    previous = stage.button("previous", "the image before", lambda: step(-1))
-    following = stage.button("next", "the image after", lambda: step(1))
-    stage.run()
-    rows = [row(number, previous, following, differences), row(photo, seen, *panels), stage.message]
-    return Explorer("reconstructions", rows)
+    explorer = Explorer("reconstructions", draw, number, differences)
+    previous = explorer.button("previous", "the image before", lambda: step(-1))
+    following = explorer.button("next", "the image after", lambda: step(1))
+    return explorer.of(row(number, previous, following, differences), row(photo, seen, *panels))

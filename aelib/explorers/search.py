@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import plots
 from ..retrieval import Answer, Index
-from .widgets import Explorer, Panel, Stage, checked, number_slider, row
+from .widgets import Explorer, Panel, checked, row
 
 SHOWN, COLUMNS, SIDE = 8, 4, 128  # answers, how many in a line, and pixels of each at least
 
@@ -78,7 +78,8 @@ def search(
         raise ValueError(
             f"searching needs two photos and a direction; got {len(codes)} and {len(directions)}"
         )
-    number, k = number_slider(len(codes), "photo"), min(SHOWN, len(codes) - 1)
+    number = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
+    k = min(SHOWN, len(codes) - 1)
     name = widgets.Dropdown(options=list(directions), description="but")
     slider = widgets.FloatSlider(0.0, min=-3, max=3, step=0.25, description="strength", readout_format="+.2f")
     query, nearest, said = Panel("this person"), Panel("nearest, most similar first"), widgets.HTML()
@@ -99,9 +100,6 @@ def search(
         )
         said.value = " · ".join(f"{html.escape(str(who))} {value:.2f}" for who, value in each)
 
-    stage = Stage(draw)
-    stage.follow(number, name, slider)
-    reset = stage.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
-    stage.run()
-    rows = [row(number, name), row(slider, reset), row(query, nearest), said, stage.message]
-    return Explorer("search", rows)
+    explorer = Explorer("search", draw, number, name, slider)
+    reset = explorer.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
+    return explorer.of(row(number, name), row(slider, reset), row(query, nearest), said)

@@ -1,4 +1,4 @@
-"""What the explorers are made of: a stage that draws and survives, panels, controls that line up."""
+"""What the explorers are made of: a widget that draws and survives, panels, controls that line up."""
 
 from __future__ import annotations
 
@@ -13,22 +13,31 @@ from .. import plots
 SIDE = 256  # pixels, at which a panel shows one image, at least
 
 
-class Stage:
-    """Draws when a control moves, once however many move together, and shows an error instead of dying.
+class Explorer(widgets.VBox):
+    """Rows of controls and pictures; it draws when a control moves, and shows an error instead of dying.
 
-    (A widget that dies leaves a learner with a frozen picture, and no word of it.)
+    (A widget that dies leaves a learner with a frozen picture, and no word of it.) However many controls
+    move together, it draws once. All of them take the keyboard (Tab, arrows). Its text is its name and
+    nothing of the model's, so that a stored notebook is the same everywhere.
 
     Args:
+        name: its function's.
         draw: reads the controls and shows the pictures.
+        controls: that it follows.
     """
 
-    def __init__(self, draw: Callable[[], None]) -> None:
-        self.draw, self.message = draw, widgets.HTML()
+    def __init__(self, name: str, draw: Callable[[], None], *controls: widgets.Widget) -> None:
+        self.name, self.draw, self.message = name, draw, widgets.HTML()
         self._busy = False
+        super().__init__()
+        self.follow(*controls)
+
+    def __repr__(self) -> str:
+        return f"explorers.{self.name}: run this cell to move it"
 
     def run(self, action: Callable[[], object] | None = None) -> None:
         """Act, then draw once; what goes wrong is said in `message`, until something goes right."""
-        if self._busy:  # the action moves controls that this stage follows
+        if self._busy:  # the action moves controls that are followed
             return
         self._busy = True
         try:
@@ -55,19 +64,11 @@ class Stage:
         button.on_click(lambda _: self.run(action))
         return button
 
-
-class Explorer(widgets.VBox):
-    """Rows of controls and pictures, one below the other.
-
-    Its text is its name and nothing of the model's, so that a stored notebook is the same everywhere.
-    """
-
-    def __init__(self, name: str, rows: Sequence[widgets.Widget]) -> None:
-        self.name = name
-        super().__init__(list(rows))
-
-    def __repr__(self) -> str:
-        return f"explorers.{self.name}: run this cell to move it"
+    def of(self, *rows: widgets.Widget) -> Explorer:
+        """Itself, made of these rows and the message below them, and drawn."""
+        self.run()
+        self.children = [*rows, self.message]
+        return self
 
 
 class Panel(widgets.VBox):
@@ -105,11 +106,6 @@ def grid(controls: Sequence[widgets.Widget], beside: int = 0, flex: str = "1 1 1
     columns = f"repeat(auto-fill, minmax(calc({width} + {beside}px), 1fr))"
     layout = widgets.Layout(grid_template_columns=columns, flex=flex, align_content="flex-start")
     return widgets.GridBox(list(controls), layout=layout)
-
-
-def number_slider(n: int, description: str, value: int = 0) -> widgets.IntSlider:
-    """A slider over the numbers of n images."""
-    return widgets.IntSlider(value, 0, n - 1, description=description)
 
 
 def checked(codes: Tensor, photos: plots.Pictures) -> Tensor:

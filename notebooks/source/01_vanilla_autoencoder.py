@@ -27,7 +27,7 @@ from functools import partial
 
 from aelib import course, explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
 from aelib.course import check
-from aelib.datasets import Batch, flipped
+from aelib.datasets import Batch, Batches, flipped
 from aelib.training import adam, cosine
 
 import numpy as np
@@ -271,10 +271,13 @@ class Coordinates:
     def __len__(self):
         return len(self.x)
 
-    def batches(self, size, seed=None, device="cpu"):
-        for rows in torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).split(size):
-            x = torch.where(torch.rand(len(rows), 1) < 0.5, self.x[rows], self.mirrored[rows])
-            yield Batch(x[:, :, None, None].to(device))
+    def batch(self, rows, device):
+        x = torch.where(torch.rand(len(rows), 1) < 0.5, self.x[rows], self.mirrored[rows])
+        return Batch(x[:, :, None, None].to(device))
+
+    def batches(self, size, seed=None, device="cpu", part=(0, 1)):
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).split(size)
+        return Batches((self.batch(rows, device) for rows in order), len(order), len(self))
 
 
 # %%

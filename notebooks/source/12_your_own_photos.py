@@ -34,7 +34,7 @@ from pathlib import Path
 
 from aelib import course, datasets, explorers, fit, latent, losses, metrics, models, plots, runs
 from aelib.course import check
-from aelib.datasets import files, flipped
+from aelib.datasets import download, flipped
 from aelib.retrieval import Coder, Index, codes, photo
 from aelib.training import cosine, muon
 
@@ -44,7 +44,7 @@ from torch import nn
 
 # %% tags=["nbval-ignore-output"]
 work = Path(tempfile.mkdtemp())
-folder = os.environ.get("AELIB_PHOTOS") or files.find("coco/val2017")
+folder = os.environ.get("AELIB_PHOTOS") or download.find("coco/val2017")
 if folder is None:  # a folder as you might have it
     folder = work / "faces"
     folder.mkdir()

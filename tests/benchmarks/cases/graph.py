@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from aelib import graphs, losses, training
-from aelib.course.link_prediction import usual_beta
 from benchmarks.cases.trainers import FOREVER, size
+from benchmarks.graphs import usual_beta
 from benchmarks.race import Case, Track
 
 STEPS, HIDDEN, LATENT, RATE = 50, 32, 16, 0.01

@@ -1,0 +1,73 @@
+"""What the zoo reaches: `python tests/benchmarks/zoo.py` trains every member and judges it.
+
+Each is trained on Fashion-MNIST from three seeds and judged on the test images; materials/results/zoo.json is
+written again after each run. With names behind it, as `vanilla PCA`, it does so for these.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+
+import json
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from aelib import datasets, materials, metrics
+from aelib.course.zoo import BATCH_SIZE, CODE, EPOCHS, MEMBERS, judge, pca
+from aelib.datasets import Split
+from aelib.errors import unknown
+
+FILE, COMMAND = materials.RESULTS / "zoo.json", "python tests/benchmarks/zoo.py"
+SEEDS = (0, 1, 2)
+
+
+def run(name: str, split: Split, seed: int) -> dict[str, float]:
+    """One training and what `judge` says of it, with its seconds of CPU and the MSE after one epoch."""
+    start = time.process_time()  # of all threads, so it depends little on what else the machine does
+    model = pca(split.train) if name == "PCA" else MEMBERS[name].train(split.train, seed=seed)
+    seconds = round(time.process_time() - start)
+    measured = {"seed": seed, "cpu_seconds": seconds, **judge(model, split.train, split.test)}
+    if name != "PCA":
+        model = MEMBERS[name].train(split.train, seed=seed, epochs=1)
+        measured["one epoch"] = metrics.evaluate(model, split.test, {"mse": metrics.mse})["mse"]
+    return measured
+
+
+def make(name: str, split: Split) -> None:
+    """Train and judge one member from every seed, or PCA, and write what is known after each run.
+
+    Raises:
+        ValueError: there is no member of this name (the nearest is suggested).
+    """
+    if name not in ("PCA", *MEMBERS):
+        raise ValueError(unknown("member of the zoo", name, ["PCA", *MEMBERS]))
+    runs: list[dict[str, float]] = []
+    for seed in SEEDS[:1] if name == "PCA" else SEEDS:
+        runs.append(run(name, split, seed))
+        columns = {k: [r[k] for r in runs] for k in runs[0] if k != "seed"}
+        entry: dict[str, Any] = {"mean": {k: statistics.fmean(v) for k, v in columns.items()}}
+        if len(runs) > 1:
+            entry["sd"] = {k: statistics.stdev(v) for k, v in columns.items()}
+        known = json.loads(FILE.read_text("utf-8"))["members"] if FILE.is_file() else {}
+        record = {
+            "command": COMMAND,
+            "data": "fashion-mnist: trained on 55,000 images, judged on the 10,000 test images",
+            "settings": {"code": CODE, "epochs": EPOCHS, "batch_size": BATCH_SIZE},
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "members": known | {name: entry | {"runs": runs}},
+        }
+        materials.write(FILE, record)
+
+
+if __name__ == "__main__":
+    images = datasets.load("fashion-mnist")
+    for each in sys.argv[1:] or ["PCA", *MEMBERS]:
+        make(each, images)
