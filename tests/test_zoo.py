@@ -333,16 +333,10 @@ def test_noise_moves_a_code_by_its_share_of_the_spread():
 
 
 def test_the_command_keeps_every_run_and_its_mean_and_sd(monkeypatch, tmp_path):
-<<<<<<< HEAD
-    monkeypatch.setattr(zoo, "FILE", tmp_path / "results" / "zoo.json")
-    with pytest.raises(FileNotFoundError, match=r"python -m aelib\.course\.zoo"):
-        zoo.results()
-=======
     monkeypatch.setattr(materials, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(benchmark, "FILE", tmp_path / "results" / "zoo.json")
     with pytest.raises(FileNotFoundError, match=r"python tests/benchmarks/zoo\.py"):
         course.results("zoo")
->>>>>>> s5
     for name in ("PCA", "vanilla"):
         benchmark.make(name, DIGITS)
     known = course.results("zoo")["members"]
