@@ -181,6 +181,8 @@ def test_what_is_pinned_allows_every_python():
     here = {canonicalize_name(d.name): d for d in importlib.metadata.distributions() if d.name}
     assert len(PINS.keys() & here.keys()) > 150
     for name in PINS.keys() & here.keys():
+        version = here[name].version.partition("+")[0]
+        assert version == PINS[name], f"{name} {version} is installed, and another is pinned: run make test"
         allowed = SpecifierSet(here[name].metadata["Requires-Python"] or "")
         assert all(f"{python}.0" in allowed for python in PYTHONS), f"{name} wants Python {allowed}"
 
