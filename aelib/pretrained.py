@@ -1,6 +1,6 @@
 """Models that come with the library, and `load`, where their names and the paths of runs meet.
 
-`python -m aelib.course.recipes vae-mnist` trains one of them again.
+`python tests/benchmarks/recipes.py vae-mnist` trains one of them again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _faces(latent: int, **keywords: Any) -> Autoencoder:
 
 _colour: Callable[..., Autoencoder] = partial(models.autoencoder, (3, 64, 64), hidden=(48, 96, 192))
 
-# Each untrained; `course.recipes` trains them.
+# Each untrained; `tests/benchmarks/recipes.py` trains them.
 MODELS: dict[str, Callable[[], Autoencoder]] = {
     "vae-mnist": _published,
     "iwae-mnist": _published,
@@ -150,7 +150,7 @@ def _filled(name: str, into: nn.Module | None) -> nn.Module:
     _known(name)
     file = FOLDER / f"{name}.safetensors"
     if not file.is_file():
-        raise RunError(f"{file} is not there; make it with: python -m aelib.course.recipes {name}")
+        raise RunError(f"{file} is not there; make it with: python tests/benchmarks/recipes.py {name}")
     return fill(MODELS[name]() if into is None else into, file)
 
 

@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 import torch
+from benchmarks import recipes
 
 from aelib import datasets, latent, load, losses, materials, metrics, models, pretrained
-from aelib.course import recipes
 from aelib.runs import RunError
 
 
@@ -25,9 +25,9 @@ def test_the_weights_are_here_and_say_what_made_them(name):
         images = model.sample(4, told)
     assert images.shape == (4, *shape) and images.std() > 0.05
     record = json.loads((pretrained.FOLDER / f"{name}.json").read_text())
-    assert record["command"] == f"python -m aelib.course.recipes {name}"
+    assert record["command"] == f"python tests/benchmarks/recipes.py {name}"
     assert record["epoch"] == recipe.epochs and record["cpu_seconds"] <= 2 * 3600
-    assert record["test"]["command"] == f"python -m aelib.course.recipes --judge {name}"
+    assert record["test"]["command"] == f"python tests/benchmarks/recipes.py --judge {name}"
     assert record["test"]["images"] >= 1000
 
 
@@ -152,5 +152,5 @@ def test_a_folder_that_cannot_be_written_is_reported_before_the_training(work, m
 def test_the_command_answers_a_wrong_word_without_a_traceback(words, said, monkeypatch):
     monkeypatch.setattr("sys.argv", ["recipes", *words])
     with pytest.raises(SystemExit) as e:
-        runpy.run_module("aelib.course.recipes", run_name="__main__")
+        runpy.run_module("benchmarks.recipes", run_name="__main__")
     assert said in str(e.value) and "vae-mnist" in str(e.value)

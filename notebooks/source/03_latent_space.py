@@ -178,7 +178,7 @@ explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
 #
 # Now strangers' faces, and more than two dimensions: an autoencoder of 128 numbers and a VAE of 64. Trained
 # for 40 and 80 epochs they come with the course: `load` has them at once, and
-# `python -m aelib.course.recipes vae-lfw` makes them again. (On drawn faces, two small ones are trained
+# `python tests/benchmarks/recipes.py vae-lfw` makes them again. (On drawn faces, two small ones are trained
 # here.)
 
 # %% tags=["nbval-ignore-output"]

@@ -242,7 +242,7 @@ figure
 # Look at the left end of the right panel. At S = 1, as an ELBO, which one is ahead? And at the right end?
 #
 # With the paper's own network and a long training the same comparison comes with the course
-# (`aelib/course/recipes.py`; the IWAE went on from the VAE's weights):
+# (`tests/benchmarks/recipes.py`; the IWAE went on from the VAE's weights):
 
 # %%
 for name, published in (("vae-mnist", -86.76), ("iwae-mnist", -85.54)):

@@ -1,15 +1,20 @@
 """The recipes of the models that come with the library.
 
-`python -m aelib.course.recipes vae-mnist` trains one again, judges it on the test images, and writes weights
-and numbers to `pretrained.FOLDER`. `python -m aelib.course.recipes --judge vae-mnist` does the second half
-alone.
+`python tests/benchmarks/recipes.py vae-mnist` trains one again, judges it on the test images, and writes
+weights and numbers to `pretrained.FOLDER`. `python tests/benchmarks/recipes.py --judge vae-mnist` does the
+second half alone.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,16 +23,16 @@ from typing import Any
 
 import torch
 
-from .. import datasets, latent, losses, metrics, pretrained, runs, training
-from ..contexts import seeded
-from ..datasets import Images
-from ..datasets.batch import Transform
-from ..errors import unknown
-from ..files import write_file
-from ..losses import Objective
-from ..models import Autoencoder
-from ..pretrained import CONDITIONS, MODELS
-from ..runs.checkpoint import weights
+from aelib import datasets, latent, losses, metrics, pretrained, runs, training
+from aelib.contexts import seeded
+from aelib.datasets import Images
+from aelib.datasets.batch import Transform
+from aelib.errors import unknown
+from aelib.files import write_file
+from aelib.losses import Objective
+from aelib.models import Autoencoder
+from aelib.pretrained import CONDITIONS, MODELS
+from aelib.runs.checkpoint import weights
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,7 @@ def make(name: str) -> None:
         write_file(pretrained.FOLDER / f"{name}-directions.safetensors", save(found))
     write_file(pretrained.FOLDER / f"{name}.safetensors", weights(model))
     took = {
-        "command": f"python -m aelib.course.recipes {name}",
+        "command": f"python tests/benchmarks/recipes.py {name}",
         "cpu_seconds": round(time.process_time() - start),  # of all threads
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -225,7 +230,7 @@ def judge(name: str) -> None:
     """Add to the model's record what it reaches on test images."""
     _writable()
     model, start = pretrained.load(f"pretrained/{name}"), time.process_time()
-    test = {"command": f"python -m aelib.course.recipes --judge {name}"} | RECIPES[name].judged(model)
+    test = {"command": f"python tests/benchmarks/recipes.py --judge {name}"} | RECIPES[name].judged(model)
     test["cpu_seconds"] = round(time.process_time() - start)
     _write(name, pretrained.record(name) | {"test": test})
 
@@ -237,7 +242,7 @@ def _write(name: str, numbers: dict[str, Any]) -> None:
 if __name__ == "__main__":
     names = [a for a in sys.argv[1:] if not a.startswith("-")]
     if not names or {*sys.argv[1:]} - {*names, "--judge"}:
-        sys.exit(f"usage: python -m aelib.course.recipes [--judge] {' | '.join(RECIPES)}")
+        sys.exit(f"usage: python tests/benchmarks/recipes.py [--judge] {' | '.join(RECIPES)}")
     if unknown_ := [n for n in names if n not in RECIPES]:
         sys.exit("aelib: " + unknown("pretrained model", unknown_[0], RECIPES))
     try:
