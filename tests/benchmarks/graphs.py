@@ -23,7 +23,7 @@ import torch
 from aelib import losses, materials, training
 from aelib.contexts import seeded
 from aelib.course.link_prediction import COMMAND, FILE, results, trained
-from aelib.graphs import Graph, autoencoder, communities, judge, load, split
+from aelib.graphs import Graph, autoencoder, judge, load, split
 
 SEEDS, EPOCHS = range(10), 200
 # Kipf, Welling, 2016, in %: AUC and AP
@@ -32,6 +32,26 @@ PUBLISHED = {
     ("VGAE", "cora"): (91.4, 92.6), ("VGAE", "citeseer"): (90.8, 92.0),
 }  # fmt: skip
 LARGE = ((10_000, 50_000), (50_000, 250_000), (200_000, 1_000_000))
+
+
+def communities(n: int, links: int, size: int = 32, groups: int = 50, seed: int = 0) -> Graph:
+    """A random graph of any size: nine of ten links stay within a group, and features say a little of it.
+
+    Args:
+        n: nodes.
+        links: of which some come twice, and count once.
+        size: D, features of a node: a noisy place, one for each group.
+        groups: to which nodes belong at random.
+    """
+    g = torch.Generator().manual_seed(seed)
+    group = torch.randint(groups, (n,), generator=g).sort().values
+    counts = torch.bincount(group, minlength=groups)
+    starts = counts.cumsum(0) - counts
+    u = torch.randint(n, (links,), generator=g)
+    near = starts[group[u]] + (torch.rand(links, generator=g) * counts[group[u]]).long()
+    v = torch.where(torch.rand(links, generator=g) < 0.9, near, torch.randint(n, (links,), generator=g))
+    features = torch.randn(groups, size, generator=g)[group] / 2 + torch.randn(n, size, generator=g)
+    return Graph(features, torch.stack([u, v]), group.numpy(), [f"group {i}" for i in range(groups)])
 
 
 def reach(name: str, graph: Graph, seed: int) -> dict[str, float]:
