@@ -30,8 +30,8 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
 
     Args:
         channels: C, those of the picture.
-        seen: channels that the encoder is given: C, and one more for each thing it is told, as a known σ
-            (`noisy(…, known=True)`, a condition) or a known hole (`masked`, a channel of x). C by default.
+        seen: channels that the encoder is given: C (the default), and one more for a known σ
+            (`noisy(…, known=True)`, a condition) or a known hole (`masked`, a channel of x).
         widths: of the network.
 
     Raises:
@@ -60,17 +60,11 @@ def restore(model: Autoencoder, batch: Batch) -> Tensor:
 
 
 def by(model: Autoencoder, known: bool = False) -> Method:
-    """A model as a method.
-
-    Args:
-        known: σ is given to it as its condition (B, 1).
-    """
+    """A model as a method; where σ is `known`, it is given to the model as its condition (B, 1)."""
 
     def method(x: Tensor, sigma: float) -> Tensor:
-        parts = x.split(250)
-        conditions = [torch.full((len(x), 1), sigma) if known else None for x in parts]
-        pairs = zip(parts, conditions, strict=True)
-        return torch.cat([restore(model, Batch(x, c=c)) for x, c in pairs])
+        parts = [Batch(v, c=torch.full((len(v), 1), sigma) if known else None) for v in x.split(250)]
+        return torch.cat([restore(model, part) for part in parts])
 
     return method
 
@@ -94,7 +88,7 @@ def median(side: int = 3) -> Method:
 
 
 def non_local_means(strength: float = 0.6) -> Method:
-    """Each pixel becomes a mean of pixels whose surroundings look alike; it is told σ.
+    """Each pixel becomes a mean of pixels whose surroundings look alike; it needs σ.
 
     scikit-image's, in its fast form, with patches of 5×5 looked for up to 6 pixels away.
 
@@ -112,15 +106,11 @@ def non_local_means(strength: float = 0.6) -> Method:
     def method(x: Tensor, sigma: float) -> Tensor:
         from skimage.restoration import denoise_nl_means
 
-        out = []
-        for image in x.permute(0, 2, 3, 1).numpy():
-            axis = -1 if image.shape[-1] > 1 else None
-            each = denoise_nl_means(
-                image if axis else image[..., 0], patch_size=5, patch_distance=6, h=strength * sigma,
-                sigma=sigma, fast_mode=True, channel_axis=axis,
-            )  # fmt: skip
-            out.append(each.reshape(image.shape))
-        return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).to(x.dtype).clamp(0, 1)
+        keywords = {"patch_size": 5, "patch_distance": 6, "h": strength * sigma, "sigma": sigma}
+        images = x.permute(0, 2, 3, 1).numpy()
+        out = np.stack([denoise_nl_means(image, **keywords, channel_axis=-1) for image in images])
+        out = out.reshape(images.shape)  # a single channel comes without its axis
+        return torch.from_numpy(out).permute(0, 3, 1, 2).to(x.dtype).clamp(0, 1)
 
     return method
 
@@ -173,16 +163,11 @@ def compare(
 
 
 def score(points: Tensor, x: Tensor, scale: float) -> Tensor:
-    """(B, D) ∇ log p_σ(x), where p_σ is a set of points blurred with Gaussian noise of standard deviation σ.
+    """(B, D) ∇ log p_σ(x) at x (B, D), where p_σ is N points (N, D), blurred with Gaussian noise of scale σ.
 
     p_σ(x) = 1/N Σᵢ N(x; pᵢ, σ²), whose gradient is (E[p|x] − x) / σ²: the mean of the points, weighted by
     how likely each is to have become x, minus x. The best denoiser r(x) = E[p|x] so *is* the score:
     ∇ log p_σ(x) = (r(x) − x) / σ².
-
-    Args:
-        points: (N, D).
-        x: (B, D), where it is asked.
-        scale: σ.
 
     Source: Robbins, 1956 (Tweedie's formula); Vincent, 2011, https://doi.org/10.1162/NECO_a_00142.
     """

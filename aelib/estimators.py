@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -22,6 +23,7 @@ from .training import History, adam, cosine, train
 FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes the first
 
 
+@dataclass(repr=False, eq=False)
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Rows of numbers → codes → rows: `models.autoencoder` with scikit-learn's interface.
 
@@ -65,34 +67,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ((100, 8), (100, 64))
     """
 
-    def __init__(
-        self,
-        n_components: int = 2,
-        *,
-        shape: Sequence[int] | None = None,
-        net: str = "mlp",
-        posterior: str = "deterministic",
-        likelihood: str = "gaussian",
-        hidden: Sequence[int] | None = None,
-        beta: float = 1.0,
-        epochs: int = 20,
-        batch_size: int = 128,
-        lr: float = 1e-3,
-        device: str = "auto",
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.n_components = n_components
-        self.shape = shape
-        self.net = net
-        self.posterior = posterior
-        self.likelihood = likelihood
-        self.hidden = hidden
-        self.beta = beta
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.device = device
-        self.random_state = random_state
+    n_components: int = 2
+    _: KW_ONLY
+    shape: Sequence[int] | None = None
+    net: str = "mlp"
+    posterior: str = "deterministic"
+    likelihood: str = "gaussian"
+    hidden: Sequence[int] | None = None
+    beta: float = 1.0
+    epochs: int = 20
+    batch_size: int = 128
+    lr: float = 1e-3
+    device: str = "auto"
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X: Any, y: object = None) -> AutoencoderTransformer:
         """Train a new model on the rows X (N, D); y is not used."""
@@ -170,12 +157,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         scaled = (np.asarray(X, np.float64) - self.data_min_) / self.data_range_
         return Examples(scaled.reshape(-1, *self.shape_), dtype=dtype)
 
-    def _exact(self) -> models.Autoencoder:
-        return copy.deepcopy(self.model_).double()
-
     def _codes(self, X: np.ndarray) -> np.ndarray:
-        return latent.encode(self._exact(), self._examples(X, torch.float64)).numpy()
+        return latent.encode(copy.deepcopy(self.model_).double(), self._examples(X, torch.float64)).numpy()
 
     def _rows(self, Z: np.ndarray) -> np.ndarray:
         z = torch.tensor(Z, dtype=torch.float64).reshape(-1, *self.code_shape_)
-        return latent.decode(self._exact(), z).flatten(1).numpy() * self.data_range_ + self.data_min_
+        x = latent.decode(copy.deepcopy(self.model_).double(), z).flatten(1).numpy()
+        return x * self.data_range_ + self.data_min_

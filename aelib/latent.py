@@ -78,15 +78,11 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
 
 
 def principal_directions(codes: Tensor, n: int) -> Tensor:
-    """(n, K) where the codes spread most, each vector as long as their standard deviation along it.
+    """(n, K) where codes (N, K) spread most, each vector as long as their standard deviation along it.
 
     The eigenvectors of the codes' covariance times the roots of its eigenvalues, the largest first (PCA):
     mean + a · v is a standard deviations from the mean code. The largest entry of each is positive, since
     the sign is arbitrary.
-
-    Args:
-        codes: (N, K).
-        n: from 1 to K.
 
     Raises:
         ValueError: fewer than two codes, or n outside 1 … K.
@@ -146,14 +142,10 @@ def interpolate(a: Tensor, b: Tensor, t: Sequence[float] | Tensor, kind: str = "
 
 
 def identity_kept(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of rows of `after` whose nearest row of `before` is their own, by cosine similarity.
+    """Share of rows of `after` (N, D) whose nearest row of `before` (N, D) is their own, by cosine.
 
     With features of N faces before and after an edit it says how many are still themselves, among N. NaN
     where there are none.
-
-    Args:
-        before: (N, D) features of the faces.
-        after: (N, D) features of the same faces, edited.
     """
     a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (before, after))
     if len(a) == 0:

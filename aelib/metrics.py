@@ -1,7 +1,8 @@
 """How good a model is: its reconstructions, its likelihood, its code, its samples.
 
-A metric of reconstructions is a function of (x_hat, target), images in [0, 1], that returns (B,). What is
-said in nats is a sum over an example and a mean over the images.
+A metric of reconstructions is a function of (x_hat, target) that returns (B,). One with a third parameter,
+`known`, leaves out the numbers of the target that are not known. What is said in nats is a sum over an
+example and a mean over the examples.
 """
 
 from __future__ import annotations
@@ -19,21 +20,28 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from .contexts import evaluating
 from .datasets import Data
 from .evaluation import batches, device_of, each
+from .losses import elbo, error_term, log_weights
 from .losses import kl_per_dimension as _kl_per_dimension
-from .losses import kl_term, log_weights, nll
 from .models import Autoencoder
 
-Metric = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[..., Tensor]
 
 
-def mse(x_hat: Tensor, target: Tensor) -> Tensor:
-    """(B,) mean squared error over the pixels of each image; grey levels run from 0 to 1."""
-    return (x_hat - target).square().flatten(1).mean(1)
+def _mean(each: Tensor, known: Tensor | None) -> Tensor:
+    """(B,) mean over each example of its known numbers; NaN where none is."""
+    if known is None:
+        return each.flatten(1).mean(1)
+    return torch.where(known, each, 0.0).flatten(1).sum(1) / known.flatten(1).sum(1)
 
 
-def psnr(x_hat: Tensor, target: Tensor) -> Tensor:
-    """(B,) peak signal-to-noise ratio in dB: −10 log₁₀ MSE; infinite for equal images."""
-    return -10 * mse(x_hat, target).log10()
+def mse(x_hat: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B,) mean squared error over the (known) numbers of each example; grey levels run from 0 to 1."""
+    return _mean((x_hat - target).square(), known)
+
+
+def psnr(x_hat: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B,) peak signal-to-noise ratio in dB: −10 log₁₀ MSE of pixels in [0, 1]; infinite for equal images."""
+    return -10 * mse(x_hat, target, known).log10()
 
 
 def ssim(x_hat: Tensor, target: Tensor) -> Tensor:
@@ -63,9 +71,11 @@ def ssim_error(p: Distribution, target: Tensor) -> Tensor:
     return (1 - ssim(p.mean, target)) / 2 * target[0].numel()
 
 
-def pearson(x_hat: Tensor, target: Tensor) -> Tensor:
-    """(B,) Pearson's correlation over the pixels of each image, from −1 to 1; NaN if one is constant."""
-    a, b = (v.flatten(1) - v.flatten(1).mean(1, keepdim=True) for v in (x_hat, target))
+def pearson(x_hat: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B,) Pearson's correlation over each example's (known) numbers, from −1 to 1; NaN if all are equal."""
+    a, b = (v.flatten(1) - _mean(v, known)[:, None] for v in (x_hat, target))
+    if known is not None:
+        a, b = (torch.where(known.flatten(1), v, 0.0) for v in (a, b))
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
@@ -85,22 +95,26 @@ def power_spectrum(images: Tensor) -> Tensor:
     power = torch.fft.fft2(images.double()).abs().square().mean((0, 1)) / (h * w)
     y, x = (torch.fft.fftfreq(n, dtype=torch.double, device=images.device) for n in (h, w))
     waves = ((y[:, None].square() + x.square()).sqrt() * min(h, w)).round().long().flatten()
-    total = torch.zeros(int(waves.max()) + 1, dtype=torch.double, device=images.device)
-    total = total.index_add(0, waves, power.flatten())
-    return (total / torch.bincount(waves, minlength=len(total)).clamp_min(1)).float().cpu()
+    total = torch.bincount(waves, power.flatten())
+    return (total / torch.bincount(waves).clamp_min(1)).float().cpu()
 
 
 @torch.no_grad()
 def evaluate(
     model: Autoencoder, data: Data, metrics: dict[str, Metric] | None = None, batch_size: int = 500
 ) -> dict[str, float]:
-    """Metrics of the model's reconstructions (at the posterior's mean), averaged over all images.
+    """Metrics of the model's reconstructions (at the posterior's mean), averaged over all examples.
+
+    Numbers that are not known (`Batch.known`) are left out. An example of which a metric would be NaN for a
+    perfect reconstruction too is left out of its average: a constant one from Pearson's, for instance.
 
     Args:
-        metrics: name → function of (x_hat, target); MSE, PSNR, SSIM and Pearson by default.
+        metrics: name → function of (x_hat, target) or (x_hat, target, known). By default MSE and Pearson, and
+            of pictures PSNR, and SSIM too where all their pixels are known: SSIM compares whole windows.
 
     Raises:
-        ValueError: there are no images.
+        ValueError: there are no examples.
+        TypeError: numbers are missing, and a metric that was asked for, as `ssim`, cannot leave them out.
 
     >>> from aelib import datasets, models
     >>> data = datasets.load("digits").test
@@ -109,25 +123,42 @@ def evaluate(
     """
     if len(data) == 0:
         raise ValueError("there are no images to judge the model on")
-    metrics = metrics or {"mse": mse, "psnr": psnr, "ssim": ssim, "pearson": pearson}
-    totals = dict.fromkeys(metrics, 0.0)
+    if not metrics:
+        first = next(batches(model, data, 1))
+        metrics = {"mse": mse}
+        if first.target.ndim == 4:
+            metrics |= {"psnr": psnr} | ({"ssim": ssim} if first.known is None else {})
+        metrics |= {"pearson": pearson}
+    totals, counts = dict.fromkeys(metrics, 0.0), dict.fromkeys(metrics, 0)
     for batch in batches(model, data, batch_size):
         x_hat = model.reconstruct(batch.x, batch.c)
         for name, f in metrics.items():
-            totals[name] += f(x_hat, batch.target).cpu().double().sum().item()
-    return {name: total / len(data) for name, total in totals.items()}
+            values = error_term(f, x_hat, batch)
+            if values.isnan().any():
+                values = values[~error_term(f, batch.target, batch).isnan()]
+            totals[name] += values.cpu().double().sum().item()
+            counts[name] += len(values)
+    return {name: total / counts[name] if counts[name] else math.nan for name, total in totals.items()}
 
 
 @torch.no_grad()
 def fraction_of_variance(model: Autoencoder, data: Data) -> float:
-    """The share of the pixels' variance that reconstructions explain: 1 − Σ(x̂ − x)² / Σ(x − mean image)².
+    """The share of the numbers' variance that reconstructions explain: 1 − Σ(x̂ − x)² / Σ(x − mean example)².
 
-    1 is perfect, 0 is the mean image for everybody.
+    1 is perfect, 0 is the mean example for everybody. Sums and mean are over the numbers that are known.
     """
-    total = sum(b.target.double().sum(0) for b in batches(model, data))
-    mean = torch.as_tensor(total / len(data))
-    mses = evaluate(model, data, {"left": mse, "all": lambda x_hat, x: mse(mean, x.double())})
-    return 1 - mses["left"] / mses["all"]
+    total = count = torch.zeros(())
+    for b in batches(model, data):
+        known = torch.ones_like(b.target) if b.known is None else b.known
+        total, count = total + (b.target.double() * known).sum(0), count + known.double().sum(0)
+    mean = total / count.clamp_min(1)
+
+    def error(x_hat: Tensor, x: Tensor, known: Tensor | None = None) -> Tensor:
+        return mse(x_hat, x if known is None else torch.where(known, x, x_hat))
+
+    parts = {"left": error, "all": lambda x_hat, x, known=None: error(mean, x.double(), known)}
+    sums = evaluate(model, data, parts)
+    return 1 - sums["left"] / sums["all"]
 
 
 @torch.no_grad()
@@ -169,9 +200,11 @@ def kl_per_dimension(model: Autoencoder, data: Data) -> Tensor:
     Raises:
         TypeError: posterior or prior do not factorise.
     """
+    if model.prior is None:
+        raise TypeError("a rate needs a prior, and this model has none: it is a plain autoencoder")
     total = torch.zeros(())
     for b in batches(model, data):
-        kl = _kl_per_dimension(model.encode(b.x, b.c), _need_prior(model)(b.c))
+        kl = _kl_per_dimension(model.encode(b.x, b.c), model.prior(b.c))
         total = total + kl.flatten(1).double().sum(0).cpu()
     return total / len(data)
 
@@ -192,20 +225,17 @@ def active_units(model: Autoencoder, data: Data, threshold: float = 0.01) -> Ten
 def rate_distortion(model: Autoencoder, data: Data) -> dict[str, float]:
     """{"rate", "distortion"} in nats: KL(q(z|x) ‖ p(z)) and E[−log p(x|z)]; their sum is the negative ELBO.
 
+    Raises:
+        TypeError: the posterior is a point, or there is no prior.
+
     Source: Alemi et al., Fixing a Broken ELBO, 2018, https://arxiv.org/abs/1711.00464.
     """
     rate = distortion = 0.0
     for b in batches(model, data):
-        q, z, p = model(b.x, b.c)
-        rate += kl_term(q, _need_prior(model)(b.c), z).double().sum().item()
-        distortion += nll(p, b.target).double().sum().item()
+        terms = elbo(model, b)
+        rate += terms["kl"].double().sum().item()
+        distortion += terms["nll"].double().sum().item()
     return {"rate": rate / len(data), "distortion": distortion / len(data)}
-
-
-def _need_prior(model: Autoencoder) -> nn.Module:
-    if model.prior is None:
-        raise TypeError("a rate needs a prior, and this model has none: it is a plain autoencoder")
-    return model.prior
 
 
 def sparsity(codes: Tensor) -> dict[str, float]:

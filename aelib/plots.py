@@ -45,11 +45,7 @@ class Picture(Figure):
 
 
 def axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (4, 3), **keywords: Any) -> Any:
-    """A figure and its axes, in the library's style: (figure, (rows, columns) array of axes).
-
-    Args:
-        size: width and height of one panel, in inches.
-    """
+    """(figure, (rows, columns) array of axes) in the library's style, of panels of a size in inches."""
     with mpl.rc_context(STYLE):
         figure = Picture(figsize=(size[0] * columns, size[1] * rows), dpi=STYLE["figure.dpi"])
         return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
@@ -75,13 +71,11 @@ def pixels(images: Pictures) -> np.ndarray:
 def tile(images: Pictures, columns: int, gap: int = 2) -> np.ndarray:
     """One (H', W', 3) uint8 picture of a grid of images on white."""
     a = pixels(images)
-    n, h, w, _ = a.shape
-    rows = max(1, -(-n // columns))
-    out = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
-    for i in range(n):
-        y, x = i // columns * (h + gap), i % columns * (w + gap)
-        out[y : y + h, x : x + w] = a[i]
-    return out
+    rows = max(1, -(-len(a) // columns))
+    a = np.pad(a, ((0, rows * columns - len(a)), (0, gap), (0, gap), (0, 0)), constant_values=255)
+    h, w = a.shape[1:3]
+    grid = a.reshape(rows, columns, h, w, 3).swapaxes(1, 2).reshape(rows * h, columns * w, 3)
+    return grid[: rows * h - gap, : columns * w - gap]
 
 
 def show(
@@ -101,7 +95,10 @@ def show(
     if isinstance(images, Mapping):
         names, stacks = list(images), [pixels(v) for v in images.values()]
         columns = columns or max(1, *(len(s) for s in stacks))
-        each = np.concatenate([_padded(s[:columns], columns) for s in stacks])
+        rows = [
+            np.concatenate([s, np.full((columns, *s.shape[1:]), 255, np.uint8)])[:columns] for s in stacks
+        ]
+        each = np.concatenate(rows)
     else:
         names, each = [], pixels(images)
         columns = columns or max(1, min(12, len(each)))
@@ -124,10 +121,6 @@ def show(
         for j, text in enumerate(titles):
             ax.annotate(text, (j * (w + gap) + w / 2, 0), (0, 3), ha="center", va="bottom", **words)
     return figure
-
-
-def _padded(stack: np.ndarray, n: int) -> np.ndarray:
-    return np.concatenate([stack, np.full((n - len(stack), *stack.shape[1:]), 255, np.uint8)])
 
 
 def curves(history: Sequence[Mapping[str, float]], log: bool = False) -> Picture:
@@ -167,9 +160,8 @@ def svg(figure: Figure) -> str:
     with mpl.rc_context({"svg.fonttype": "none"}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     text = out.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(
-        r' id="[A-Za-z.]+_\d+"', "", text
-    )  # a page of several figures would have each of them twice
+    # without the ids too, each of which a page of several figures would have twice
+    left_out = r'<metadata>.*?</metadata>|<!--.*?-->| id="[A-Za-z.]+_\d+"'
+    text = re.sub(left_out, "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
     return text.replace("#000000", "currentColor")

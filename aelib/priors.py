@@ -13,17 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    AffineTransform,
-    Categorical,
-    Distribution,
-    Independent,
-    MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
-    TransformedDistribution,
-    constraints,
-)
+from torch import distributions as D
 
 from .contexts import evaluating, seeded
 from .distributions.densities import Standard, exact
@@ -34,8 +24,7 @@ from .heads import VectorQuantizer
 class StandardNormal(nn.Module):
     """The prior N(0, 1) over a code of this shape; `forward(c)` returns it whatever the condition.
 
-    Args:
-        shape: of one code: `StandardNormal(16)`, or `StandardNormal(8, 4, 4)` for a code with places.
+    `StandardNormal(16)` is of codes (K,), `StandardNormal(8, 4, 4)` of codes with places.
     """
 
     loc: Tensor
@@ -45,37 +34,41 @@ class StandardNormal(nn.Module):
         # not saved with the weights: a fully convolutional model's must not depend on the image's size
         self.register_buffer("loc", torch.zeros(shape), persistent=False)
 
-    def forward(self, c: Tensor | None = None) -> Independent:
+    def forward(self, c: Tensor | None = None) -> D.Independent:
         """Any c → distribution with batch shape () and the code's event shape."""
         loc = exact(self.loc)
         d = Standard(loc, torch.ones_like(loc), validate_args=False)
-        return Independent(d, self.loc.ndim, validate_args=False)
+        return D.Independent(d, self.loc.ndim, validate_args=False)
 
 
-def fixed(family: Any, **parameters: Tensor) -> nn.Module:
+def fixed(family: Any, **parameters: Any) -> nn.Module:
     """The prior `family(**parameters)`, whatever the condition; the parameters are its buffers."""
     from zuko.lazy import UnconditionalDistribution
 
-    parameters = {k: v.float() for k, v in parameters.items()}
+    parameters = {k: torch.as_tensor(v).float() for k, v in parameters.items()}
     return UnconditionalDistribution(partial(_exactly, family), buffer=True, **parameters)
 
 
-def _exactly(family: Any, **parameters: Tensor) -> Distribution:
+def _exactly(family: Any, **parameters: Tensor) -> D.Distribution:
     return family(**{k: exact(v) for k, v in parameters.items()})
 
 
 def diagonal(codes: Tensor, seed: int = 0) -> nn.Module:
     """N(μ, diag σ²): every dimension by itself, without correlations."""
 
-    def family(loc: Tensor, scale: Tensor) -> Distribution:
-        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+    def family(loc: Tensor, scale: Tensor) -> D.Distribution:
+        return D.Independent(D.Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
     return fixed(family, loc=codes.mean(0), scale=codes.std(0))
 
 
 def full(codes: Tensor, seed: int = 0) -> nn.Module:
     """N(μ, Σ): one Gaussian with all correlations."""
-    return fixed(MultivariateNormal, loc=codes.mean(0), scale_tril=torch.linalg.cholesky(_covariance(codes)))
+    mean = codes.mean(0)
+    centred = (codes - mean).double()
+    sigma = centred.T @ centred / (len(codes) - 1)
+    sigma += 1e-6 * sigma.diagonal().mean() * torch.eye(len(sigma), dtype=torch.double)
+    return fixed(D.MultivariateNormal, loc=mean, scale_tril=torch.linalg.cholesky(sigma.float()))
 
 
 def mixture(codes: Tensor, seed: int = 0, components: int = 20) -> nn.Module:
@@ -84,13 +77,12 @@ def mixture(codes: Tensor, seed: int = 0, components: int = 20) -> nn.Module:
 
     fitted = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes.double().numpy())
 
-    def family(weights: Tensor, means: Tensor, scale_tril: Tensor) -> Distribution:
-        parts = MultivariateNormal(means, scale_tril=scale_tril)
-        return MixtureSameFamily(Categorical(weights), parts)
+    def family(weights: Tensor, means: Tensor, scale_tril: Tensor) -> D.Distribution:
+        parts = D.MultivariateNormal(means, scale_tril=scale_tril)
+        return D.MixtureSameFamily(D.Categorical(weights), parts)
 
     tril = np.linalg.cholesky(fitted.covariances_)
-    parameters = {"weights": fitted.weights_, "means": fitted.means_, "scale_tril": tril}
-    return fixed(family, **{k: torch.as_tensor(v) for k, v in parameters.items()})
+    return fixed(family, weights=fitted.weights_, means=fitted.means_, scale_tril=tril)
 
 
 def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) -> nn.Module:
@@ -106,9 +98,9 @@ def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) ->
             self.register_buffer("mean", mean)
             self.register_buffer("scale", scale)
 
-        def forward(self, c: Tensor | None = None) -> Distribution:
-            back = AffineTransform(self.get_buffer("mean"), self.get_buffer("scale"), event_dim=1)
-            return TransformedDistribution(self.inner(), [back])
+        def forward(self, c: Tensor | None = None) -> D.Distribution:
+            back = D.AffineTransform(self.get_buffer("mean"), self.get_buffer("scale"), event_dim=1)
+            return D.TransformedDistribution(self.inner(), [back])
 
     with seeded(seed):
         model = Flow()
@@ -121,12 +113,6 @@ def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) ->
                 nn.utils.clip_grad_norm_(model.parameters(), 10.0)
                 optimizer.step()
     return model.eval().requires_grad_(False)
-
-
-def _covariance(codes: Tensor) -> Tensor:
-    centred = (codes - codes.mean(0)).double()
-    sigma = centred.T @ centred / (len(codes) - 1)
-    return (sigma + 1e-6 * sigma.diagonal().mean() * torch.eye(len(sigma), dtype=torch.double)).float()
 
 
 PRIORS: dict[str, Callable[..., nn.Module]] = {
@@ -154,22 +140,15 @@ def fit_prior(codes: Tensor, kind: str = "full", seed: int = 0, **options: Any) 
     return PRIORS[kind](codes, seed=seed, **options)
 
 
-class _FromCodebook(constraints.Constraint):
-    is_discrete = True
-
-
-class Indexed(Distribution):
+class Indexed(D.Distribution):
     """Distribution over codes (K, …) made of vectors of a codebook, one index after the other.
 
     log P(z) = Σₙ log P(iₙ | i₁ … iₙ₋₁), in nats, where iₙ is the vector that part n of z is. It is a
-    probability, not a density: over all codes it sums to 1.
-
-    Args:
-        prior: says P(iₙ | i₁ … iₙ₋₁) and knows the codebook.
+    probability, not a density: over all codes it sums to 1. The prior says P(iₙ | …) and has the codebook.
     """
 
     arg_constraints = {}  # noqa: RUF012
-    support = _FromCodebook()
+    support = D.constraints.dependent(is_discrete=True)
 
     def __init__(self, prior: Autoregressive) -> None:
         self.prior = prior
@@ -264,6 +243,6 @@ class Autoregressive(nn.Module):
     def complete(self, indices: Tensor) -> Tensor:
         """(B, n), the first n indices of some codes → (B, N): the same, and the rest drawn one by one."""
         for _ in range(len(self.position) - indices.shape[1]):
-            drawn = Categorical(logits=self.following(indices)[:, -1], validate_args=False).sample()
+            drawn = D.Categorical(logits=self.following(indices)[:, -1], validate_args=False).sample()
             indices = torch.cat([indices, drawn[:, None]], 1)
         return indices

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from benchmarks.graphs import communities
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.datasets import load_linnerud as several_targets
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -120,7 +121,7 @@ def test_devices_that_share_a_batch_see_all_of_it(make, devices):
 
 
 def test_links_meet_the_same_protocol():
-    links = graphs.split(graphs.communities(40, 90, 5, groups=3)).train
+    links = graphs.split(communities(40, 90, 5, groups=3)).train
     for part in ((0, 1), (1, 2)):
         batches = links.batches(7, seed=0, part=part)
         assert len(batches) == 1 and batches.size(0) == len(links) * part[1] and len(list(batches)) == 1

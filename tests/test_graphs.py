@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.graphs import communities
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*")
 
 
 def drawn(n=60, links=150, size=7, seed=0):
-    return graphs.communities(n, links, size, groups=4, seed=seed)
+    return communities(n, links, size, groups=4, seed=seed)
 
 
 def as_set(pairs):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -84,6 +85,77 @@ def test_evaluate_is_the_mean_over_all_images_whatever_the_batches():
     for size in (7, 64, 1000):
         assert metrics.evaluate(model, data, batch_size=size)["mse"] == pytest.approx(expected, rel=1e-5)
     assert model.training, "evaluate left the model in evaluation mode"
+
+
+@pytest.mark.parametrize(
+    "shape, names",
+    [
+        ((5,), ["mse", "pearson"]),
+        ((2, 16), ["mse", "pearson"]),
+        ((1, 8, 9), ["mse", "psnr", "ssim", "pearson"]),
+        ((1, 4, 6, 5), ["mse", "pearson"]),
+    ],
+)
+def test_by_default_evaluate_has_the_metrics_that_fit_the_shape(shape, names):
+    model = models.autoencoder(shape, 2, net="mlp", likelihood="gaussian")
+    found = metrics.evaluate(model, datasets.Examples(np.random.default_rng(0).random((7, *shape))))
+    assert list(found) == names and np.isfinite(list(found.values())).all()
+
+
+def with_gaps(shape=(6,)):
+    """Examples with missing numbers (of the first all, of the second all but one), a model, x and x̂."""
+    rng = np.random.default_rng(0)
+    x = rng.random((40, *shape))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    x[:2] = np.nan
+    x[1].flat[3] = 0.7
+    data = datasets.Examples(x.astype(np.float32))
+    model = models.autoencoder(shape, 2, net="mlp", likelihood="gaussian")
+    x_hat = model.reconstruct(data.batch().x).numpy()
+    return data, model, x.reshape(40, -1), x_hat.reshape(40, -1)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 5), (1, 12, 13)])
+def test_numbers_that_are_not_known_count_nothing(shape):
+    data, model, x, x_hat = with_gaps(shape)
+    pairs = [(a[~np.isnan(a)], b[~np.isnan(a)]) for a, b in zip(x, x_hat, strict=True)]
+    errors = [np.mean((a - b) ** 2) for a, b in pairs if len(a)]
+    expected = {"mse": np.mean(errors)}  # of 39 examples: of the first nothing is known
+    if len(shape) == 3:
+        expected["psnr"] = np.mean(-10 * np.log10(errors))
+    expected["pearson"] = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs if len(a) > 1])
+    for size in (7, 500):
+        assert metrics.evaluate(model, data, batch_size=size) == pytest.approx(expected, rel=1e-4)
+    left, total = np.nansum((x - x_hat) ** 2), np.nansum((x - np.nanmean(x, 0)) ** 2)
+    assert metrics.fraction_of_variance(model, data) == pytest.approx(1 - left / total, rel=1e-4)
+
+
+def test_what_stands_where_a_number_is_not_known_has_no_effect():
+    data, model, *_ = with_gaps((1, 4, 5))
+    other = data.map(lambda b: replace(b, target=torch.where(b.known, b.target, 99.0)))
+    for f in (metrics.evaluate, metrics.fraction_of_variance, metrics.rate_distortion):
+        assert f(model, other) == f(model, data)
+    with pytest.raises(TypeError, match=r"ssim compares whole examples.*metrics mse, psnr and pearson"):
+        metrics.evaluate(model, data, {"ssim": metrics.ssim})
+
+
+def test_where_all_is_known_a_mask_changes_nothing():
+    known = torch.ones_like(FACES, dtype=torch.bool)
+    for f in (metrics.mse, metrics.psnr, metrics.pearson):
+        torch.testing.assert_close(f(NOISY, FACES, known), f(NOISY, FACES))
+
+
+def test_constant_examples_have_no_correlation_and_a_broken_model_is_not_hidden():
+    x = np.random.default_rng(0).random((6, 1, 8, 8), np.float32)
+    x[2] = 0.25
+    model = models.autoencoder((1, 8, 8), 2, net="mlp", likelihood="gaussian")
+    data, others = datasets.Images(x), datasets.Images(np.delete(x, 2, 0))
+    found, expected = metrics.evaluate(model, data), metrics.evaluate(model, others)
+    assert found["pearson"] == pytest.approx(expected["pearson"]) and found["mse"] != expected["mse"]
+    with torch.no_grad():
+        next(model.decoder.parameters()).fill_(torch.nan)
+    assert np.isnan(list(metrics.evaluate(model, data).values())).all()
+    assert np.isnan(metrics.fraction_of_variance(model, data))
 
 
 @pytest.fixture(scope="module")

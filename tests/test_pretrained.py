@@ -131,7 +131,7 @@ def test_what_is_not_there_is_named_with_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Did you mean 'vae-mnist'"):
         load("pretrained/vae-mnits")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    with pytest.raises(RunError, match=r"aelib\.course\.recipes vae-mnist"):
+    with pytest.raises(RunError, match=r"recipes\.py vae-mnist"):
         load("pretrained/vae-mnist")
 
 

@@ -1,12 +1,11 @@
 """Graph autoencoders: the one `Autoencoder` class, with neighbours in its encoder and links as its data."""
 
 from ..datasets.graph import Graph
-from .data import GRAPHS, communities, load, neighbours
-from .links import Links, LinkSplit, Pairs, leaks, pairs, split, unlinked
-from .nets import GCN, BernoulliLinks, InnerProduct, autoencoder
-from .scores import judge, scores
+from .data import GRAPHS, load, neighbours
+from .links import Links, LinkSplit, Pairs, leaks, split, unlinked
+from .nets import GCN, BernoulliLinks, InnerProduct, autoencoder, judge
 
 __all__ = [
     "GCN", "GRAPHS", "BernoulliLinks", "Graph", "InnerProduct", "LinkSplit", "Links", "Pairs", "autoencoder",
-    "communities", "judge", "leaks", "load", "neighbours", "pairs", "scores", "split", "unlinked",
+    "judge", "leaks", "load", "neighbours", "split", "unlinked",
 ]  # fmt: skip

@@ -1,10 +1,11 @@
-"""Graphs by name: `load("cora")`; graphs of nearest neighbours; a drawn graph of any size."""
+"""Graphs by name: `load("cora")`; graphs of nearest neighbours."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,17 +56,20 @@ TOPICS = {
 }  # fmt: skip
 
 
-def cora() -> Graph:
-    """2,708 papers on machine learning, the citations between them, the words they use, and a topic each.
+def papers(name: str) -> Graph:
+    """Papers on machine learning, the citations between them, the words they use, and a topic each.
 
-    Features: 1 for a word that is used and 0 for others, then scaled so that a paper's row has length one.
+    "Cora" has 2,708, "CiteSeer" 3,327; of 15 of these the files know neither words nor topic. Features: 1 for
+    a word that is used and 0 for others, then scaled so that a paper's row has length one.
+
+    Source: Yang, Cohen, Salakhutdinov, 2016, https://arxiv.org/abs/1603.08861.
     """
-    return _planetoid("Cora")
-
-
-def citeseer() -> Graph:
-    """3,327 papers, as `cora`. Of 15 of them the files know neither words nor topic."""
-    return _planetoid("CiteSeer")
+    reader = geometric("io").read_planetoid_data  # PyTorch Geometric's dataset class writes beside the files
+    files = [_file(name, part, sha) for part, sha in FILES[name].items()]
+    data = reader(str(files[0].parent), name.lower())
+    labels = data.y.numpy().copy()
+    labels[(data.x.sum(1) == 0).numpy()] = -1  # of these the files say nothing; the reader fills in class 0
+    return Graph(normalize(data.x, dim=1), data.edge_index, labels, TOPICS[name])
 
 
 def digits(k: int = 5) -> Graph:
@@ -75,7 +79,11 @@ def digits(k: int = 5) -> Graph:
     return neighbours(replace(parts.train, rows=None, labels=labels), k)
 
 
-GRAPHS: dict[str, Callable[..., Graph]] = {"cora": cora, "citeseer": citeseer, "digits": digits}
+GRAPHS: dict[str, Callable[..., Graph]] = {
+    "cora": partial(papers, "Cora"),
+    "citeseer": partial(papers, "CiteSeer"),
+    "digits": digits,
+}
 
 
 def load(name: str, **options: int) -> Graph:
@@ -95,19 +103,6 @@ def load(name: str, **options: int) -> Graph:
     return GRAPHS[name](**options)
 
 
-def _planetoid(name: str) -> Graph:
-    """Yang, Cohen, Salakhutdinov, 2016, https://arxiv.org/abs/1603.08861; read by PyTorch Geometric.
-
-    Its dataset class writes beside the files; its reader, which is used here, writes nothing.
-    """
-    reader = geometric("io").read_planetoid_data
-    files = [_file(name, part, sha) for part, sha in FILES[name].items()]
-    data = reader(str(files[0].parent), name.lower())
-    labels = data.y.numpy().copy()
-    labels[(data.x.sum(1) == 0).numpy()] = -1  # of these the files say nothing; the reader fills in class 0
-    return Graph(normalize(data.x, dim=1), data.edge_index, labels, TOPICS[name])
-
-
 def _file(name: str, part: str, sha: str) -> Path:
     relative = f"Planetoid/{name}/raw/ind.{name.lower()}.{part}"
     found = find(relative)
@@ -122,47 +117,24 @@ def _file(name: str, part: str, sha: str) -> Path:
     return found
 
 
-def neighbours(data: Examples | Tensor, k: int = 5, labels: np.ndarray | None = None,
-               classes: Sequence[str] = ()) -> Graph:  # fmt: skip
+def neighbours(data: Examples | Tensor, k: int = 5) -> Graph:
     """The k-NN graph: each example (or row of features) is linked with its k nearest, by Euclidean distance.
 
     Args:
         data: examples, whose numbers minus their mean become the features, or features (N, D).
         k: at least 1. A node that many have near has more than k links.
-        labels: of features; examples bring their own.
 
     Raises:
         ValueError: k is not between 1 and N − 1.
     """
-    from sklearn.neighbors import NearestNeighbors
+    from sklearn.neighbors import kneighbors_graph
 
+    labels, classes = (data.labels, data.classes) if isinstance(data, Examples) else (None, ())
     if isinstance(data, Examples):
-        labels, classes = data.labels, data.classes
         data = replace(data, transforms=()).batch().x.flatten(1)
         data = data - data.mean(0)  # or all codes point the way of the mean image
     n = len(data)
     if not 1 <= k < n:
         raise ValueError(f"of {n} nodes each has 1 to {n - 1} neighbours; got k={k}")
-    near = NearestNeighbors(n_neighbors=k).fit(data.numpy()).kneighbors(return_distance=False)
-    links = torch.stack([torch.arange(n).repeat_interleave(k), torch.from_numpy(near).flatten()])
-    return Graph(data, links, labels, classes)
-
-
-def communities(n: int, links: int, size: int = 32, groups: int = 50, seed: int = 0) -> Graph:
-    """A drawn graph of any size: nine of ten links stay within a group, and features tell a little of it.
-
-    Args:
-        n: nodes.
-        links: to be drawn; some are drawn twice, and count once.
-        size: D, features of a node: a noisy place, one for each group.
-        groups: to which nodes belong at random.
-    """
-    g = torch.Generator().manual_seed(seed)
-    group = torch.randint(groups, (n,), generator=g).sort().values
-    counts = torch.bincount(group, minlength=groups)
-    starts = counts.cumsum(0) - counts
-    u = torch.randint(n, (links,), generator=g)
-    near = starts[group[u]] + (torch.rand(links, generator=g) * counts[group[u]]).long()
-    v = torch.where(torch.rand(links, generator=g) < 0.9, near, torch.randint(n, (links,), generator=g))
-    features = torch.randn(groups, size, generator=g)[group] / 2 + torch.randn(n, size, generator=g)
-    return Graph(features, torch.stack([u, v]), group.numpy(), [f"group {i}" for i in range(groups)])
+    links = np.stack(kneighbors_graph(data.numpy(), k).nonzero())
+    return Graph(data, torch.from_numpy(links).long(), labels, classes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,20 +26,10 @@ class Pairs(NamedTuple):
     linked: Tensor
 
 
-def pairs(present: Tensor, absent: Tensor) -> Pairs:
-    """The links (2, M) and the pairs that are none (2, M′), in this order, as `Pairs`."""
-    linked = torch.ones(present.shape[1] + absent.shape[1], device=present.device)
-    linked[present.shape[1] :] = 0
-    return Pairs(torch.cat([present, absent], 1), linked)
-
-
 def unlinked(graph: Graph, n: int, generator: torch.Generator | None = None, unique: bool = False) -> Tensor:
-    """(2, n) pairs of two different nodes that have no link, drawn at random, all alike.
+    """(2, n) pairs of two different nodes that have no link, drawn evenly at random; unique: no pair twice.
 
     Pairs are drawn and the linked ones drawn again, so that memory grows with n, not with N².
-
-    Args:
-        unique: no pair twice.
 
     Raises:
         ValueError: there are fewer such pairs than n (or none at all).
@@ -54,16 +45,9 @@ def unlinked(graph: Graph, n: int, generator: torch.Generator | None = None, uni
         drawn = drawn[:, (drawn[0] != drawn[1]) & ~here.has(drawn)]
         found = torch.cat([found, drawn], 1)
         if unique:
-            found = found[:, _first(here.key(found))]
+            _, first = np.unique(here.key(found).numpy(), return_index=True)
+            found = found[:, np.sort(first)]
     return found[:, :n]
-
-
-def _first(keys: Tensor) -> Tensor:
-    """The places where each number of `keys` stands for the first time, in order."""
-    _, which = torch.unique(keys, return_inverse=True)
-    first = torch.full((int(which.max()) + 1 if len(which) else 0,), len(keys))
-    first.scatter_reduce_(0, which, torch.arange(len(keys)), "amin")
-    return first.sort().values
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +62,7 @@ class Links:
         graph: what the encoder sees.
         present: (2, M) the links that are asked for.
         absent: (2, M) pairs that are no links; None: M of them are drawn again for every batch, out of
-            what is not linked *in this graph*. (To leave held-out links out of them would tell where those
-            are.)
+            what is not linked *in this graph*. (To leave held-out links out would give away where they are.)
     """
 
     graph: Graph
@@ -108,18 +91,17 @@ class Links:
         """
         device = torch.device(device)
         graph = kept(self).setdefault(device, self.graph.to(device))
-        asked = self.asked(seed)
-        target = Pairs(asked.nodes.to(device), asked.linked.to(device))
+        target = Pairs(*(v.to(device) for v in self.asked(seed)))
         batch = Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
         return Batches(iter([batch]), 1, len(self) * part[1])
 
     def asked(self, seed: int | None = None) -> Pairs:
         """The pairs of a batch, on the CPU."""
-        absent = self.absent
+        m, absent = self.present.shape[1], self.absent
         if absent is None:
-            generator = torch.Generator().manual_seed(seed or 0)
-            absent = unlinked(self.graph, self.present.shape[1], generator)
-        return pairs(self.present.cpu(), absent.cpu())
+            absent = unlinked(self.graph, m, torch.Generator().manual_seed(seed or 0))
+        nodes = torch.cat([self.present.cpu(), absent.cpu()], 1)
+        return Pairs(nodes, (torch.arange(nodes.shape[1]) < m).float())
 
     def batch(self, device: torch.device | str = "cpu") -> Batch:
         """The graph and the pairs, as one batch."""
@@ -171,26 +153,19 @@ def leaks(split: LinkSplit) -> list[str]:
     graph = split.train.graph
     known = {name: graph.linked(part.present) for name, part in parts.items()}
     everything = graph.linked(torch.cat([part.present for part in parts.values()], 1))
-    found = []
-
-    def say(n: int, of: int, what: str) -> None:
-        if n:
-            found.append(f"{n} of {of} {what}")
-
-    for name in ("valid", "test"):
+    found, looks = [], []  # what is said, and (which pairs are leaks, what it then says)
+    for name, before in (("valid", ["train"]), ("test", ["train", "valid"])):
         hidden, absent = known[name].links, parts[name].absent
-        for other, part in parts.items():
-            n = int(part.graph.has(hidden).sum())
-            say(n, hidden.shape[1], f"{name} links are in the graph that is encoded for {other}")
-        for other in ("train", "valid") if name == "test" else ("train",):
-            n = int(known[other].has(hidden).sum())
-            say(n, hidden.shape[1], f"{name} links are also {other} links")
+        looks += [
+            (part.graph.has(hidden), f"{name} links are in the graph that is encoded for {other}")
+            for other, part in parts.items()
+        ]
+        looks += [(known[other].has(hidden), f"{name} links are also {other} links") for other in before]
         if absent is None:
             found.append(f"the unlinked pairs of {name} are drawn again at every look")
         else:
-            n = int(everything.has(absent).sum())
-            say(n, absent.shape[1], f"unlinked {name} pairs are links")
+            looks.append((everything.has(absent), f"unlinked {name} pairs are links"))
     if split.valid.absent is not None and split.test.absent is not None:
-        n = int(graph.linked(split.valid.absent).has(split.test.absent).sum())
-        say(n, split.test.absent.shape[1], "unlinked test pairs are also unlinked valid pairs")
-    return found
+        shared = graph.linked(split.valid.absent).has(split.test.absent)
+        looks.append((shared, "unlinked test pairs are also unlinked valid pairs"))
+    return found + [f"{int(leak.sum())} of {len(leak)} {what}" for leak, what in looks if leak.any()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
@@ -13,10 +14,11 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import logsigmoid
 
 from .. import priors
+from ..contexts import evaluating
 from ..datasets.graph import Graph
 from ..errors import unknown
 from ..models import POSTERIORS, Autoencoder
-from .links import Pairs
+from .links import Links, Pairs
 
 DENSE = 5000  # nodes of the largest graph of which all N² probabilities are given at once
 
@@ -27,8 +29,6 @@ def geometric(module: str = "nn") -> ModuleType:
     Raises:
         ImportError: it is not installed; the message names the command.
     """
-    import importlib
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of torch, on what the library still calls
@@ -74,13 +74,10 @@ class GCN(nn.Module):
 
 
 class BernoulliLinks(Distribution):
-    """p(A|z): each pair of nodes is linked with probability σ(zᵢᵀ zⱼ), all pairs independently.
+    """p(A|z), z (N, K): each pair of nodes is linked with probability σ(zᵢᵀ zⱼ), all pairs independently.
 
     It is a distribution over graphs, and never forms N² numbers unless `mean` is asked for: a graph is given
     to `log_prob` as a sample of its pairs.
-
-    Args:
-        z: (N, K) codes of the nodes.
     """
 
     arg_constraints = {"z": constraints.real}  # noqa: RUF012
@@ -149,3 +146,24 @@ def autoencoder(
     encoder = nn.Sequential(GCN(size, *hidden, head.factor * latent, dropout=dropout), head)
     prior = None if posterior == "deterministic" else priors.StandardNormal(latent)
     return Autoencoder(encoder, InnerProduct(), prior)
+
+
+@torch.no_grad()
+def judge(model: Autoencoder, links: Links) -> dict[str, float]:
+    """{"auc", "ap"}, from 0 to 1, of a model on pairs, by their zᵢᵀ zⱼ at the posterior's mean.
+
+    AUC: the probability that a linked pair scores higher than an unlinked one (by chance: ½). AP, the average
+    precision: the mean, over the linked pairs from the highest score down, of the share of linked pairs
+    among all that score as high. Only AP depends on how many unlinked pairs there are to each linked one:
+    here as many.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    with evaluating(model):
+        batch = links.batch(model.device)
+        p = model.decode(model.encode(batch.x).mean)
+    if not isinstance(p, BernoulliLinks):
+        raise TypeError(f"links are scored by a decoder of links, as InnerProduct; got {type(p).__name__}")
+    pairs: Any = batch.target
+    linked, score = pairs.linked.cpu(), p.logits(pairs.nodes).cpu()
+    return {"auc": float(roc_auc_score(linked, score)), "ap": float(average_precision_score(linked, score))}

@@ -32,8 +32,10 @@ def squared_error(p: Distribution, target: Tensor, known: Tensor | None = None) 
     return (each if known is None else torch.where(known, each, 0.0)).square().flatten(1).sum(1)
 
 
-def error_term(error: Error, p: Distribution, batch: Batch) -> Tensor:
+def error_term(error: Error, p: Distribution | Tensor, batch: Batch) -> Tensor:
     """(B,) error(p, target), which leaves out what is not known of the target (`Batch.known`).
+
+    An error is of a distribution; a metric, of a reconstruction x̂.
 
     Raises:
         TypeError: some of it is not known, and this error has no parameter `known`.
@@ -43,7 +45,8 @@ def error_term(error: Error, p: Distribution, batch: Batch) -> Tensor:
     if "known" not in inspect.signature(error).parameters:
         raise TypeError(
             f"{getattr(error, '__name__', error)} compares whole examples, and these have missing values. "
-            "losses.nll and losses.squared_error leave them out, as may a function of (p, target, known)"
+            "losses.nll and losses.squared_error leave them out, and so do the metrics mse, psnr and "
+            "pearson, as may any function with a third parameter `known`"
         )
     return error(p, batch.target, known=batch.known)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
 
 from ..datasets import Batch, Data, Images, decoder
-from ..evaluation import each
+from ..evaluation import device_of, each
 from ..models import Autoencoder
 
 SAMPLE = 4000  # images that a whitening is fitted to, at most
@@ -23,10 +23,8 @@ class Contrast(nn.Module):
 
         (x − m) / (s + 0.03),  m and s: mean and standard deviation over a square around the pixel.
 
-    It takes the light away and leaves the drawing: as an encoder's first layer, or on a batch's target.
-
-    Args:
-        width: of the square, in pixels, odd. Outside the image there is nothing to average over.
+    It takes the light away and leaves the lines: as an encoder's first layer, or on a batch's target. The
+    square has an odd width in pixels, of which those inside the image count.
     """
 
     def __init__(self, width: int = 13) -> None:
@@ -36,7 +34,7 @@ class Contrast(nn.Module):
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images → drawings, of both signs."""
+        """Images → images of lines, of both signs."""
         x = x.mean(1, keepdim=True)
         x = x - self._mean(x)
         return x / (self._mean(x * x).sqrt() + 0.03)
@@ -51,10 +49,7 @@ class Places(nn.Module):
     """(B, C, H, W) → (B, C·G·G): what is there at each of G × G places of the image, and not how much of it.
 
     The mean over each place, its root (with its sign), and all C numbers of a place together scaled to length
-    one: so a shadow over half of a face changes little.
-
-    Args:
-        grid: G.
+    one: so a shadow over half of a face changes little. `grid` is G.
     """
 
     def __init__(self, grid: int) -> None:
@@ -74,13 +69,12 @@ class Whitening(nn.Module):
 
         z = Λ^(−power/2) Vᵀ (h − mean).
 
-    Args:
-        size_in: D.
-        size: K.
+    `size_in` is D and `size` is K; `Coder.whitened` fits it.
     """
 
     def __init__(self, size_in: int, size: int) -> None:
         super().__init__()
+        self.size_in, self.size = size_in, size
         self.register_buffer("mean", torch.zeros(size_in))
         self.register_buffer("map", torch.zeros(size_in, size))
 
@@ -105,13 +99,9 @@ class Coder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images → codes."""
-        z = self.once(x)
-        return (z + self.once(x.flip(-1))) / 2 if self.mirror else z
-
-    def once(self, x: Tensor) -> Tensor:
-        """Images → codes, without the mirror image."""
-        model = self.model
-        return self.steps(model.encode(x).mean if isinstance(model, Autoencoder) else model(x)).flatten(1)
+        model, views = self.model, [x, x.flip(-1)] if self.mirror else [x]
+        encoded = [model.encode(v).mean if isinstance(model, Autoencoder) else model(v) for v in views]
+        return torch.stack([self.steps(h).flatten(1) for h in encoded]).mean(0)
 
     def whitened(self, data: Images, size: int, power: float = 1.0) -> Coder:
         """The same coder with a whitening as its last step, fitted to these images (4,000 of them at most).
@@ -125,8 +115,7 @@ class Coder(nn.Module):
         """
         from sklearn.decomposition import PCA
 
-        rows = np.random.default_rng(0).permutation(len(data))[:SAMPLE]
-        sample = data[np.sort(rows)]
+        sample = data[np.sort(np.random.default_rng(0).permutation(len(data))[:SAMPLE])]
         one_sided = Coder(self.model, *self.steps)
         h = codes(one_sided, sample)
         if self.mirror:
@@ -139,8 +128,7 @@ class Coder(nn.Module):
         scale = np.maximum(fitted.explained_variance_, 1e-12) ** (-power / 2)
         step.get_buffer("mean").copy_(torch.as_tensor(fitted.mean_))
         step.get_buffer("map").copy_(torch.as_tensor((fitted.components_ * scale[:, None]).T.copy()))
-        at = next((v.device for v in self.state_dict().values()), torch.device("cpu"))
-        return Coder(self.model, *self.steps, step.to(at), mirror=self.mirror)
+        return Coder(self.model, *self.steps, step.to(device_of(self)), mirror=self.mirror)
 
 
 def codes(coder: nn.Module, data: Data, flip: bool = False, batch_size: int = 250) -> Tensor:

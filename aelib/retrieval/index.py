@@ -18,6 +18,8 @@ from ..files import write_file
 from .coding import Coder, Places, Whitening
 
 METRICS, KINDS = ("cosine", "euclidean"), ("exact", "hnsw", "ivf")
+BATCH = 10  # so many queries are compared by one matrix product, which is faster
+STEPS = {Places: ("grid",), Whitening: ("size_in", "size"), nn.Flatten: ()}  # that are saved: their arguments
 
 
 class Answer(NamedTuple):
@@ -28,9 +30,6 @@ class Answer(NamedTuple):
 
     rows: Tensor
     closeness: Tensor
-
-
-BATCH = 10  # so many queries are compared by one matrix product, which is faster
 
 
 def _faiss() -> Any:
@@ -151,16 +150,10 @@ def save(path: str | Path, coder: Coder, index: Index) -> None:
     """
     from safetensors.numpy import save as serialise
 
-    steps: list[list[Any]] = []
     for step in coder.steps:
-        if isinstance(step, Places):
-            steps.append(["Places", step.grid])
-        elif isinstance(step, Whitening):
-            steps.append(["Whitening", *step.get_buffer("map").shape])
-        elif isinstance(step, nn.Flatten):
-            steps.append(["Flatten"])
-        else:
+        if type(step) not in STEPS:
             raise TypeError(f"{type(step).__name__} cannot be saved as a step: put it into the model")
+    steps = [[type(s).__name__, *(getattr(s, name) for name in STEPS[type(s)])] for s in coder.steps]
     about = {"steps": steps, "mirror": coder.mirror, "metric": index.metric, "kind": index.kind}
     about["model"] = fingerprint(coder.model)
     arrays = {k: v.cpu().numpy() for k, v in coder.steps.state_dict().items()}
@@ -188,10 +181,9 @@ def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
         with safe_open(path, "np") as file:
             about = json.loads((file.metadata() or {})["aelib.retrieval"])
             arrays = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (it is no dict)
-        kinds = {"Places": Places, "Whitening": Whitening, "Flatten": nn.Flatten}
-        coder = Coder(
-            model, *(kinds[name](*given) for name, *given in about["steps"]), mirror=about["mirror"]
-        )
+        kinds: dict[str, Any] = {kind.__name__: kind for kind in STEPS}
+        steps = [kinds[name](*given) for name, *given in about["steps"]]
+        coder = Coder(model, *steps, mirror=about["mirror"])
         index = object.__new__(Index)
         index.metric, index.kind = about["metric"], about["kind"]
         index.inner = _faiss().deserialize_index(arrays.pop("index"))

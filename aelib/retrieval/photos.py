@@ -81,7 +81,8 @@ def index_run(
     names = [file for part, images in parts.items() for file in _names(images, part, name)]
     folder = Path(run)
     save_index(folder / INDEX, coder, Index(rows))
-    about = {"data": None if isinstance(data, Split) else _absolute(name), "which": which,
+    place = str(Path(name).resolve()) if Path(name).is_dir() else name  # a folder's is known from everywhere
+    about = {"data": None if isinstance(data, Split) else place, "which": which,
              "shape": list(split.shape), "index": _digest(folder / INDEX), "files": names}  # fmt: skip
     write_file(folder / NAMES, json.dumps(about).encode())
     return len(names)
@@ -121,7 +122,9 @@ def search_run(
         answer = index.ask(coder(x.to(model.device)), k)
     at = answer.rows[0].tolist()
     closeness = [round(c, 6) for c in answer.closeness[0].tolist()]
-    return Found([_here(files[i]) for i in at], closeness, x, lambda: _pictures(run, about, at, data))
+    # below the present folder a file is called as from there
+    names = [os.path.relpath(f) if Path(f).is_relative_to(Path.cwd()) else f for f in (files[i] for i in at)]
+    return Found(names, closeness, x, lambda: _pictures(run, about, at, data))
 
 
 def _pictures(run: str | Path, about: dict[str, Any], rows: list[int], data: Split[Images] | None) -> Tensor:
@@ -142,16 +145,6 @@ def _names(images: Images, part: str, data: str) -> list[str]:
     if images.files is None:
         return [f"{data}/{part}/{i}" for i in range(len(images))]
     return [str(Path(data, f).resolve()) if Path(data).is_dir() else str(f) for f in images.files]
-
-
-def _absolute(data: str) -> str:
-    """A folder as it is called from everywhere; a dataset's name as it is."""
-    return str(Path(data).resolve()) if Path(data).is_dir() else data
-
-
-def _here(file: str) -> str:
-    """A file below the present folder as it is called from there."""
-    return os.path.relpath(file) if Path(file).is_relative_to(Path.cwd()) else file
 
 
 def _digest(file: Path) -> str:

@@ -25,7 +25,7 @@ import torch
 
 from aelib import losses, materials, training
 from aelib.contexts import seeded
-from aelib.graphs import Graph, LinkSplit, autoencoder, communities, judge, load, split
+from aelib.graphs import Graph, LinkSplit, autoencoder, judge, load, split
 from aelib.losses import Objective
 from aelib.models import Autoencoder
 
@@ -71,6 +71,26 @@ def trained(name: str, parts: LinkSplit, seed: int = 0, epochs: int = 200) -> Au
             best, kept = now, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
     return model
+
+
+def communities(n: int, links: int, size: int = 32, groups: int = 50, seed: int = 0) -> Graph:
+    """A random graph of any size: nine of ten links stay within a group, and features say a little of it.
+
+    Args:
+        n: nodes.
+        links: of which some come twice, and count once.
+        size: D, features of a node: a noisy place, one for each group.
+        groups: to which nodes belong at random.
+    """
+    g = torch.Generator().manual_seed(seed)
+    group = torch.randint(groups, (n,), generator=g).sort().values
+    counts = torch.bincount(group, minlength=groups)
+    starts = counts.cumsum(0) - counts
+    u = torch.randint(n, (links,), generator=g)
+    near = starts[group[u]] + (torch.rand(links, generator=g) * counts[group[u]]).long()
+    v = torch.where(torch.rand(links, generator=g) < 0.9, near, torch.randint(n, (links,), generator=g))
+    features = torch.randn(groups, size, generator=g)[group] / 2 + torch.randn(n, size, generator=g)
+    return Graph(features, torch.stack([u, v]), group.numpy(), [f"group {i}" for i in range(groups)])
 
 
 def reach(name: str, graph: Graph, seed: int) -> dict[str, float]:
