@@ -168,8 +168,7 @@ def directions(name: str) -> dict[str, Tensor]:
 def record(name: str) -> dict[str, Any]:
     """What is known of a trained model: the command, what it took, the last losses, log p(x) of test images.
 
-    Raises:
-        ValueError: there is no model of this name (the nearest is suggested).
+    `ValueError` if there is no model of this name (the nearest is suggested).
     """
     path = _file(name, ".json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -128,8 +128,7 @@ def read_history(folder: Path) -> History:
 def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: History) -> None:
     """Put the model, its optimizers, what else they move, and the history in the state of this checkpoint.
 
-    Raises:
-        RunError: a file is not what it should be, or is of another model or other optimizers.
+    `RunError` if a file is not what it should be, or is of another model or other optimizers.
     """
     state, groups = _state(folder), by_term(optimizers)
     if _kinds(groups) != state["kinds"]:

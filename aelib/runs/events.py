@@ -45,7 +45,11 @@ class Events:
         epoch = int(record["epoch"])
         with self._trying():
             if self.writer is None:
-                self.writer = _writer(self.folder, epoch)
+                try:
+                    from torch.utils.tensorboard import SummaryWriter
+                except ImportError as e:
+                    raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
+                self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=epoch)
             for name, value in record.items():
                 if name != "epoch":
                     self.writer.add_scalar(name, value, epoch)
@@ -92,14 +96,6 @@ class Events:
         with evaluating(model), seeded(0, model.device):
             batch = self.data[:CODES].batch(model.device)
             return model.encode(batch.x, batch.c).mean.flatten(1).float().cpu(), batch.target.cpu()
-
-
-def _writer(folder: Path, first: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e:
-        raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=first)
 
 
 def _grid(x: Tensor, columns: int) -> Tensor:

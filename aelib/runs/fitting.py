@@ -79,14 +79,7 @@ class Keeper:
         return bool(self._asked() or late)
 
     def save(self, record: Record | None = None) -> None:
-        """Save, on the first device; then stop if somebody asked.
-
-        Args:
-            record: of the epoch that has ended, if one has.
-
-        Raises:
-            KeyboardInterrupt, SystemExit: after Ctrl-C, or a signal to end.
-        """
+        """Save, on the first device, with the record of the epoch if one has ended; then `obey`."""
         if self.first:
             self.run.save(self.model, self.optimizers, self.history)
             if record is not None:
@@ -95,7 +88,7 @@ class Keeper:
         self.obey()
 
     def obey(self) -> None:
-        """Stop here, where everything is saved, if somebody asked."""
+        """Stop here, where everything is saved, if somebody asked: KeyboardInterrupt, or SystemExit."""
         if asked := self._asked():
             step = self.history.unfinished.step if self.history.unfinished else 0
             text = (
@@ -121,10 +114,9 @@ def keeping(
     run: str | Path | Run, model: nn.Module, data: Data, optimizers: Optimizers | None,
     settings: dict[str, Any],
 ) -> Iterator[Keeper]:  # fmt: skip
-    """A training kept in a folder: restored if it stands there, its signals caught, its events written.
+    """A training kept in a folder: restored if it is there, its signals caught, its events written.
 
-    Args:
-        settings: all of `train`; their history is filled from the folder.
+    The history among the settings, which are all of `train`, is filled from the folder.
     """
     run = run if isinstance(run, Run) else Run(run)
     history, fabric = settings["history"], settings["fabric"]

@@ -109,11 +109,7 @@ class Run:
                 shutil.rmtree(self.checkpoints / other, ignore_errors=True)
 
     def restore(self, model: nn.Module, optimizers: Optimizers, history: History) -> str | None:
-        """Go back to the newest checkpoint that is whole, if any; warn of newer ones that are not.
-
-        Returns:
-            Its name.
-        """
+        """Go back to the newest checkpoint that is whole, if any, and return its name; warn of newer ones."""
         names = self.names()
         for i, name in reversed(list(enumerate(names))):
             folder = self.checkpoints / name
@@ -129,10 +125,9 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Inside, no other process trains in this folder; what a killed one left half-written is removed.
+        """Inside, no other process trains in this folder (`RunError` if one does).
 
-        Raises:
-            RunError: another process does.
+        What a killed one left half-written is removed.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -196,11 +191,7 @@ class Run:
         return [f"{k} was {was[k]}, is {v}" for k, v in now if was.get(k, v) != v and k not in MAY_CHANGE]
 
     def settings(self) -> dict[str, Any]:
-        """What config.yaml says.
-
-        Raises:
-            RunError: it is not there, no YAML, or cut short.
-        """
+        """What config.yaml says; `RunError` if it is not there, no YAML, or cut short."""
         try:
             text = (self.path / "config.yaml").read_text("utf-8")
             if not text.rstrip().endswith("\n..."):
@@ -210,11 +201,7 @@ class Run:
             raise RunError(f"{self.path} is no run, or its config.yaml is damaged ({e})") from e
 
     def about(self) -> dict[str, Any]:
-        """What run.json says.
-
-        Raises:
-            RunError: it is not there, damaged, or of a newer aelib.
-        """
+        """What run.json says; `RunError` if it is not there, damaged, or of a newer aelib."""
         try:
             about = json.loads((self.path / "run.json").read_text("utf-8"))
             written, by, known = int(about["format"]), str(about["versions"]["aelib"]), about["training"]
