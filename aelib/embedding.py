@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -48,22 +49,20 @@ def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.nda
         ImportError: pyarrow is missing for .parquet.
     """
     file, buffer = Path(file), io.BytesIO()
-    if file.suffix.lower() not in SUFFIXES:
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
         raise ValueError(f"codes are written to a file that ends in {' or '.join(SUFFIXES)}; got {file}")
-    if parquet := file.suffix.lower() == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as e:
-            raise ImportError("a .parquet needs PyArrow: pip install pyarrow. A .npz does not") from e
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError("a .parquet needs PyArrow: pip install pyarrow. A .npz does not")
     found = codes(model, split)
-    if parquet:
-        table = pd.DataFrame(found["codes"], columns=[f"z{i}" for i in range(found["codes"].shape[1])])
-        table.insert(0, "part", found["part"])
-        if "labels" in found:
-            table.insert(1, "class", found["classes"][found["labels"]])
+    if suffix == ".parquet":
+        table = {"part": found["part"]}
         if "files" in found:
-            table.insert(1, "file", found["files"])
-        table.to_parquet(buffer, index=False)
+            table["file"] = found["files"]
+        if "labels" in found:
+            table["class"] = found["classes"][found["labels"]]
+        table |= {f"z{i}": z for i, z in enumerate(found["codes"].T)}
+        pd.DataFrame(table).to_parquet(buffer, index=False)
     else:
         np.savez(buffer, **found)  # type: ignore[arg-type]  # its own keyword is taken for one of ours
     file.parent.mkdir(parents=True, exist_ok=True)

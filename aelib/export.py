@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import io
 import logging
@@ -10,6 +9,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,14 @@ class Mean(nn.Module):
 def onnx(model: Autoencoder, folder: str | Path, examples: Examples | Tensor) -> dict[Path, float]:
     """Write encoder.onnx (examples → mean codes) and decoder.onnx (codes → mean examples) for any batch size.
 
-    What the files compute is compared with the model on the CPU, on these examples and on random numbers, and
-    may differ by 0.0001 of the larger of 1 and the number itself.
+    What the files compute is compared with the model on the CPU, on these examples and on random numbers.
 
     Args:
         folder: made if it is not there; files of these names are replaced.
         examples: (N, …) that the model takes, such as `split.test`; 256 of them are compared.
 
     Returns:
-        File → the largest difference, as a share of max(1, |number|).
+        File → the largest difference, as a share of max(1, |number|): `TOLERANCE` at most.
 
     Raises:
         ImportError: a package for ONNX is missing.
@@ -69,14 +68,12 @@ def _written(
 ) -> dict[Path, float]:
     check(model)
     model = copy.deepcopy(model).cpu().eval()  # the caller's stays where it is
-    if isinstance(examples, Tensor):
-        x = examples[:PICTURES].cpu()
-    else:
+    if not isinstance(examples, Tensor):
         check(model, examples)
-        x = examples[:PICTURES].batch().x
+        examples = examples[:PICTURES].batch().x
+    x = examples[:PICTURES].cpu()
     z = model.encode(x).mean
-    done: dict[str, bytes] = {}
-    worst: dict[str, float] = {}
+    made: dict[str, tuple[bytes, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, h in (("encoder", x), ("decoder", z)):
             part, file = Mean(getattr(model, name)).eval(), Path(scratch, name)
@@ -84,24 +81,23 @@ def _written(
             try:
                 ask = to(part, h[:2], file)
                 each = (h, some(1, *h.shape[1:]), some(3, *h.shape[1:]))
-                worst[name] = max(apart(part(i), ask(i)) for i in each)
+                worst = max(apart(part(i), ask(i)) for i in each)
             except ImportError:
                 raise
             except Exception as e:
                 raise RuntimeError(
-                    f"the {name} cannot be exported as {kind}, so nothing was written: {e}"
+                    f"the {name} cannot be exported as {kind}; nothing was written: {e}"
                 ) from e
-            if worst[name] > TOLERANCE:
+            if worst > TOLERANCE:
                 raise RuntimeError(
-                    f"the exported {name} differs from the model by {worst[name]:.1e}, more than "
-                    f"{TOLERANCE:.0e}, so nothing was written. Try another format"
+                    f"the exported {name} differs from the model by {worst:.1e}, more than {TOLERANCE:.0e}; "
+                    "nothing was written. Try another format"
                 )
-            done[name] = file.read_bytes()
+            made[name + SUFFIXES[kind]] = file.read_bytes(), worst
     Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = {name: Path(folder, name + SUFFIXES[kind]) for name in done}
-    for name, path in paths.items():
-        write_file(path, done[name])
-    return {path: worst[name] for name, path in paths.items()}
+    for name, (data, _) in made.items():
+        write_file(Path(folder, name), data)
+    return {Path(folder, name): worst for name, (_, worst) in made.items()}
 
 
 def apart(mine: Tensor, theirs: Tensor) -> float:
@@ -113,7 +109,6 @@ def apart(mine: Tensor, theirs: Tensor) -> float:
 
 def to_onnx(part: nn.Module, example: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
     """Write ONNX; returns what ONNX Runtime computes with the file."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its maker is sent what was done, and by whom
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its maker is sent what was done, and by whom
     try:
         import onnxruntime
@@ -135,14 +130,11 @@ def to_torchscript(part: nn.Module, example: Tensor, file: Path) -> Callable[[Te
         return torch.jit.load(str(file))
 
 
-@contextlib.contextmanager
+@contextmanager
 def quiet() -> Iterator[None]:
     """Without the exporters' notes for their own developers, and the warning of TorchScript's age."""
-    before = logging.root.manager.disable
-    try:
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), ExitStack() as stack:
+        stack.callback(logging.disable, logging.root.manager.disable)
         logging.disable(logging.WARNING)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+        warnings.simplefilter("ignore")
+        yield

@@ -15,14 +15,13 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from . import models, runs
-from .contexts import device_named
 from .datasets import DATASETS, Split
 from .datasets import load as load_data
 from .errors import unknown
 from .evaluation import check
 from .models import Autoencoder
 from .runs import RunError
-from .runs.checkpoint import fill, read_weights
+from .runs.checkpoint import read_weights
 
 # 26 MB in the package, not a download: a machine without a network must be able to use them
 FOLDER = Path(__file__).parent / "weights"
@@ -44,8 +43,8 @@ def _flow_prior() -> Autoencoder:
 
 
 def _faces(latent: int, **keywords: Any) -> Autoencoder:
-    """A VAE whose σ stays at 0.5. A learnt one becomes small, its codes long, and random codes draw no faces;
-    this one's codes are short, so random ones do, and a condition has a say."""
+    """A VAE whose σ stays at 0.5. A learnt σ becomes small and codes long: random codes give no faces;
+    with this one codes are short, random ones give faces, and a condition changes them."""
     model = _colour(latent, likelihood="gaussian-learnt", **keywords)
     scale = cast(Tensor, cast(nn.Sequential, model.decoder)[-1].log_scale)
     nn.init.constant_(scale.requires_grad_(False), math.log(0.5))
@@ -85,18 +84,18 @@ def load(
             something that has no checkpoints.
         RunError: no run there, a damaged checkpoint (another is offered), or one of another model.
     """
-    parts = Path(path).parts
-    if len(parts) == 2 and parts[0] == "pretrained" and not Path(path).exists():
-        if which is not None:
-            raise ValueError(f"{path} is one set of weights, without checkpoints: leave which={which!r} out")
-        at = device_named(device)
-        return _filled(parts[1], into).to(at).eval()
-    if not Path(path).exists():
-        hint = f" (a dataset: datasets.load({str(path)!r}))" if str(path) in DATASETS else ""
-        if parts and parts[-1] in MODELS:
-            hint = f" (a model that comes with aelib: load('pretrained/{parts[-1]}'))"
-        raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{hint}")
-    return runs.load(path, into, which=which, device=device)
+    if Path(path).exists():
+        return runs.load(path, into, which=which, device=device)
+    name = Path(path).name
+    if Path(path).parent == Path("pretrained"):
+        file = _file(name, ".safetensors")
+        if not file.is_file():
+            raise RunError(f"{file} is not there; make it with: python -m aelib.course.recipes {name}")
+        return runs.load(file, MODELS[name]() if into is None else into, which=which, device=device)
+    hint = f" (a dataset: datasets.load({name!r}))" if str(path) in DATASETS else ""
+    if name in MODELS:
+        hint = f" (a model that comes with aelib: load('pretrained/{name}'))"
+    raise RunError(f"{path} does not exist: neither a run's folder nor a file of weights{hint}")
 
 
 def load_with_data(
@@ -116,8 +115,6 @@ def load_with_data(
         RunError: as in `load`; or nothing says what it was trained on, or that folder is no longer there.
         ValueError: there is no such dataset, its examples have another shape, or the model takes conditions
             that the data do not carry.
-
-    >>> model, split = load_with_data("runs/mine")  # doctest: +SKIP
     """
     model = load(path, which=which, device=device)
     options: dict[str, Any] = {}
@@ -138,25 +135,19 @@ def trained_on(path: str | Path) -> tuple[str, int | None]:
     """What a run was trained on, a dataset's name or a folder, and the size that was asked for.
 
     Raises:
-        RunError: it does not say so, since it was begun in Python.
+        RunError: it does not say so, as one that was begun in Python, or comes with the library.
     """
     config = runs.Run(path).settings() if Path(path).is_dir() else {}
     if "data" not in config or "net" not in config:
-        raise RunError(f"{path} does not say what it was trained on: name the data")
+        raise RunError(f"{path} does not say what it was trained on: name the data (a dataset or a folder)")
     return str(config["data"]), config.get("size")
 
 
-def _filled(name: str, into: nn.Module | None) -> nn.Module:
-    _known(name)
-    file = FOLDER / f"{name}.safetensors"
-    if not file.is_file():
-        raise RunError(f"{file} is not there; make it with: python tests/benchmarks/recipes.py {name}")
-    return fill(MODELS[name]() if into is None else into, file)
-
-
-def _known(name: str) -> None:
+def _file(name: str, ending: str) -> Path:
+    """Where something of a model is; `ValueError` if there is no model of this name."""
     if name not in MODELS:
         raise ValueError(unknown("pretrained model", name, MODELS))
+    return FOLDER / f"{name}{ending}"
 
 
 def directions(name: str) -> dict[str, Tensor]:
@@ -167,8 +158,7 @@ def directions(name: str) -> dict[str, Tensor]:
     Raises:
         ValueError: there is no model of this name (the nearest is suggested), or it keeps no directions.
     """
-    _known(name)
-    file = FOLDER / f"{name}-directions.safetensors"
+    file = _file(name, "-directions.safetensors")
     if not file.is_file():
         kept = sorted(f.name.removesuffix("-directions.safetensors") for f in FOLDER.glob("*-directions.*"))
         raise ValueError(f"no directions are kept for {name!r}; they are for {', '.join(kept)}")
@@ -178,9 +168,7 @@ def directions(name: str) -> dict[str, Tensor]:
 def record(name: str) -> dict[str, Any]:
     """What is known of a trained model: the command, what it took, the last losses, log p(x) of test images.
 
-    Raises:
-        ValueError: there is no model of this name (the nearest is suggested).
+    `ValueError` if there is no model of this name (the nearest is suggested).
     """
-    _known(name)
-    path = FOLDER / f"{name}.json"
+    path = _file(name, ".json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}

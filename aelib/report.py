@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,7 @@ WHAT = {
     "psnr": ("peak signal-to-noise ratio, dB", "more is better; 3 dB is half of the squared error"),
     "ssim": ("structural similarity", "1 is perfect"),
     "pearson": ("Pearson's correlation over the pixels", "1 is perfect"),
-    "variance": (
-        "share of the pixels' variance explained",
-        "1 is perfect, 0 is the mean picture for every one",
-    ),
+    "variance": ("share of the pixels' variance explained", "1 is perfect, 0 is the mean picture every time"),
     "rate": ("rate: KL(q(z|x) ‖ p(z)), nats", "what the code costs"),
     "distortion": ("distortion: E[−log p(x|z)], nats", "what is lost; of a density, so it may be negative"),
     "bound": ("rate + distortion, nats", "−ELBO, an upper bound of −log p(x)"),
@@ -102,24 +99,26 @@ def of_run(
     run: str | Path, data: str | Path | Split[Images] | None = None, *, file: str | Path | None = None,
     which: str | None = None,
 ) -> Path:  # fmt: skip
-    """The page about a run, with its settings and history. Returns its file.
+    """The page about a run, with its settings and history, or about another model that `load` finds.
 
     Args:
-        data: a dataset's name, a folder of photos, or a `Split`; None: what the run was trained on.
-        file: report.html in the run's folder by default.
-        which: checkpoint: best (the default), last, or a name.
+        run, data, which: as in `pretrained.load_with_data`.
+        file: report.html by default, in the run's folder if it is one.
 
-    Raises:
-        RunError, ValueError: as in `pretrained.load_with_data` and `write`.
+    Returns:
+        The file.
     """
     model, split = load_with_data(run, data, which=which)
+    sample = f"aelib sample {run} --n 64 --out samples.png"
+    if not Path(run).is_dir():
+        return write(file or "report.html", model, split, title=str(run), commands=[sample])
     kept = runs.Run(run)
     settings = kept.settings()
     again = [f"aelib train --config {run}/config.yaml --out {run}-again"] if "net" in settings else []
     return write(
         file or Path(run, "report.html"), model, split, kept.history(), title=str(run),
         note=f"checkpoint: {which or 'best'}", settings=settings | kept.about()["versions"],
-        commands=[*again, f"aelib sample {run} --n 64 --out samples.png", f"tensorboard --logdir {run}"],
+        commands=[*again, sample, f"tensorboard --logdir {run}"],
     )  # fmt: skip
 
 
@@ -133,12 +132,13 @@ def _page(
     photos = pictures(batch.target, "photo")
     decoded = pictures(model.reconstruct(batch.x, batch.c), "reconstruction")
     seconds = sum(record["seconds"] for record in history)
-    trained = f"{len(history)} epochs in {duration(seconds)}" if history else ""
+    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    trained = f"{len(history)} epochs in {duration}" if history else ""
     head = " · ".join(filter(None, [repr(split)[6:-1], trained, note]))
     curves = f"<div class=plot>{plots.svg(plots.curves(history))}</div>" if history else "<p>Not kept.</p>"
     size = f"{sum(p.numel() for p in model.parameters()):,}"
     body = [
-        f"<h1>{escaped(title)}</h1>\n<p class=soft>{escaped(head)}</p>",
+        f"<h1>{escape(title)}</h1>\n<p class=soft>{escape(head)}</p>",
         section("Numbers", f"On the {len(split.test):,} test pictures of {split.name}.",
                 table([(*WHAT[k], v) for k, v in numbers(model, split).items()])),
         section("Learning curves", "Smaller is better. Where validation turns upwards, the model learns its "
@@ -146,19 +146,19 @@ def _page(
                 curves),
         section("Reconstructions", "Test pictures above, what is left of them after the code below.",
                 grid(f"{a}{b}" for a, b in zip(photos, decoded, strict=True))),
-        section("Samples", f"Decoded from codes drawn from {prior}: they show nothing that exists.",
+        section("Samples", f"Decoded from random codes from {prior}: they show nothing that exists.",
                 grid(pictures(samples, "sample"))),
         section("Map of the codes", *latent_map(model, split.test[:MAPPED])),
         section("Settings", "", table([(k, "", v) for k, v in {**settings, "parameters": size}.items()])),
     ]  # fmt: skip
     if commands:
-        lines = "\n".join(escaped(line) for line in commands)
+        lines = "\n".join(escape(line) for line in commands)
         body.append(section("Going on", "In a terminal:", f"<pre>{lines}</pre>"))
     body.append(f"<p class=soft><small>Written by aelib {__version__}.</small></p>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
+        f"<title>{escape(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
@@ -168,8 +168,7 @@ def _page(
 def numbers(model: Autoencoder, split: Split[Images]) -> dict[str, str]:
     """What `WHAT` explains, as far as the model has it."""
     test = split.test
-    out: dict[str, float] = metrics.evaluate(model, test)
-    out["variance"] = metrics.fraction_of_variance(model, test)
+    out = metrics.evaluate(model, test) | {"variance": metrics.fraction_of_variance(model, test)}
     if model.prior is not None:
         out |= metrics.rate_distortion(model, test)
         out["bound"] = out["rate"] + out["distortion"]
@@ -193,9 +192,7 @@ def latent_map(model: Autoencoder, data: Images) -> tuple[str, str]:
         ax.scatter(*at.T, **dots)
     else:
         names, counts = np.unique(data.names.astype(str), return_counts=True)
-        common = (
-            names if len(names) <= COLOURED else names[np.sort(np.argsort(-counts, kind="stable")[:COLOURED])]
-        )
+        common = names[np.sort(np.argsort(-counts, kind="stable")[:COLOURED])]
         others = ~np.isin(data.names, common)
         if others.any():
             said += f" The {COLOURED} commonest of {len(names)} classes have colours."
@@ -203,8 +200,8 @@ def latent_map(model: Autoencoder, data: Images) -> tuple[str, str]:
         for name in common:
             ax.scatter(*at[data.names == name].T, **dots, label=name)
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.5)
-    for i, side in enumerate((ax.set_xlabel, ax.set_ylabel)):
-        side(f"principal direction {i + 1} ({share[i]:.0%} of the variance)")
+    sides = [f"principal direction {i + 1} ({share[i]:.0%} of the variance)" for i in range(2)]
+    ax.set(xlabel=sides[0], ylabel=sides[1])
     return said, f"<div class=plot>{plots.svg(figure)}</div>"
 
 
@@ -220,24 +217,14 @@ def grid(cells: Iterable[str]) -> str:
 
 
 def section(title: str, said: str, body: str = "") -> str:
-    """A heading, a sentence, and what it is about."""
-    return f"<h2>{title}</h2>\n<p>{escaped(said)}</p>\n{body}"
+    """A heading, a sentence, and what the sentence is about."""
+    return f"<h2>{title}</h2>\n<p>{escape(said)}</p>\n{body}"
 
 
 def table(rows: Sequence[tuple[str, str, Any]]) -> str:
     """A row each: what, a word on it, its value."""
     return "<table>" + "".join(
-        f"<tr><th>{escaped(name)}{f'<br><small>{escaped(word)}</small>' if word else ''}</th>"
-        f'<td class="number">{escaped("–" if value is None else value)}</td></tr>'
+        f"<tr><th>{escape(name)}{f'<br><small>{escape(word)}</small>' if word else ''}</th>"
+        f'<td class="number">{escape("–" if value is None else str(value))}</td></tr>'
         for name, word, value in rows
     ) + "</table>"  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 90 s, 12 min."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def escaped(value: object) -> str:
-    """As text of the page."""
-    return html.escape(str(value))

@@ -402,6 +402,22 @@ def test_a_page_escapes_what_it_was_given(photos, tmp_path):
     )
 
 
+def test_models_that_come_with_the_library_are_asked_about_data_that_are_named(
+    photos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    model = "pretrained/vae-mnist"
+    for verb in ("evaluate", "report", "embed", "export"):
+        assert call(verb, model) == 1 and "name the data (a dataset or a folder)" in capsys.readouterr().err
+    for words in (["evaluate"], ["report"], ["embed"], ["export", "--format", "torchscript"]):
+        assert call(words[0], model, photos, *words[1:]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"report.html", "codes.npz", "encoder.pt", "decoder.pt"}
+    assert call("sample", "pretrained/ae-lfw", photos, "--n", "2") == 0 and Path("samples.png").exists()
+    assert call("index", model, photos) == 1 and "no run's folder" in capsys.readouterr().err
+    assert call("reconstruct", "pretrained/flow-vae-mnist", "a.png") == 1
+    assert "use it in Python" in capsys.readouterr().err
+
+
 def test_a_model_with_conditions_is_left_to_python(tmp_path, capsys):
     model = models.autoencoder((1, 8, 8), 2, net="mlp", conditions=3)
     runs.save(tmp_path / "c", model)

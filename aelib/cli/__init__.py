@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .datasets import list_datasets
-from .train import begin, resume
+from .train import begin, list_datasets, resume
 from .use import embed, evaluate, export, index, interpolate, reconstruct, report, sample, search
 
 # `begin` is called as "train": the parser looks for a name in the package too, where `aelib.train` is another
@@ -43,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as e:
         if os.environ.get("AELIB_TRACEBACK") or not _is_explained(e):
             raise
-        print(f"aelib: {_message(e)}", file=sys.stderr)
+        # a KeyError would put its message in quotes
+        print(f"aelib: {e.args[0] if isinstance(e, KeyError) and e.args else e}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -55,8 +55,3 @@ def _is_explained(e: Exception) -> bool:
     here = last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("aelib.")
     kinds: tuple[Any, ...] = (ValueError, TypeError, KeyError, ImportError, RuntimeError, FloatingPointError)
     return isinstance(e, OSError) or (here and isinstance(e, kinds))
-
-
-def _message(e: Exception) -> str:
-    """What the error says; a KeyError would put its own message in quotes."""
-    return str(e.args[0]) if isinstance(e, KeyError) and e.args else str(e)

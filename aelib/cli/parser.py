@@ -15,6 +15,13 @@ from ..errors import unknown
 
 Verb = Callable[..., None]
 CONFIG_BYTES, CONFIG_DEPTH = 2**20, 20  # nobody has that many options, or lists in lists
+COMMON = {  # arguments of several verbs, where a verb's docstring says nothing else
+    "run": "folder of the run, a .safetensors file of weights, or pretrained/NAME",
+    "data": "another dataset, or a folder of photos; what the run was trained on by default",
+    "which": "checkpoint: best (the default), last, or a name",
+    "zoom": "each pixel becomes a square of so many; chosen by the picture's size by default",
+    "json": "print JSON",
+}
 
 
 class _Parser(ArgumentParser):
@@ -23,6 +30,8 @@ class _Parser(ArgumentParser):
 
     def add_argument(self, *names: Any, **keywords: Any) -> Any:
         name = names[0]
+        if common := COMMON.get(name.lstrip("-")):
+            keywords["help"] = keywords.get("help") or common
         if isinstance(keywords.get("default"), bool):  # --json and --no-json
             del keywords["type"]
             keywords["action"] = ActionYesNo(no_prefix="no-")

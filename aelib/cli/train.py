@@ -1,7 +1,8 @@
-"""Verbs that train: train, resume."""
+"""Verbs on the way to a model: datasets, train, resume."""
 
 from __future__ import annotations
 
+import json as json_
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,35 +10,54 @@ from pathlib import Path
 from typing import Literal
 
 
+def list_datasets(download: str | None = None, json: bool = False) -> None:
+    """List the datasets: what each is, its terms and size, and where it is.
+
+    Args:
+        download: get this one now, and decode it.
+    """
+    from .. import datasets
+    from ..materials import licences
+
+    if download is not None:
+        split = datasets.load(download)
+        print(json_.dumps({"name": download, "images": len(split.train)}) if json else split)
+        return
+    rows = []
+    for name, source in datasets.DATASETS.items():
+        found = source.found()
+        rows.append({
+            "name": name, "what": source.what, "terms": source.terms, "size": source.size,
+            "check": source.check, "here": not source.places or found is not None,
+            "found": None if found is None else str(found),
+        })  # fmt: skip
+    if json:
+        print(json_.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    for r in rows:
+        where = f"in {r['found']}" if r["found"] else "here" if r["here"] else "not here yet"
+        size = r["size"] if r["check"] == "–" else f"{r['size']}, checked by {r['check']}"
+        print(f"{r['name']:<14} {r['what']}\n{'':<14} {where}; {size}; terms: {r['terms']}")
+    print(f"\nUse one: aelib train NAME. Your own photos: aelib train FOLDER. Terms in full:\n{licences()}")
+
+
 def begin(
-    data: str,
-    out: str = "",
-    size: int | None = None,
+    data: str, out: str = "", size: int | None = None,
     net: Literal["linear", "mlp", "conv", "fcn"] = "conv",
     posterior: Literal["deterministic", "gaussian"] = "gaussian",
     likelihood: Literal[
         "bernoulli", "gaussian", "gaussian-learnt", "gaussian-predicted", "gaussian-optimal", "laplace",
         "laplace-learnt",
     ] = "gaussian-learnt",
-    latent: int = 64,
-    hidden: list[int] | None = None,
+    latent: int = 64, hidden: list[int] | None = None,
     objective: Literal["auto", "reconstruction", "elbo", "iwae", "sparse", "contractive"] = "auto",
-    beta: float = 1.0,
-    warm_up: float = 0.0,
-    noise: float = 0.0,
-    flip: bool = False,
-    epochs: int = 20,
-    batch_size: int = 64,
-    optimizer: Literal["adam", "muon"] = "adam",
-    lr: float | None = None,
-    schedule: Literal["constant", "cosine"] = "cosine",
-    clip: float | None = None,
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    devices: int = 1,
-    nodes: int = 1,
+    beta: float = 1.0, warm_up: float = 0.0, noise: float = 0.0, flip: bool = False,
+    epochs: int = 20, batch_size: int = 64,
+    optimizer: Literal["adam", "muon"] = "adam", lr: float | None = None,
+    schedule: Literal["constant", "cosine"] = "cosine", clip: float | None = None,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto", devices: int = 1, nodes: int = 1,
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto",
-    precision: str = "32-true",
-    seed: int = 0,
+    precision: str = "32-true", seed: int = 0,
 ) -> None:  # fmt: skip
     """Train an autoencoder, and keep everything in a folder.
 

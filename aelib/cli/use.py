@@ -1,4 +1,7 @@
-"""Verbs that use a trained model: judge it, look at it, search with it, take it elsewhere."""
+"""Verbs that use a trained model: judge it, look at it, search with it, take it elsewhere.
+
+What their common arguments are (run, data, which, zoom, json) is said in `parser.COMMON`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,7 @@ from typing import Any, Literal
 
 
 def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
-    """Judge a model on its test pictures: error, likelihood, and what its code holds.
-
-    Args:
-        run: folder of the run.
-        data: another dataset, or a folder of photos; what the run was trained on by default.
-        which: checkpoint: best (the default), last, or a name.
-        json: print JSON.
-    """
+    """Judge a model on its test pictures: error, likelihood, and what its code holds."""
     from .. import metrics
     from ..pretrained import load_with_data
 
@@ -37,41 +33,37 @@ def report(run: str, data: str | None = None, out: str = "", which: str | None =
     so it can be mailed.
 
     Args:
-        run: folder of the run.
-        data: another dataset, or a folder of photos; what the run was trained on by default.
         out: a .html, replaced if it is there; report.html in the run's folder by default.
-        which: checkpoint: best (the default), last, or a name.
     """
     from ..report import SUFFIXES, of_run
 
-    file = _file(out or f"{run}/report.html", SUFFIXES)
+    file = _file(out, run, "report.html", suffixes=SUFFIXES)
     print(f"{of_run(run, data, file=file, which=which)}: open it in a browser")
 
 
 def sample(
-    run: str, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0, which: str | None = None
-) -> None:
-    """Make new pictures from codes drawn from the prior, as a grid.
+    run: str, data: str | None = None, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0,
+    which: str | None = None,
+) -> None:  # fmt: skip
+    """Make new pictures from random codes of the prior, as a grid.
 
     A plain autoencoder has no prior: a Gaussian fitted to the codes of its training pictures is used instead.
 
     Args:
-        run: folder of the run.
+        data: for that Gaussian, a dataset or a folder of photos; what the run was trained on by default.
         n: how many.
         out: a .png, replaced if it is there; samples.png in the run's folder by default.
-        seed: of the draw.
-        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
-        which: checkpoint: best (the default), last, or a name.
+        seed: of the random codes.
     """
     from .. import latent
     from ..pretrained import load_with_data
 
     if n < 1:
         raise ValueError(f"--n is at least 1; got {n}")
-    file, model = _file(out or _beside(run, "samples.png"), (".png",)), _model(run, which)
+    file, model = _file(out, run, "samples.png"), _model(run, which)
     train, prior = None, "the prior"
     if model.prior is None:
-        train = load_with_data(run, which=which)[1].train
+        train = load_with_data(run, data, which=which)[1].train
         prior = f"a Gaussian fitted to {min(len(train), latent.FITTED):,} training codes"
     _write_png(file, latent.sample(model, n, train, seed=seed), max(1, round(n**0.5)), zoom)
     print(f"{file}: {n} samples of {prior}")
@@ -81,15 +73,12 @@ def reconstruct(run: str, photos: list[str], out: str = "", zoom: int = 0, which
     """Show photos above, and what the model makes of them below.
 
     Args:
-        run: folder of the run.
         photos: image files of any format and size; the largest square in the middle is taken.
         out: a .png, replaced if it is there; reconstructions.png in the run's folder by default.
-        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
-        which: checkpoint: best (the default), last, or a name.
     """
     import torch
 
-    file = _file(out or _beside(run, "reconstructions.png"), (".png",), photos)
+    file = _file(out, run, "reconstructions.png", photos)
     model = _model(run, which)
     x = _read(photos, model)
     _write_png(file, torch.cat([x, model.reconstruct(x.to(model.device)).cpu()]), len(x), zoom)
@@ -103,14 +92,11 @@ def interpolate(
     """Show the way from one photo to another, through the codes between theirs.
 
     Args:
-        run: folder of the run.
         first: image file at the left.
         second: image file at the right.
         steps: pictures in the row, at least 2.
         kind: of the way: a straight line, or an arc that keeps the code's length.
         out: a .png, replaced if it is there; interpolation.png in the run's folder by default.
-        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
-        which: checkpoint: best (the default), last, or a name.
     """
     import torch
 
@@ -118,7 +104,7 @@ def interpolate(
 
     if steps < 2:
         raise ValueError(f"--steps is at least 2; got {steps}")
-    file = _file(out or _beside(run, "interpolation.png"), (".png",), [first, second])
+    file = _file(out, run, "interpolation.png", [first, second])
     model = _model(run, which)
     with torch.no_grad():
         ends = model.encode(_read([first, second], model).to(model.device)).mean.cpu()
@@ -135,15 +121,12 @@ def embed(run: str, data: str | None = None, out: str = "", which: str | None = 
     files. A .parquet is a table with a row per picture.
 
     Args:
-        run: folder of the run.
-        data: another dataset, or a folder of photos; what the run was trained on by default.
         out: a .npz or .parquet; codes.npz in the run's folder by default. Elsewhere nothing is replaced.
-        which: checkpoint: best (the default), last, or a name.
     """
     from .. import embedding
     from ..pretrained import load_with_data
 
-    file = _unused(_file(out or _beside(run, "codes.npz"), embedding.SUFFIXES), run)
+    file = _unused(_file(out, run, "codes.npz", suffixes=embedding.SUFFIXES), run)
     codes = embedding.save(file, *load_with_data(run, data, which=which))
     n, k = codes["codes"].shape
     print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
@@ -156,11 +139,14 @@ def index(run: str, data: str | None = None, which: str | None = None) -> None:
 
     Args:
         run: folder of the run.
-        data: another dataset, or a folder of photos; what the run was trained on by default.
-        which: checkpoint: best (the default), last, or a name.
     """
     from ..retrieval import index_run
 
+    if not Path(run).is_dir():
+        raise ValueError(
+            f"{run} is no run's folder, where an index is kept. In Python it may be kept anywhere: "
+            "retrieval.index_run(FOLDER, SPLIT, model=MODEL)"
+        )
     n = index_run(run, data, which=which)
     print(f"{n:,} pictures are indexed in {run}: to find one: aelib search {run} QUERY.jpg")
 
@@ -173,14 +159,12 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
         query: image file.
         k: how many to find.
         out: a .png of the photo and what was found, replaced if it is there; none is written by default.
-        zoom: each pixel becomes a square of so many; chosen by the picture's size by default.
-        json: print JSON.
     """
     import torch
 
     from ..retrieval import search_run
 
-    file = _file(out, (".png",), [query]) if out else None
+    file = _file(out, run, "", [query]) if out else None
     found = search_run(run, query, k)
     if file is not None:
         _write_png(file, torch.cat([found.photo, found.pictures()]), k + 1, zoom)
@@ -206,17 +190,15 @@ def export(
     calls TorchScript deprecated; ONNX is the safe choice.)
 
     Args:
-        run: folder of the run.
         data: another dataset, or a folder of photos, to compare on.
         format: onnx for other programs (ONNX Runtime …), torchscript for libtorch.
         out: folder for encoder.onnx and decoder.onnx (or .pt); the run's own by default. Elsewhere nothing is
             replaced.
-        which: checkpoint: best (the default), last, or a name.
     """
     from .. import export as exporting
     from ..pretrained import load_with_data
 
-    folder = Path(out or run)
+    folder = Path(out) if out else _beside(run, "")
     for part in ("encoder", "decoder"):
         _unused(folder / f"{part}{exporting.SUFFIXES[format]}", run)
     model, split = load_with_data(run, data, which=which)
@@ -225,7 +207,7 @@ def export(
 
 
 def _model(run: str, which: str | None) -> Any:
-    """A model that can be asked without conditions."""
+    """A model that needs no conditions."""
     from ..evaluation import check
     from ..pretrained import load
 
@@ -235,45 +217,42 @@ def _model(run: str, which: str | None) -> Any:
 
 
 def _read(photos: Sequence[str], model: Any) -> Any:
-    """(N, C, H, W) tensor of photos of any format and size, as the model takes them."""
+    """(N, C, H, W) photos of any format and size, as the model takes them."""
     import torch
 
     from ..retrieval import photo
 
+    if model.recipe is None:
+        raise ValueError("this model's weights do not say which pictures it takes: use it in Python")
     return torch.cat([photo(file, model.recipe["shape"]) for file in photos])
 
 
-def _beside(run: str, name: str) -> str:
-    """A file in the run's folder; here, if what is used is no folder."""
-    return f"{run}/{name}" if Path(run).is_dir() else name
+def _beside(run: str, name: str) -> Path:
+    """A file in the run's folder; in the current one, if what is used is no folder."""
+    return Path(run, name) if Path(run).is_dir() else Path(name)
 
 
-def _file(out: str, suffixes: Sequence[str], inputs: Sequence[str] = ()) -> Path:
-    """Where a verb writes, checked before the work begins.
+def _file(
+    out: str, run: str, name: str, inputs: Sequence[str] = (), suffixes: Sequence[str] = (".png",)
+) -> Path:
+    """Where a verb writes: `out`, or the name beside the run; checked before the work begins.
 
     Args:
-        suffixes: that the name may end in.
         inputs: files that are read, and must not be replaced.
-
-    Raises:
-        ValueError: another suffix, a folder, or one of the inputs.
+        suffixes: that the file may end in.
     """
-    path = Path(out)
+    path = Path(out) if out else _beside(run, name)
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"--out names a file that ends in {' or '.join(suffixes)}; got {out}")
+        raise ValueError(f"--out names a file that ends in {' or '.join(suffixes)}; got {path}")
     if path.is_dir():
-        raise ValueError(f"--out {out} is a folder: name a file in it")
-    if any(path.exists() and Path(i).exists() and path.samefile(i) for i in inputs):
-        raise ValueError(f"--out {out} is one of the photos to read: choose another name")
+        raise ValueError(f"--out {path} is a folder: name a file in it")
+    if path.exists() and any(Path(i).exists() and path.samefile(i) for i in inputs):
+        raise ValueError(f"--out {path} is one of the photos to read: choose another name")
     return path
 
 
 def _unused(path: Path, run: str) -> Path:
-    """The same path, if nothing is there that is not the run's own.
-
-    Raises:
-        ValueError: there is, outside the run's folder.
-    """
+    """The same path, if nothing is there, or what is there is the run's own."""
     if path.exists() and Path(run).resolve() not in path.resolve().parents:
         raise ValueError(f"{path} exists: remove it, or choose another name with --out")
     return path

@@ -37,7 +37,7 @@ def weights(model: nn.Module) -> bytes:
 
 
 def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history: History) -> None:
-    """Write a checkpoint under its name in one move, so that no reader, and no accident, sees half of it.
+    """Write a checkpoint under its name in one move, so that no reader, and no accident, meets half of it.
 
     Raises:
         RunError: the disk is full, or the folder cannot be written; checkpoints before this one are whole.
@@ -56,13 +56,19 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         write_synced(part / WEIGHTS, weights(model))
-        write_synced(part / STATE, _bytes(state))
+        torch.save(state, buffer := io.BytesIO())  # to a file it would hide a full disk behind its own error
+        write_synced(part / STATE, buffer.getvalue())
         sums = {name: _digest(part / name) for name in (WEIGHTS, STATE)}
         write_synced(part / MANIFEST, json.dumps({"sha256": sums}, indent=1).encode())
         if folder.exists():  # of the same step, written before the training went back to an earlier one
             shutil.rmtree(folder)
         os.replace(part, folder)
-        _sync_folder(folder.parent)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            handle = os.open(folder.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
     except OSError as e:
         raise RunError(
             f"the checkpoint {folder} was not written: {reason(e)}. What was saved before is whole"
@@ -83,11 +89,7 @@ def check(folder: Path) -> None:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """Weights by name, and the recipe that was saved with them.
-
-    Raises:
-        RunError: this is no file of safetensors.
-    """
+    """Weights by name, and the recipe that was saved with them; `RunError` if this is no such file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -98,20 +100,15 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         raise RunError(f"{path} is no file of weights, or a damaged one ({e})") from e
 
 
-def fill(model: nn.Module, file: Path) -> nn.Module:
-    """The model, with the weights of this file.
-
-    Raises:
-        RunError: they are another model's; says which.
-    """
+def fill(model: nn.Module, file: Path) -> None:
+    """Give a model the weights of this file; `RunError` if they are another model's."""
     found = read_weights(file)[0]
     compare(model, found, file)
     model.load_state_dict(found)
-    return model
 
 
 def compare(model: nn.Module, found: Mapping[str, Tensor], file: Path) -> None:
-    """Raise `RunError` if these are not a model's weights."""
+    """Raise `RunError` if these are not the model's weights; says which are not."""
     mine = model.state_dict()
     wrong = [f"{k} is {tuple(v.shape)}, not {tuple(mine[k].shape)}" for k, v in found.items()
              if k in mine and v.shape != mine[k].shape]  # fmt: skip
@@ -124,27 +121,24 @@ def compare(model: nn.Module, found: Mapping[str, Tensor], file: Path) -> None:
 
 
 def read_history(folder: Path) -> History:
-    """What this checkpoint knows of the training.
-
-    Raises:
-        RunError: the file holds something other than numbers.
-    """
-    return _history(_state(folder), History())
+    """What this checkpoint knows of the training; `RunError` if its file holds something else."""
+    return _state(folder)["history"]
 
 
 def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: History) -> None:
     """Put the model, its optimizers, what else they move, and the history in the state of this checkpoint.
 
-    Raises:
-        RunError: a file is not what it should be, or is of another model or other optimizers.
+    `RunError` if a file is not what it should be, or is of another model or other optimizers.
     """
     state, groups = _state(folder), by_term(optimizers)
     if _kinds(groups) != state["kinds"]:
         raise RunError(f"{folder} was trained by {state['kinds']}, not by {_kinds(groups)}")
     try:
         pairs = [p for k, group in groups.items() for p in zip(group, state["optimizers"][k], strict=True)]
-        if told := ", ".join(filter(None, (_changed(*pair) for pair in pairs))):
-            raise RunError(f"{folder} was trained otherwise ({told}). Choose another folder for this one")
+        if changed := [text for pair in pairs for text in _changed(*pair)]:
+            raise RunError(
+                f"{folder} was trained otherwise ({', '.join(changed)}). Choose another folder for this one"
+            )
         others = _others(model, groups)
         if [p.shape for p in others] != [p.shape for p in state["others"]]:
             raise RunError(f"{folder}: what the optimizers move beside the model had other shapes")
@@ -156,38 +150,33 @@ def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: His
             optimizer.load_state_dict(saved)
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise RunError(f"the optimizers of {folder} are of another model: {e}") from e
-    _history(state, history)
+    history[:], history.unfinished = state["history"], state["history"].unfinished
 
 
 def _state(folder: Path) -> dict[str, Any]:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-        if not {"kinds", "others", "optimizers", "history", "unfinished"} <= state.keys():
+        if not {"kinds", "others", "optimizers"} <= state.keys():
             raise KeyError
-        if not all(isinstance(record["epoch"], int) for record in state["history"]):
+        history, begun = History(state["history"]), state["unfinished"]
+        if not all(isinstance(record["epoch"], int) for record in history):
             raise TypeError
-        _history(state, History())
-        return state
+        history.unfinished = None if begun is None else Unfinished(**begun)
+        return state | {"history": history}
     except Exception as e:  # of the unpickler, in great variety
         raise RunError(
             f"{folder / STATE} is not a state that this program has written, and nothing of it was executed"
         ) from e
 
 
-def _history(state: dict[str, Any], history: History) -> History:
-    history[:] = state["history"]
-    history.unfinished = None if state["unfinished"] is None else Unfinished(**state["unfinished"])
-    return history
-
-
-def _changed(optimizer: Any, saved: Mapping[str, Any]) -> str:
-    """Which of an optimizer's settings are others than those of a saved state, which would win unseen."""
-    told = []
+def _changed(optimizer: Any, saved: Mapping[str, Any]) -> list[str]:
+    """Which of an optimizer's settings are others than those of a saved state, which would replace them."""
+    changed = []
     for now, was in zip(optimizer.param_groups, saved["param_groups"], strict=False):
         old = was | {"lr": was.get("initial_lr", was["lr"])}  # a schedule multiplies the one it began with
         new = now | {"lr": now.get("initial_lr", now["lr"])}
-        told += [f"{k} was {old[k]}, is {new[k]}" for k in SETTINGS if old.get(k) != new.get(k)]
-    return ", ".join(told)
+        changed += [f"{k} was {old[k]}, is {new[k]}" for k in SETTINGS if old.get(k) != new.get(k)]
+    return changed
 
 
 def _others(model: nn.Module, groups: dict[str, list[Any]]) -> list[Tensor]:
@@ -199,22 +188,6 @@ def _others(model: nn.Module, groups: dict[str, list[Any]]) -> list[Tensor]:
 
 def _kinds(groups: dict[str, list[Any]]) -> dict[str, list[str]]:
     return {term: [type(o).__name__ for o in group] for term, group in groups.items()}
-
-
-def _bytes(state: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()  # torch would hide a full disk behind an error of its own
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(path: Path) -> str:

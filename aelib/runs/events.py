@@ -19,19 +19,16 @@ PICTURES, CODES = 16, 1000  # so many images are shown, and so many codes
 
 
 class Events:
-    """Writes events into a folder, whose file is made with the first one.
+    """Writes events into a run's folder, whose file is made with the first one.
 
-    Curves for every model; pictures and codes for an `Autoencoder`.
-
-    Args:
-        folder: the run's.
-        model: the one that is trained.
-        data: validation images.
+    Curves for every model; pictures and codes of validation images for an `Autoencoder`.
     """
 
     def __init__(self, folder: Path, model: nn.Module, data: Data) -> None:
-        self.folder, self.model = folder, model
-        self.data: Any = data  # pictures are shown of `Images` only
+        self.folder = folder
+        self.model: Any = model
+        self.data: Any = data
+        self.pictures = isinstance(model, Autoencoder) and isinstance(data, Images)
         self.writer: Any = None
         self.failed = False
 
@@ -43,9 +40,25 @@ class Events:
 
     def add(self, record: Mapping[str, float]) -> None:
         """The events of one epoch; those of later ones, of a training that went back, no longer count."""
-        if not self.failed:
-            with self._trying():
-                self._add(record)
+        if self.failed:
+            return
+        epoch = int(record["epoch"])
+        with self._trying():
+            if self.writer is None:
+                try:
+                    from torch.utils.tensorboard import SummaryWriter
+                except ImportError as e:
+                    raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
+                self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=epoch)
+            for name, value in record.items():
+                if name != "epoch":
+                    self.writer.add_scalar(name, value, epoch)
+            if self.pictures:
+                x, x_hat, samples = self._shown()
+                self.writer.add_image("reconstructions", _grid(torch.cat([x, x_hat]), len(x)), epoch)
+                if samples is not None:
+                    self.writer.add_image("samples", _grid(samples, len(x) // 2), epoch)
+                self.writer.add_histogram("codes", self._codes()[0], epoch)
 
     @contextlib.contextmanager
     def _trying(self) -> Iterator[None]:
@@ -58,67 +71,31 @@ class Events:
             )
             self.writer, self.failed = None, True
 
-    def _add(self, record: Mapping[str, float]) -> None:
-        epoch = int(record["epoch"])
-        if self.writer is None:
-            self.writer = _writer(self.folder, epoch)
-        for name, value in record.items():
-            if name != "epoch":
-                self.writer.add_scalar(name, value, epoch)
-        if self._shows_pictures():
-            x, x_hat, samples = self._pictures()
-            self.writer.add_image("reconstructions", _grid(torch.cat([x, x_hat]), len(x)), epoch)
-            if samples is not None:
-                self.writer.add_image("samples", _grid(samples, len(x) // 2), epoch)
-            self.writer.add_histogram("codes", self._codes()[0], epoch)
-
     def end(self, epoch: int) -> None:
         """The projector's: codes of validation images, with their thumbnails and classes."""
-        if (
-            self.writer is None
-            or not isinstance(self.model, Autoencoder)
-            or not isinstance(self.data, Images)
-        ):
+        if self.writer is None or not self.pictures:
             return
         codes, thumbnails = self._codes()
         names = self.data[: len(codes)].names
+        classes = None if names is None else [str(n) for n in names]
         with self._trying():
-            self.writer.add_embedding(
-                codes,
-                None if names is None else [str(n) for n in names],
-                _rgb(thumbnails),
-                global_step=epoch,
-                tag="codes",
-            )
-
-    def _shows_pictures(self) -> bool:
-        return isinstance(self.model, Autoencoder) and isinstance(self.data, Images)
+            self.writer.add_embedding(codes, classes, _rgb(thumbnails), global_step=epoch, tag="codes")
 
     @torch.no_grad()
-    def _pictures(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        model: Any = self.model
+    def _shown(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        model = self.model
         with evaluating(model), seeded(0, model.device):
             batch = self.data[:PICTURES].batch(model.device)
             x_hat = model.reconstruct(batch.x, batch.c)
-            samples = None
-            if model.prior is not None:
-                samples = model.sample(len(batch), batch.c)
+            samples = None if model.prior is None else model.sample(len(batch), batch.c)
         return batch.x, x_hat, samples
 
     @torch.no_grad()
     def _codes(self) -> tuple[Tensor, Tensor]:
-        model: Any = self.model
+        model = self.model
         with evaluating(model), seeded(0, model.device):
             batch = self.data[:CODES].batch(model.device)
             return model.encode(batch.x, batch.c).mean.flatten(1).float().cpu(), batch.target.cpu()
-
-
-def _writer(folder: Path, first: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e:
-        raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=first)
 
 
 def _grid(x: Tensor, columns: int) -> Tensor:

@@ -7,8 +7,9 @@ import inspect
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -23,19 +24,43 @@ from ..training import History, Optimizers, Record, adam, train
 from ..training.history import rows
 from .events import Events
 from .run import Run
-from .stop import Stop
 
 SAVE_SECONDS = 600.0  # an epoch that takes longer is saved halfway
+# Ctrl-C, a request to end, and a terminal that is closed; Windows lacks the last one
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Stop:
+    """Somebody's wish, by a signal, that a training stop after its step."""
+
+    asked = 0  # the signal's number
+
+    @contextlib.contextmanager
+    def listening(self, answer: str, signals: Sequence[int] = SIGNALS) -> Iterator[None]:
+        """Signals are obeyed after the step, and answered by this text; a second one at once.
+
+        They reach the main thread only; in another one nothing changes.
+        """
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = number
+            with contextlib.suppress(RuntimeError, OSError):  # it may come in the middle of another print
+                if answer:
+                    print(answer, file=sys.stderr, flush=True)
+
+        with contextlib.ExitStack() as stack:
+            for number in signals:
+                with contextlib.suppress(ValueError):  # only the main thread may
+                    stack.callback(signal.signal, number, signal.signal(number, ask))
+            yield
 
 
 class Keeper:
     """What `fit` does for a run: saves it after every epoch, and stops it when asked to.
 
-    Args:
-        run: the folder.
-        model, optimizers, history: what is saved there.
-        valid: images for TensorBoard.
-        fabric: where there are several devices; the first one writes.
+    Of several devices the first one writes. TensorBoard shows pictures of `valid`.
     """
 
     def __init__(
@@ -43,8 +68,7 @@ class Keeper:
         fabric: Fabric | None = None,
     ) -> None:  # fmt: skip
         self.run, self.model, self.optimizers, self.history = run, model, optimizers, history
-        self.fabric = fabric if fabric is not None and fabric.world_size > 1 else None
-        self.first = self.fabric is None or self.fabric.global_rank == 0
+        self.fabric, self.first = fabric, fabric is None or fabric.is_global_zero
         self.events = Events(run.path, model, valid)
         self.stop = Stop()
         self.saved = time.monotonic()
@@ -52,18 +76,10 @@ class Keeper:
     def due(self) -> bool:
         """Is it time to save: somebody asked, or it is long ago? The same answer on every device."""
         late = self._agree(time.monotonic() - self.saved > SAVE_SECONDS)
-        self.stop.asked = self._agree(self.stop.asked)
-        return bool(self.stop.asked or late)
+        return bool(self._asked() or late)
 
     def save(self, record: Record | None = None) -> None:
-        """Save, on the first device; then stop if somebody asked.
-
-        Args:
-            record: of the epoch that has ended, if one has.
-
-        Raises:
-            KeyboardInterrupt, SystemExit: after Ctrl-C, or a signal to end.
-        """
+        """Save, on the first device, with the record of the epoch if one has ended; then `obey`."""
         if self.first:
             self.run.save(self.model, self.optimizers, self.history)
             if record is not None:
@@ -72,18 +88,21 @@ class Keeper:
         self.obey()
 
     def obey(self) -> None:
-        """Stop here, where everything is saved, if somebody asked."""
-        self.stop.asked = self._agree(self.stop.asked)
-        if self.stop.asked:
-            epochs, step = len(self.history), self.history.unfinished.step if self.history.unfinished else 0
+        """Stop here, where everything is saved, if somebody asked: KeyboardInterrupt, or SystemExit."""
+        if asked := self._asked():
+            step = self.history.unfinished.step if self.history.unfinished else 0
             text = (
-                f"stopped after {epochs} epochs and {step} steps; everything is saved in {self.run.path}. "
-                f"To go on: aelib resume {self.run.path}, or the same call of fit"
+                f"stopped after {len(self.history)} epochs and {step} steps; everything is saved in "
+                f"{self.run.path}. To go on: aelib resume {self.run.path}, or the same call of fit"
             )
-            if self.stop.asked == signal.SIGINT:
+            if asked == signal.SIGINT:
                 raise KeyboardInterrupt(text)
             print(text, file=sys.stderr)
-            raise SystemExit(128 + self.stop.asked)
+            raise SystemExit(128 + asked)
+
+    def _asked(self) -> int:
+        self.stop.asked = self._agree(self.stop.asked)
+        return self.stop.asked
 
     def _agree(self, number: int) -> int:
         """The largest of what the devices say."""
@@ -95,12 +114,9 @@ def keeping(
     run: str | Path | Run, model: nn.Module, data: Data, optimizers: Optimizers | None,
     settings: dict[str, Any],
 ) -> Iterator[Keeper]:  # fmt: skip
-    """A training kept in a folder: restored if it stands there, its signals caught, its events written.
+    """A training kept in a folder: restored if it is there, its signals caught, its events written.
 
-    Args:
-        run: the folder.
-        model, data, optimizers: as given to `train`.
-        settings: all of `train`; their history is filled from the folder.
+    The history among the settings, which are all of `train`, is filled from the folder.
     """
     run = run if isinstance(run, Run) else Run(run)
     history, fabric = settings["history"], settings["fabric"]
@@ -118,8 +134,9 @@ def keeping(
             name = run.restore(model, optimizers, history)
             if name is not None and keeper.first:  # it may have been killed between the two
                 run.tidy(name, history)
-        answer = "finishing this step, then saving …" if keeper.first else ""
-        stack.enter_context(keeper.stop.listening(answer))
+        stack.enter_context(
+            keeper.stop.listening("finishing this step, then saving …" if keeper.first else "")
+        )
         stack.callback(keeper.events.close)
         known = len(history)
         yield keeper
@@ -170,16 +187,20 @@ def fit(
     """
     settings = _complete(settings)
     history = settings["history"] = History() if settings["history"] is None else settings["history"]
-    if run is None:
-        _fit(model, data, objective, optimizers, settings, stop := Stop())
-        if stop.asked:
-            print(_stopped(history, settings["epochs"], optimizers is None))
-        return history
-    with keeping(run, model, data, optimizers, settings) as keeper:
-        _fit(model, data, objective, keeper.optimizers, settings, keeper.stop, keeper)
-        while history.unfinished is not None:
-            keeper.save()
+    if run is not None:
+        with keeping(run, model, data, optimizers, settings) as keeper:
             _fit(model, data, objective, keeper.optimizers, settings, keeper.stop, keeper)
+        return history
+    with (stop := Stop()).listening("finishing this step …", (signal.SIGINT,)):
+        _fit(model, data, objective, optimizers, settings, stop)
+    if stop.asked:
+        steps = f" and {history.unfinished.step} steps" if history.unfinished else ""
+        own = " (Adam begins again: give an optimizer of your own to keep its state)"
+        print(
+            f"stopped after {len(history)} of {settings['epochs']} epochs{steps}. The model is as it was "
+            "then; to go on, call fit again with history=, the history that this call returns"
+            + (own if optimizers is None else "")
+        )
     return history
 
 
@@ -187,12 +208,9 @@ SETTINGS = {
     name: p for name, p in inspect.signature(train).parameters.items()
     if p.kind is p.KEYWORD_ONLY and name != "tick"
 }  # fmt: skip
-_parameters = {
-    name: p for name, p in inspect.signature(fit).parameters.items() if p.kind is not p.VAR_KEYWORD
-}
-fit.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    list((_parameters | SETTINGS).values()), return_annotation="History"
-)
+*_own, _ = inspect.signature(fit).parameters.values()  # without `settings`, which are named instead
+_signature = inspect.Signature([*_own, *SETTINGS.values()], return_annotation="History")
+fit.__signature__ = _signature  # type: ignore[attr-defined]
 
 
 def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,28 +223,14 @@ def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings.get(name, p.default) for name, p in SETTINGS.items()}
 
 
-def _stopped(history: History, epochs: int, own: bool) -> str:
-    """What is said of a training that was stopped and is kept in no folder."""
-    step = f" and {history.unfinished.step} steps" if history.unfinished else ""
-    adam = " (Adam begins again: give an optimizer of your own to keep its state)" if own else ""
-    return (
-        f"stopped after {len(history)} of {epochs} epochs{step}. The model is as it was then; to go on, call "
-        f"fit again with history=, the history that this call returns{adam}"
-    )
-
-
 def _fit(
-    model: nn.Module,
-    data: Data,
-    objective: Objective,
-    optimizers: Optimizers | None,
-    settings: dict[str, Any],
-    stop: Stop,
-    keeper: Keeper | None = None,
-) -> None:
-    """Train, with a bar, to the end, or until somebody asks to stop, or the run's keeper wants to save."""
-    notebook = _in_notebook()
-    first = settings["fabric"] is None or settings["fabric"].is_global_zero
+    model: nn.Module, data: Data, objective: Objective, optimizers: Optimizers | None,
+    settings: dict[str, Any], stop: Stop, keeper: Keeper | None = None,
+) -> None:  # fmt: skip
+    """Train, with a bar, to the end, or until somebody asks to stop; the keeper saves."""
+    epochs, history, fabric = settings["epochs"], settings["history"], settings["fabric"]
+    notebook, reported = _in_notebook(), time.perf_counter()
+    first = fabric is None or fabric.is_global_zero
     live = first and (sys.stderr.isatty() or notebook)
     hidden: dict[str, Any] = {} if live else {"disable": True}  # left out when live: TQDM_DISABLE may say it
     bar = tqdm(
@@ -236,26 +240,28 @@ def _fit(
         bar_format="{percentage:3.0f}% {bar:20} {elapsed} ({remaining} left)  {desc}",
         **hidden,
     )
-    epochs, reported = settings["epochs"], time.perf_counter()
 
     def tick(done: int, total: int) -> bool:
         bar.total = total
         bar.update(done - bar.n)
         return bool(stop.asked) if keeper is None else keeper.due()
 
-    with bar, contextlib.ExitStack() as stack:
-        if keeper is None:
-            stack.enter_context(stop.listening("finishing this step …", (signal.SIGINT,)))
-        for record in train(model, data, objective, optimizers, tick=tick, **settings):
-            text = ", ".join(f"{k} {v:.5g}" for k, v in record.items() if k.endswith("/loss"))
-            bar.set_description_str(f"epoch {record['epoch']}/{epochs}: {text}", refresh=False)
-            if first and not live and (time.perf_counter() - reported > 10 or record["epoch"] == epochs):
-                reported = time.perf_counter()
-                print(f"epoch {record['epoch']}/{epochs}: {text}", file=sys.stderr, flush=True)
-            if keeper is not None:
-                keeper.save(record)
-            elif stop.asked:  # between two epochs
-                break
+    with bar:
+        while True:
+            for record in train(model, data, objective, optimizers, tick=tick, **settings):
+                text = ", ".join(f"{k} {v:.5g}" for k, v in record.items() if k.endswith("/loss"))
+                text = f"epoch {record['epoch']}/{epochs}: {text}"
+                bar.set_description_str(text, refresh=False)
+                if first and not live and (time.perf_counter() - reported > 10 or record["epoch"] == epochs):
+                    reported = time.perf_counter()
+                    print(text, file=sys.stderr, flush=True)
+                if keeper is not None:
+                    keeper.save(record)
+                elif stop.asked:  # between two epochs
+                    break
+            if keeper is None or history.unfinished is None:
+                return
+            keeper.save()
 
 
 def _in_notebook() -> bool:

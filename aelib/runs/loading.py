@@ -13,8 +13,7 @@ from .. import __version__, models
 from ..contexts import device_named
 from ..models import Autoencoder
 from ..training import History
-from . import checkpoint
-from .checkpoint import WEIGHTS, RunError, fill
+from .checkpoint import WEIGHTS, RunError, compare, fill, read_weights
 from .run import Run
 
 
@@ -24,57 +23,38 @@ def save(path: str | Path, model: nn.Module, history: History | None = None) -> 
     Raises:
         RunError: the folder cannot be written, holds another training, or another process trains in it.
     """
-    run, history = Run(path), history or History()
+    run = Run(path)
     with run.locked():
         run.begin({"model": getattr(model, "recipe", None) or type(model).__name__})
-        return run.save(model, None, history)
+        return run.save(model, None, history or History())
 
 
 def load(
     path: str | Path, into: nn.Module | None = None, *, which: str | None = None, device: str = "auto"
 ) -> Any:
-    """A trained model, in evaluation mode: of a run, or of a file of weights. See `aelib.load`.
-
-    Nothing in the files is executed.
-
-    Args:
-        path: a run's folder, or a .safetensors file with its recipe.
-        into: a model to fill, for one that `autoencoder` did not make; it is returned.
-        which: of a run: "best" (the default), "last", or a checkpoint's name.
-        device: "auto" (CUDA, MPS, CPU in this order), "cuda", "mps", "cpu".
-
-    Raises:
-        ValueError: `which` of a file.
-        RunError: no run there, a damaged checkpoint (another is offered), or one of another model.
-    """
-    at = device_named(device)
-    if Path(path).is_file():
-        if which is not None:
-            raise ValueError(f"{path} is one file of weights, without checkpoints: leave which={which!r} out")
-        file = Path(path)
-    else:
+    """A trained model of a run, or of a file of weights. Arguments and errors are those of `aelib.load`."""
+    at, file = device_named(device), Path(path)
+    if not file.is_file():
         file = Run(path).folder("best" if which is None else which) / WEIGHTS
+    elif which is not None:
+        raise ValueError(f"{path} is one file of weights, without checkpoints: leave which={which!r} out")
     if into is None:
-        found, recipe = checkpoint.read_weights(file)
+        found, recipe = read_weights(file)
         if recipe is None:
             raise RunError(
                 f"{path} holds a model that `autoencoder` did not make: load({str(path)!r}, into=model)"
             )
         with torch.device("meta"):  # a recipe that asks for more than the file holds costs no memory
-            checkpoint.compare(from_recipe(recipe, file), found, file)
-        into = from_recipe(recipe, file)
+            compare(_built(recipe, file), found, file)
+        into = _built(recipe, file)
         kind = next(found[name].dtype for name, _ in into.named_parameters())
         into = into.to(kind) if kind.is_floating_point else into  # the precision that it was saved in
-    return fill(into, file).to(at).eval()
+    fill(into, file)
+    return into.to(at).eval()
 
 
-def from_recipe(recipe: Mapping[str, Any], where: object = "the recipe") -> Autoencoder:
-    """The model that `autoencoder(**recipe)` makes, with a layer of normalisation given by its name.
-
-    Raises:
-        RunError: something in it that this aelib does not know.
-    """
+def _built(recipe: Mapping[str, Any], file: Path) -> Autoencoder:
     try:
         return models.from_recipe(recipe)
-    except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as e:
-        raise RunError(f"{where}: the model's recipe is not one that aelib {__version__} knows ({e})") from e
+    except Exception as e:  # a recipe that is something else fails in many ways
+        raise RunError(f"{file}: the model's recipe is not one that aelib {__version__} knows ({e})") from e

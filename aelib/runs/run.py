@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import __version__
-from ..files import write_file
+from ..files import WriteError, write_file
 from ..training import History, Optimizers
 from . import checkpoint
 from .checkpoint import RunError
@@ -50,7 +50,8 @@ class Run:
     def names(self) -> list[str]:
         """Names of the checkpoints, the oldest first."""
         found = self.checkpoints.glob("epoch-*") if self.checkpoints.is_dir() else []
-        return sorted((f.name for f in found if re.fullmatch(r"epoch-\d+(\+\d+)?", f.name)), key=_place)
+        names = (f.name for f in found if re.fullmatch(r"epoch-\d+(\+\d+)?", f.name))
+        return sorted(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
 
     def history(self) -> History:
         """The records of its last checkpoint that is whole."""
@@ -70,9 +71,7 @@ class Run:
             raise RunError(
                 f"{self.path} holds no checkpoint: it is no run, or was stopped before its first save"
             )
-        name = names[-1] if which == "last" else which
-        if which == "best":
-            name = self._best(names)
+        name = names[-1] if which == "last" else self._best(names) if which == "best" else which
         if name not in names:
             raise RunError(f"{self.path} has no checkpoint {name!r}; it has best, last, {', '.join(names)}")
         try:
@@ -102,7 +101,7 @@ class Run:
 
     def tidy(self, name: str, history: History) -> None:
         """What follows a checkpoint: write history.csv, remove those that are not kept."""
-        write_file(self.path / "history.csv", history.table().to_csv().encode())
+        self._write("history.csv", history.table().to_csv())
         names = self.names()
         keep = {*names[-2:], name, _named(_best_epoch(history)) if history else ""}
         for other in names:
@@ -110,11 +109,7 @@ class Run:
                 shutil.rmtree(self.checkpoints / other, ignore_errors=True)
 
     def restore(self, model: nn.Module, optimizers: Optimizers, history: History) -> str | None:
-        """Go back to the newest checkpoint that is whole, if any; warn of newer ones that are not.
-
-        Returns:
-            Its name.
-        """
+        """Go back to the newest checkpoint that is whole, if any, and return its name; warn of newer ones."""
         names = self.names()
         for i, name in reversed(list(enumerate(names))):
             folder = self.checkpoints / name
@@ -130,10 +125,9 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Inside, no other process trains in this folder; what a killed one left half-written is removed.
+        """Inside, no other process trains in this folder (`RunError` if one does).
 
-        Raises:
-            RunError: another process does.
+        What a killed one left half-written is removed.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -167,20 +161,25 @@ class Run:
             RunError: the folder is of another training, or of a newer aelib.
         """
         if (self.path / "run.json").exists():
-            was = self.about()
-            old, new = _flat(was["training"]), _flat(about)
-            told = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in new | old if old.get(k) != new.get(k)]
-            told += self._changed()
-            if told and self.names():
+            old, new = _flat(self.about()["training"]), _flat(about)
+            wrong = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in new | old if old.get(k) != new.get(k)]
+            wrong += self._changed()
+            if wrong and self.names():
                 raise RunError(
-                    f"{self.path} holds another training ({'; '.join(told)}). "
+                    f"{self.path} holds another training ({'; '.join(wrong)}). "
                     "Choose another folder for this one"
                 )
-        config = dict(self.config) if self.config is not None else dict(about)
+        config = dict(about if self.config is None else self.config)
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, explicit_end=True)
-        write_file(self.path / "config.yaml", text.encode())
+        self._write("config.yaml", text)
         text = json.dumps({"format": FORMAT, "versions": versions(), "training": dict(about)}, indent=1)
-        write_file(self.path / "run.json", text.encode())
+        self._write("run.json", text)
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            write_file(self.path / name, text.encode())
+        except WriteError as e:
+            raise RunError(f"{e}. What was saved before is whole") from e
 
     def _changed(self) -> list[str]:
         """Which settings are others than those in config.yaml, of those that make a training another one."""
@@ -188,15 +187,11 @@ class Run:
             was = self.settings()
         except RunError:  # damaged: it is written again
             return []
-        now = {k: v for k, v in (self.config or {}).items() if k in was and k not in MAY_CHANGE}
-        return [f"{k} was {was[k]}, is {now[k]}" for k in now if was[k] != now[k]]
+        now = (self.config or {}).items()
+        return [f"{k} was {was[k]}, is {v}" for k, v in now if was.get(k, v) != v and k not in MAY_CHANGE]
 
     def settings(self) -> dict[str, Any]:
-        """What config.yaml says.
-
-        Raises:
-            RunError: it is not there, no YAML, or cut short.
-        """
+        """What config.yaml says; `RunError` if it is not there, no YAML, or cut short."""
         try:
             text = (self.path / "config.yaml").read_text("utf-8")
             if not text.rstrip().endswith("\n..."):
@@ -206,11 +201,7 @@ class Run:
             raise RunError(f"{self.path} is no run, or its config.yaml is damaged ({e})") from e
 
     def about(self) -> dict[str, Any]:
-        """What run.json says.
-
-        Raises:
-            RunError: it is not there, damaged, or of a newer aelib.
-        """
+        """What run.json says; `RunError` if it is not there, damaged, or of a newer aelib."""
         try:
             about = json.loads((self.path / "run.json").read_text("utf-8"))
             written, by, known = int(about["format"]), str(about["versions"]["aelib"]), about["training"]
@@ -245,10 +236,6 @@ def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(epoch: int, step: int = 0) -> str:
     return f"epoch-{epoch:04d}" + (f"+{step:05d}" if step else "")
-
-
-def _place(name: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", name))
 
 
 def _best_epoch(history: History) -> int:

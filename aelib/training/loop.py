@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from .history import History, Log, Record, Unfinished, rows
 from .optim import Optimizers
 from .step import Step, weighted
 
-VALID_SEED = 2**31 - 1  # validation draws the same noise every epoch, so its curve shows the model only
+VALID_SEED = 2**31 - 1  # validation has the same noise every epoch, so its curve shows the model only
 
 
 def train(
@@ -76,16 +76,17 @@ def train(
         raise TypeError(f"train takes images, not {type(data).__name__}{hint}")
     if len(data) == 0:
         raise ValueError("there are no images to train on")
-    if epochs < 1:
-        raise ValueError(f"epochs is at least 1; got {epochs}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size is at least 1; got {batch_size}")
+    for name, number in (("epochs", epochs), ("batch_size", batch_size)):
+        if number < 1:
+            raise ValueError(f"{name} is at least 1; got {number}")
     history = History() if history is None else history
     fabric = fabric or Fabric(accelerator=device, devices=1, precision=precision)
     step = Step(model, objective, optimizers, fabric, schedule, clip)
     for epoch in range(len(history), epochs):
         start = time.perf_counter()
-        with _epoch(model, _mix(seed, epoch) + fabric.global_rank, fabric.device):
+        with seeded(_mix(seed, epoch) + fabric.global_rank, fabric.device), ExitStack() as stack:
+            stack.callback(model.eval)  # however the epoch ends
+            model.train()
             batches = _batches(data, batch_size, fabric, _mix(seed, epoch))
             steps = len(batches)
             log = Log(steps, epoch, fabric)
@@ -140,17 +141,6 @@ def _mix(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch * 7919 + 1) % 2**31
 
 
-@contextmanager
-def _epoch(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
-    """The model in training mode and the epoch's randomness; afterwards, however it ends, evaluation mode."""
-    with seeded(seed, device):
-        model.train()
-        try:
-            yield
-        finally:
-            model.eval()
-
-
 def _batches(data: Data, size: int, fabric: Fabric, seed: int | None = None) -> Batches:
     """The batches of one pass, or of each of them this device's part, if there are several."""
     batches = data.batches(size, seed, fabric.device, (fabric.global_rank, fabric.world_size))
@@ -178,7 +168,7 @@ def _pause(log: Log, step: int, seconds: float) -> Unfinished:
 
 
 def _go_on(begun: Unfinished, batches: Batches, log: Log) -> None:
-    """Pass over the batches that were seen, and set sums and random state to what they were."""
+    """Pass over the batches that are done, and set sums and random state to what they were."""
     rank, devices = log.fabric.global_rank, log.fabric.world_size
     if len(begun.random) != devices:
         raise ValueError(f"an epoch begun on {len(begun.random)} devices cannot be ended on {devices}")

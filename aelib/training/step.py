@@ -35,15 +35,7 @@ class _Objective(nn.Module):
 
 
 class Step:
-    """A step in two halves: `terms` of a batch, then `descend`.
-
-    Args:
-        model, objective: as in `train`; the model is moved to Fabric's device.
-        optimizers: one for the term "loss" (`adam(model)` where it is None), or a dict term → optimizer(s).
-        fabric: device, precision, distribution.
-        schedule: keyword → function of the progress in [0, 1]; "lr" multiplies the learning rates, the
-            others are given to the objective.
-        clip: the largest norm of each optimizer's gradient.
+    """A step in two halves: `terms` of a batch, then `descend`. Arguments are those of `train`.
 
     Raises:
         ValueError: the optimizers hold no parameter of this model.
@@ -60,45 +52,43 @@ class Step:
         self.lr = self.schedule.pop("lr", None)
         fabric.to_device(model)
         groups = by_term(adam(model) if optimizers is None else optimizers)
-        held = {id(p) for group in groups.values() for o in group for p in _parameters(o)}
+        self.moved = {
+            term: [p for o in group for g in o.param_groups for p in g["params"] if p.requires_grad]
+            for term, group in groups.items()
+        }
+        held = {id(p) for parameters in self.moved.values() for p in parameters}
         if not any(id(p) in held for p in model.parameters()):
             raise ValueError("the optimizer holds no parameter of this model: was it made for another one?")
-        for optimizer in (o for group in groups.values() for o in group if fabric.device.type != "cpu"):
-            optimizer.load_state_dict(optimizer.state_dict())  # a state from a file follows its parameters
+        every = [o for group in groups.values() for o in group]
+        if fabric.device.type != "cpu":
+            for optimizer in every:
+                optimizer.load_state_dict(optimizer.state_dict())  # a file's state follows its parameters
         inner = _Objective(model, objective)
-        wrapped = fabric.setup(inner, *(o for group in groups.values() for o in group))
-        self.module, ready = wrapped[0], iter(wrapped[1:])
+        self.module, *self.optimizers = fabric.setup(inner, *every)
         # on one device and in float32 Fabric's wrapper changes nothing, but hangs hooks on every output
         plain = type(fabric.strategy) is SingleDeviceStrategy and type(fabric.strategy.precision) is Precision
         self.forward = inner if plain else self.module
-        self.groups = {term: [next(ready) for _ in group] for term, group in groups.items()}
-        self.moved = {term: [p for o in group for p in _parameters(o)] for term, group in groups.items()}
-        self.optimizers = [o for group in self.groups.values() for o in group]
+        self.several = len(self.moved) > 1
         self.bases = [[g.setdefault("initial_lr", g["lr"]) for g in o.param_groups] for o in self.optimizers]
 
     def terms(self, batch: Batch, progress: float) -> Terms:
-        """The objective's terms, (B,) each, with learning rates and keywords as the schedule has them now.
-
-        Args:
-            progress: of the training, in [0, 1).
-        """
+        """The objective's terms, (B,) each, as the schedule has it at this progress in [0, 1)."""
         if self.lr is not None:
             for optimizer, lrs in zip(self.optimizers, self.bases, strict=True):
                 for group, lr in zip(optimizer.param_groups, lrs, strict=True):
                     group["lr"] = lr * self.lr(progress)
         now = {name: f(progress) for name, f in self.schedule.items()}
-        with self.fabric.no_backward_sync(self.module, enabled=len(self.groups) > 1):
+        with self.fabric.no_backward_sync(self.module, enabled=self.several):
             return weighted(self.forward(lambda: batch, **now), batch)
 
     def descend(self, terms: Terms, mine: int, whole: int) -> None:
         """Give the parameters that each term moves its gradient, the mean over the batch; then move them.
 
         Args:
-            mine: examples that this device has seen.
-            whole: examples in the batch, on all devices.
+            mine, whole: examples in the batch, on this device and on all of them.
         """
         devices = self.fabric.world_size
-        with self.fabric.no_backward_sync(self.module, enabled=len(self.groups) > 1):
+        with self.fabric.no_backward_sync(self.module, enabled=self.several):
             for k, (term, parameters) in enumerate(self.moved.items()):
                 if term not in terms:
                     raise ValueError(
@@ -106,14 +96,15 @@ class Step:
                     )
                 for p in parameters:
                     p.grad = None
-                more: dict[str, Any] = {}
-                if len(self.moved) > 1:
-                    more = {"inputs": parameters, "retain_graph": k < len(self.moved) - 1}
+                last = k == len(self.moved) - 1
+                more: dict[str, Any] = (
+                    {"inputs": parameters, "retain_graph": not last} if self.several else {}
+                )
                 loss = terms[term].mean()
                 if devices > 1:  # the strategy averages over devices, whose parts may differ by one example
                     loss = loss * (mine * devices / whole)
                 self.fabric.backward(loss, **more)
-                if len(self.moved) > 1 and devices > 1:  # the strategy does it for one backward pass only
+                if self.several and devices > 1:  # the strategy does it for one backward pass only
                     for p in (p for p in parameters if p.grad is not None):
                         p.grad = self.fabric.all_reduce(p.grad, reduce_op="mean")
         for optimizer in self.optimizers:
@@ -127,7 +118,3 @@ class Step:
 def weighted(terms: Terms, batch: Batch) -> Terms:
     """Each example's terms times its weight, if the batch has weights."""
     return terms if batch.weight is None else {k: v * batch.weight for k, v in terms.items()}
-
-
-def _parameters(optimizer: Any) -> list[Any]:
-    return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
