@@ -90,7 +90,7 @@ def load(
     if Path(path).parent == Path("pretrained"):
         file = _file(name, ".safetensors")
         if not file.is_file():
-            raise RunError(f"{file} is not there; make it with: python -m aelib.course.recipes {name}")
+            raise RunError(f"{file} is not there; make it with: python tests/benchmarks/recipes.py {name}")
         return runs.load(file, MODELS[name]() if into is None else into, which=which, device=device)
     hint = f" (a dataset: datasets.load({name!r}))" if str(path) in DATASETS else ""
     if name in MODELS:
