@@ -632,3 +632,14 @@ def test_a_learning_rate_that_a_schedule_brought_to_its_end_is_not_zero():
     optimizer = adam(model, 1e-2)
     optimizer.param_groups[0] |= {"initial_lr": 1e-2, "lr": 1e-9}
     assert diagnose(model, data, losses.elbo, optimizers=optimizer).names == []
+
+
+def test_numbers_in_units_of_their_own_are_healthy_where_the_model_knows_their_scale():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(600, 2))
+    rows = hidden @ rng.normal(size=(2, 6)) * [1, 10, 100, 1, 1, 1] + 5 * rng.normal(size=6)
+    data = datasets.Examples(rows.astype(np.float32))
+    keywords = {"net": "linear", "posterior": "deterministic", "likelihood": "gaussian"}
+    for standardise, found in ((data, False), (False, True)):
+        model = models.autoencoder(data.shape, 2, standardise=standardise, **keywords)
+        assert ("pixels outside the likelihood's range" in diagnose(model, data).names) == found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..datasets.store import pieces
+from ..nets import Standardise
 from .evidence import Evidence, Finding
 
 
@@ -42,13 +43,15 @@ def out_of_range(p: Evidence) -> Finding | None:
     bernoulli = getattr(p.outcome.p, "base_dist", None)
     outside = isinstance(bernoulli, torch.distributions.Bernoulli) and not -1e-3 <= low <= high <= 1 + 1e-3
     largest = max(t.abs().max().item(), p.batch.x.abs().max().item())
-    if not outside and 1 / 50 < largest <= 20:
+    standardised = any(isinstance(m, Standardise) for m in p.model.modules())
+    if not outside and (standardised or 1 / 50 < largest <= 20):
         return None
     return Finding(
         "pixels outside the likelihood's range",
         f"targets run from {low:.3g} to {high:.3g}, inputs up to {p.batch.x.max():.3g}"
         + ("; a Bernoulli likelihood needs [0, 1]" if outside else ""),
-        "scale pixels to [0, 1] (divide uint8 by 255, once). Standardised pixels need a Gaussian likelihood",
+        "scale pixels to [0, 1] (divide uint8 by 255, once). Other numbers need a Gaussian likelihood, and a "
+        "model that learns their scale: autoencoder(…, standardise=data)",
     )
 
 
