@@ -35,7 +35,7 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
         widths: of the network.
 
     Raises:
-        ValueError: fewer seen than the picture has.
+        ValueError: fewer `seen` than the picture has.
 
     Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual is
     what is learnt).

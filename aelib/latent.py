@@ -60,7 +60,7 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
     """(K,) the vector of an attribute: mean code of images that have it minus mean code of those without.
 
     v = mean(z | present) − mean(z | absent). It is *signed*: adding v to a code adds the attribute,
-    subtracting it takes the attribute away. (Its absolute value, seen in public code, points elsewhere.)
+    subtracting it takes the attribute away. (Its absolute value, found in public code, points elsewhere.)
 
     Args:
         codes: (N, K).

@@ -52,9 +52,7 @@ def ssim(x_hat: Tensor, target: Tensor) -> Tensor:
     Source: Wang, Bovik, Sheikh, Simoncelli, 2004; computed by torchmetrics.
     """
     radius = min(5, (min(target.shape[-2:]) - 1) // 2)
-    window: dict[str, Any] = {"sigma": 0.3 * radius}
-    if radius == 0:
-        window = {"gaussian_kernel": False, "kernel_size": 1}
+    window: Any = {"sigma": 0.3 * radius} if radius else {"gaussian_kernel": False, "kernel_size": 1}
     _, each = structural_similarity_index_measure(
         x_hat, target, data_range=1.0, reduction="none", return_full_image=True, **window
     )

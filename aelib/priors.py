@@ -202,9 +202,7 @@ class Autoregressive(nn.Module):
         self.shape = shape
         codes, size = quantizer.codebook.shape
         if shape[0] % size:
-            raise ValueError(
-                f"a code of {shape[0]} is not made of vectors of {size}; choose a multiple of it"
-            )
+            raise ValueError(f"a code of {shape[0]} is not made of vectors of {size}; take a multiple of it")
         self.parts = (shape[0] // size, *shape[1:])
         length = math.prod(self.parts)
         self.start = nn.Parameter(torch.randn(width) * 0.1)

@@ -100,7 +100,7 @@ def test_training_is_not_told_where_the_hidden_links_are():
     hidden = torch.tensor([[0, 2], [1, 3]])
     kept = full.links[:, ~full.linked(hidden).has(full.links)]
     links = graphs.Links(full.linked(kept), kept)
-    drawn_pairs = links.asked(seed=3)
+    drawn_pairs = next(links.batches(1, seed=3)).target
     assert as_set(drawn_pairs.nodes[:, drawn_pairs.linked == 0]) == as_set(hidden)
 
 
@@ -285,7 +285,7 @@ def test_an_interrupted_training_goes_on_bit_by_bit():
 
 def test_new_pairs_are_drawn_at_every_step_and_the_same_ones_from_one_seed():
     links = graphs.split(drawn()).train
-    a, b, again = (links.asked(seed).nodes for seed in (1, 2, 1))
+    a, b, again = (next(links.batches(1, seed)).target.nodes for seed in (1, 2, 1))
     assert not torch.equal(a, b) and torch.equal(a, again)
     assert not links.graph.has(a[:, links.present.shape[1] :]).any()
 

@@ -1,4 +1,4 @@
-"""Link prediction: pairs of nodes to be told apart, a split without a leak, and how to find one."""
+"""Link prediction: pairs of nodes, linked or not, a split without a leak, and how to find a leak."""
 
 from __future__ import annotations
 
@@ -91,17 +91,13 @@ class Links:
         """
         device = torch.device(device)
         graph = kept(self).setdefault(device, self.graph.to(device))
-        target = Pairs(*(v.to(device) for v in self.asked(seed)))
-        batch = Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
-        return Batches(iter([batch]), 1, len(self) * part[1])
-
-    def asked(self, seed: int | None = None) -> Pairs:
-        """The pairs of a batch, on the CPU."""
         m, absent = self.present.shape[1], self.absent
         if absent is None:
             absent = unlinked(self.graph, m, torch.Generator().manual_seed(seed or 0))
-        nodes = torch.cat([self.present.cpu(), absent.cpu()], 1)
-        return Pairs(nodes, (torch.arange(nodes.shape[1]) < m).float())
+        nodes = torch.cat([self.present.to(device), absent.to(device)], 1)
+        target = Pairs(nodes, (torch.arange(nodes.shape[1], device=device) < m).float())
+        batch = Batch(graph, target)  # type: ignore[arg-type]  # structure in place of pixels
+        return Batches(iter([batch]), 1, len(self) * part[1])
 
     def batch(self, device: torch.device | str = "cpu") -> Batch:
         """The graph and the pairs, as one batch."""
