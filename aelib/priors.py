@@ -26,7 +26,7 @@ from torch.distributions import (
 )
 
 from .contexts import evaluating, seeded
-from .distributions.densities import Standard, exact
+from .distributions import Standard, exact
 from .errors import unknown
 from .heads import VectorQuantizer
 
