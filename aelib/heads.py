@@ -15,8 +15,8 @@ from torch.distributions import Categorical as _Categorical
 from torch.distributions import Distribution, Independent, Normal
 from torch.distributions import Laplace as _Laplace
 
-from .distributions import Delta, OptimalNormal, Quantized, per_example
-from .distributions.densities import LOG_SCALE, QuickBernoulli, exact
+from .distributions import LOG_SCALE, Delta, OptimalNormal, Quantized, QuickBernoulli, exact, per_example
+from .nets.layers import each_channel
 
 
 class Deterministic(nn.Module):
@@ -119,12 +119,12 @@ class OptimalGaussian(nn.Module):
 
 
 class Restored(nn.Module):
-    """A head for standardised variables, whose distribution is in the data's own units: x = mean + scale · u.
+    """A head for standardised variables u; its distribution is in the data's own units: x = mean + scale · u.
 
-    u is what `head` says, so log p(x) = log p(u) − Σ log scale; see `nets.Standardise`, which it undoes.
+    So log p(x) = log p(u) − Σ log scale. It undoes `nets.Standardise`.
 
     Args:
-        head: `Gaussian`, `Laplace` or `OptimalGaussian`.
+        head: of u: `Gaussian`, `Laplace` or `OptimalGaussian`.
         mean, scale: (C,), for each channel; of a table for each variable.
     """
 
@@ -145,7 +145,7 @@ class Restored(nn.Module):
     def forward(self, h: Tensor) -> Distribution:
         """(B, factor · C, …) → distribution over (B, C, …)."""
         p = self.head(h)
-        mean, scale = (exact(v).view(-1, *[1] * (h.ndim - 2)) for v in (self.mean, self.scale))
+        mean, scale = (each_channel(exact(v), h.ndim - 2) for v in (self.mean, self.scale))
         if isinstance(p, OptimalNormal):
             return OptimalNormal(mean + scale * p.mean, scale)
         u = p.base_dist
@@ -229,9 +229,10 @@ class VectorQuantizer(nn.Module):
             )
         parts = h.unflatten(1, (-1, size)).movedim(2, -1)  # (B, K / size, …, size)
         with torch.no_grad():
+            flat = parts.reshape(-1, size)
             if self.training:
-                self._follow(parts.reshape(-1, size))
-            indices = self._nearest(parts.reshape(-1, size)).view(parts.shape[:-1])
+                self._follow(flat)
+            indices = self._nearest(flat).view(parts.shape[:-1])
             vectors = exact(self.codebook)[indices]
         commitment = (parts - vectors).square().flatten(1).sum(1)
         rounded = vectors.movedim(-1, 2).flatten(1, 2)
@@ -249,8 +250,8 @@ class VectorQuantizer(nn.Module):
         usage = self.decay * used + (1 - self.decay) * counts
         total = self.decay * used[:, None] * codebook + (1 - self.decay) * sums
         rare = usage < self.RARE * share
-        drawn = parts[torch.randint(len(parts), (len(usage),), device=parts.device)]
-        self.codebook.copy_(torch.where(rare[:, None], drawn, total / usage[:, None]))
+        random = parts[torch.randint(len(parts), (len(usage),), device=parts.device)]
+        self.codebook.copy_(torch.where(rare[:, None], random, total / usage[:, None]))
         self.usage.copy_(usage.masked_fill(rare, share))
 
     def extra_repr(self) -> str:

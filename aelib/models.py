@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from . import heads, nets, priors
 from .datasets.batch import Data
 from .datasets.graph import Graph
 from .errors import unknown
+from .nets.layers import Norm
 
 
 class Output(NamedTuple):
@@ -35,7 +36,7 @@ class Autoencoder(nn.Module):
 
     Encoder and decoder are modules that return a `torch.distributions.Distribution`: a network with a
     head at its end. A plain autoencoder has the head `Deterministic` in its encoder and needs no prior.
-    Nothing but z and c reaches the decoder, and one that makes any size (`nets.Sized`) is given the size.
+    Nothing but z and c reaches the decoder; one that makes any size (`nets.Sized`) also gets the size of x.
 
     It works in the precision of its parameters, to which x, z and c are cast: `model.double()` computes in
     float64. Of a model in half precision the networks do; its distributions, and so z, x̂ and densities, are
@@ -68,7 +69,7 @@ class Autoencoder(nn.Module):
         """
         if self._recipe is None:
             return None
-        with torch.device("meta"):  # costs no memory, and nobody's random numbers
+        with torch.device("meta"):  # costs no memory and no random numbers
             return self._recipe if _structure(from_recipe(self._recipe)) == _structure(self) else None
 
     @property
@@ -94,11 +95,7 @@ class Autoencoder(nn.Module):
             raise ValueError(f"examples come as (B, …); got {tuple(x.shape)}. One example is x[None]")
         if not x.is_floating_point():
             raise TypeError(f"examples are floats; got {x.dtype}. uint8 pixels are divided by 255")
-        try:
-            return self.encoder(_as_in(self.encoder, join(x, c)))
-        except RuntimeError as e:
-            e.add_note(_given("encoder", x, c))
-            raise
+        return self._through("encoder", x, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None, size: Sequence[int] | None = None) -> Distribution:
         """p(x|z, c) of codes (B, K) or (B, K, h, w).
@@ -106,27 +103,36 @@ class Autoencoder(nn.Module):
         Args:
             size: of the examples, as (H, W), for a decoder that makes any size; see `nets.Up`.
         """
-        h = _as_in(self.decoder, join(z, c))
+        return self._through("decoder", z, c, *([] if size is None else [size]))
+
+    def _through(self, name: str, h: Tensor, c: Tensor | None, *size: Sequence[int]) -> Distribution:
+        """What a part makes of h, in the precision of its parameters; an error says what was put in."""
+        part = getattr(self, name)
+        p = next(part.parameters(), h)
         try:
-            return self.decoder(h) if size is None else self.decoder(h, size)
+            return part(join(h, c).to(p.dtype), *size)
         except RuntimeError as e:
-            e.add_note(_given("decoder", z, c))
+            condition = "no condition" if c is None else f"a condition of size {c.shape[1]}"
+            e.add_note(
+                f"The {name} was given shape {tuple(h.shape[1:])} an example on {h.device}, and {condition}. "
+                "Was the model built for another shape or other conditions, or is it on another device?"
+            )
             raise
 
-    def sized(self, x: Any) -> dict[str, Any]:
-        """Keywords for `decode`, so that what it makes has the size of x; none where it makes one size."""
-        return {"size": x.shape[2:]} if isinstance(self.decoder, nets.Sized) else {}
+    def sized(self, x: Any) -> Sequence[int] | None:
+        """The size to ask of `decode` for reconstructions as large as x; None where the decoder makes one."""
+        return x.shape[2:] if isinstance(self.decoder, nets.Sized) else None
 
     def forward(self, x: Tensor | Graph, c: Tensor | None = None) -> Output:
-        """Encode, draw one code per example, decode it."""
+        """Encode, sample one code per example, decode it."""
         q = self.encode(x, c)
         z = q.rsample()
-        return Output(q, z, self.decode(z, c, **self.sized(x)))
+        return Output(q, z, self.decode(z, c, self.sized(x)))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor | Graph, c: Tensor | None = None) -> Tensor:
         """(B, …) the mean of p at the mean of q: for looking, without gradient."""
-        return self.decode(self.encode(x, c).mean, c, **self.sized(x)).mean
+        return self.decode(self.encode(x, c).mean, c, self.sized(x)).mean
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
@@ -146,12 +152,6 @@ class Autoencoder(nn.Module):
         return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c).mean
 
 
-def _as_in(part: nn.Module, h: Tensor) -> Tensor:
-    """h in the precision of a part's parameters; as it is, where it has none."""
-    p = next(part.parameters(), None)
-    return h if p is None else h.to(p.dtype)
-
-
 def _structure(model: nn.Module) -> list[Any]:
     """What two models must have in common, so that the weights of one make the other of it."""
     plain = bool, int, float, str, tuple, type(None)
@@ -163,15 +163,6 @@ def _structure(model: nn.Module) -> list[Any]:
     return parts + [(k, v.shape) for k, v in chain(model.named_parameters(), model.named_buffers())]
 
 
-def _given(part: str, x: Tensor, c: Tensor | None) -> str:
-    """What a learner needs beside torch's message about matrices that do not fit."""
-    condition = "no condition" if c is None else f"a condition of size {c.shape[1]}"
-    return (
-        f"The {part} was given shape {tuple(x.shape[1:])} an example on {x.device}, and {condition}. "
-        "Was the model built for another shape or other conditions, or is it on another device?"
-    )
-
-
 def join(x: Tensor, c: Tensor | None) -> Tensor:
     """x with the condition beside it along dimension 1: as features, or as constant channels."""
     if c is None:
@@ -181,11 +172,8 @@ def join(x: Tensor, c: Tensor | None) -> Tensor:
     return torch.cat([x, c.reshape(*c.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])], 1)
 
 
-POSTERIORS: dict[str, Callable[[], nn.Module]] = {
-    "deterministic": heads.Deterministic,
-    "gaussian": heads.Gaussian,
-}
-LIKELIHOODS: dict[str, Callable[[], nn.Module]] = {
+POSTERIORS: dict[str, Callable[[], Any]] = {"deterministic": heads.Deterministic, "gaussian": heads.Gaussian}
+LIKELIHOODS: dict[str, Callable[[], Any]] = {
     "bernoulli": heads.Bernoulli,
     "gaussian": lambda: heads.Gaussian(1.0),
     "gaussian-learnt": lambda: heads.Gaussian(0.1, learn=True),
@@ -194,7 +182,7 @@ LIKELIHOODS: dict[str, Callable[[], nn.Module]] = {
     "laplace": lambda: heads.Laplace(1.0),
     "laplace-learnt": lambda: heads.Laplace(0.1, learn=True),
 }
-NORMS: dict[str, Callable[[int], nn.Module]] = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}
+NORMS: dict[str, Norm] = {"BatchNorm1d": nn.BatchNorm1d, "LayerNorm": nn.LayerNorm}
 NETS = ("linear", "mlp", "conv", "fcn")
 
 
@@ -207,16 +195,16 @@ def autoencoder(
     likelihood: str = "bernoulli",
     conditions: int = 0,
     hidden: Sequence[int] | None = None,
-    norm: Callable[[int], nn.Module] | None = None,
+    norm: Norm | None = None,
     standardise: Data | bool = False,
 ) -> Autoencoder:
     """An `Autoencoder` by names: the product network × posterior × likelihood.
 
     Pixels are centred on the way in (`nets.Centre`), and the reconstruction starts grey. On faces the
     two together are worth more than a wider network. Numbers in units of their own are standardised instead:
-    `autoencoder(shape, latent, net="mlp", likelihood="gaussian-learnt", standardise=split.train)` sees
-    u = (x − mean) / scale, and its likelihood, and so every reconstruction and sample, is in the units of x:
-    log p(x) = log p(u) − Σ log scale. A "gaussian" σ of 1 is one standard deviation of the variable.
+    `autoencoder(shape, latent, net="mlp", likelihood="gaussian-learnt", standardise=split.train)` computes
+    with u = (x − mean) / scale, and its likelihood, and so every reconstruction and sample, is in the units
+    of x (see `heads.Restored`). A "gaussian" σ of 1 is one standard deviation of the variable.
 
     Args:
         shape: of one example: (D,) of a table, (C, T) of series, (C, H, W) of pictures, (C, D, H, W) of
@@ -263,38 +251,32 @@ def autoencoder(
     if net == "linear" and hidden:
         raise ValueError('net="linear" has no hidden layers; use net="mlp"')
     q_head, p_head = POSTERIORS[posterior](), LIKELIHOODS[likelihood]()
-    out, params = latent * cast(int, q_head.factor), cast(int, p_head.factor)
-    channels, *size = shape
-    seen, made = (channels + conditions, *size), (channels * params, *size)
     enter: nn.Module = nets.Centre()
     if standardise is not False:
         mean, scale = nets.learnt(standardise, shape)
         beside = torch.zeros(conditions)  # a condition comes as it is
         enter = nets.Standardise(torch.cat([mean, beside]), torch.cat([scale, beside + 1]))
         p_head = heads.Restored(p_head, mean, scale)
-    code: tuple[int, ...] = (latent,)
+    hidden = tuple(hidden or {"linear": (), "mlp": (512, 256)}.get(net, (32, 64, 128)))
+    channels, *size = shape
+    given, made = (channels + conditions, *size), (channels * p_head.factor, *size)
+    out, back, code = latent * q_head.factor, latent + conditions, [latent]
     encoder: nn.Module
     decoder: nn.Module
-    if net in ("linear", "mlp"):
-        hidden = () if net == "linear" else tuple(hidden or (512, 256))
-        encoder = nn.Sequential(
-            nets.Features(*shape), nets.MLP(math.prod(shape) + conditions, *hidden, out, norm=norm)
-        )
-        decoder = nn.Sequential(
-            nets.MLP(latent + conditions, *reversed(hidden), math.prod(made), norm=norm), nets.Reshape(*shape)
-        )
+    if net == "conv":
+        encoder, decoder = nets.ConvEncoder(given, out, hidden), nets.ConvDecoder(back, made, hidden)
+    elif net == "fcn":
+        encoder, decoder = nets.FCNEncoder(given, out, hidden), nets.FCNDecoder(back, made, hidden)
+        code += nets.sizes(size, (2,) * len(hidden))[-1]
     else:
-        hidden = tuple(hidden or (32, 64, 128))
-        if net == "conv":
-            encoder = nets.ConvEncoder(seen, out, hidden)
-            decoder = nets.ConvDecoder(latent + conditions, made, hidden)
-        else:
-            encoder = nets.FCNEncoder(seen, out, hidden)
-            decoder = nets.FCNDecoder(latent + conditions, made, hidden)
-            code = (latent, *nets.grid(size, (2,) * len(hidden)))
+        there = nets.MLP(math.prod(shape) + conditions, *hidden, out, norm=norm)
+        encoder = nn.Sequential(nets.Features(*shape), there)
+        decoder = nn.Sequential(
+            nets.MLP(back, *reversed(hidden), math.prod(made), norm=norm), nets.Reshape(*shape)
+        )
     if likelihood != "bernoulli":  # whose mean starts at ½ by itself; the others' start at 0, black
-        bias = cast(Tensor, [m for m in decoder.modules() if isinstance(m, nets.WEIGHTED)][-1].bias)
-        nn.init.constant_(bias[: len(bias) // params], 0.5 if standardise is False else 0.0)
+        bias: Any = nets.last(decoder).bias
+        nn.init.constant_(bias[: len(bias) // p_head.factor], 0.5 if standardise is False else 0.0)
     prior = None if posterior == "deterministic" else priors.StandardNormal(*code)
     whole = nets.Sized if net == "fcn" else nn.Sequential
     model = Autoencoder(nn.Sequential(enter, encoder, q_head), whole(decoder, p_head), prior)
@@ -302,7 +284,7 @@ def autoencoder(
     if norm is None or named:  # another layer of normalisation is code, which a file cannot hold
         model._recipe = {
             "shape": list(shape), "latent": latent, "net": net, "posterior": posterior,
-            "likelihood": likelihood, "conditions": conditions, "hidden": list(hidden or ()) or None,
+            "likelihood": likelihood, "conditions": conditions, "hidden": list(hidden) or None,
             "norm": named, **({} if standardise is False else {"standardise": True}),
         }  # fmt: skip
     return model
@@ -310,9 +292,8 @@ def autoencoder(
 
 def from_recipe(recipe: Mapping[str, Any]) -> Autoencoder:
     """The model that `autoencoder(**recipe)` makes, with a layer of normalisation given by its name."""
-    known = dict(recipe)
-    norm = known.get("norm")
-    return autoencoder(**known | {"norm": NORMS[norm] if norm else None})
+    norm = recipe.get("norm")
+    return autoencoder(**dict(recipe) | {"norm": NORMS[norm] if norm else None})
 
 
 def classifier(
@@ -335,7 +316,6 @@ def classifier(
     >>> judge(torch.rand(5, 1, 28, 28)).mode.shape, judge[0](torch.rand(5, 1, 28, 28)).shape
     (torch.Size([5]), torch.Size([5, 64]))
     """
-    body = nn.Sequential(nets.Centre(), nets.ConvEncoder(tuple(shape), features, hidden), nn.GELU())
-    return nn.Sequential(
-        body, nn.Linear(features, outputs), heads.Categorical() if labels else heads.Bernoulli()
-    )
+    body = nn.Sequential(nets.Centre(), nets.ConvEncoder(shape, features, hidden), nn.GELU())
+    head = heads.Categorical() if labels else heads.Bernoulli()
+    return nn.Sequential(body, nn.Linear(features, outputs), head)

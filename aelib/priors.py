@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch import distributions as D
 
 from .contexts import evaluating, seeded
-from .distributions.densities import Standard, exact
+from .distributions import Standard, exact
 from .errors import unknown
 from .heads import VectorQuantizer
 

@@ -14,7 +14,7 @@ def test_up_undoes_down_for_every_size(strides, axes):
     for n in range(1, 34):
         size = (n, 34 - n, n % 5 + 1)[:axes]
         h = down(torch.zeros(1, 1, *size))
-        assert h.shape == (1, widths[-1], *nets.grid(size, strides))
+        assert h.shape == (1, widths[-1], *nets.sizes(size, strides)[-1])
         own = nets.Up((1, *size), widths, strides)
         assert own(h).shape == up(h, size).shape == (1, 1, *size)
         own.load_state_dict(up.state_dict())

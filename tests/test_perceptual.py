@@ -111,7 +111,7 @@ def test_training_with_it_lowers_it():
 
 
 def test_without_a_network_it_says_so():
-    with pytest.raises(ValueError, match="a network to see with"):
+    with pytest.raises(ValueError, match="a network to compare by"):
         losses.perceptual()
 
 

@@ -1,7 +1,7 @@
 """Objectives: functions of (model, batch) that return named terms, one number per example, in nats.
 
 One rule of reduction holds everywhere: sum over an example, mean over the batch (`train` takes the
-mean). With it β = 1 is the evidence lower bound.
+mean). With it β = 1 is the evidence lower bound. `error=` is a function (p, target) → (B,), as `nll`.
 """
 
 from .bounds import (
@@ -9,7 +9,6 @@ from .bounds import (
     Objective,
     Terms,
     elbo,
-    error_term,
     iwae,
     kl_per_dimension,
     kl_term,
@@ -24,8 +23,8 @@ from .penalties import Penalty, contractive, l1, sparse, squared_jacobian, to_ra
 from .perceptual import perceptual
 
 __all__ = [
-    "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "error_term",
-    "from_prior", "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd",
-    "nll", "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
+    "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "from_prior",
+    "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd", "nll",
+    "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
     "squared_jacobian", "to_rate", "vector_quantized", "wae",
 ]  # fmt: skip

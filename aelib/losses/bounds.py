@@ -12,24 +12,41 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, kl_divergence
 
 from ..datasets import Batch
-from ..distributions import Delta, Quantized
-from ..distributions.densities import log_prob_of_known
+from ..distributions import Delta, OptimalNormal, Quantized
 from ..models import Autoencoder
 
 Terms = dict[str, Tensor]
 Objective = Callable[..., Terms]
-Error = Callable[..., Tensor]  # (p, target) → (B,), and with a third, `known`, if it can leave numbers out
+Error = Callable[..., Tensor]  # (p, target) → (B,); with a third parameter `known` it can leave numbers out
 
 
 def nll(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
-    """(B,) the negative log-likelihood −log p(target), in nats; of the `known` variables, if given."""
-    return -(p.log_prob(target) if known is None else log_prob_of_known(p, target, known))
+    """(B,) the negative log-likelihood −log p(target), in nats.
+
+    Args:
+        known: (B, …) bool: of these variables alone; the others are integrated out, whatever `target` holds
+            there, NaN too. Given the code, p must be a density of each variable by itself.
+
+    Raises:
+        TypeError: some variables are not known, and p is no such density.
+    """
+    if known is None:
+        return -p.log_prob(target)
+    target = torch.where(known, target, 0.0)
+    if isinstance(p, OptimalNormal):
+        return -p.log_prob(target, known)
+    each = p.base_dist.log_prob(target) if isinstance(p, Independent) else None
+    if each is None or each.shape != target.shape:
+        raise TypeError(f"missing values need a likelihood of each variable by itself; got {p}")
+    return -torch.where(known, each, 0.0).flatten(1).sum(1)
 
 
 def squared_error(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
     """(B,) Σ (mean − target)² over each example; over its `known` variables, if given."""
-    each = p.mean - (target if known is None else torch.where(known, target, 0.0))
-    return (each if known is None else torch.where(known, each, 0.0)).square().flatten(1).sum(1)
+    x_hat = p.mean
+    if known is not None:
+        x_hat, target = torch.where(known, x_hat, 0.0), torch.where(known, target, 0.0)
+    return (x_hat - target).square().flatten(1).sum(1)
 
 
 def error_term(error: Error, p: Distribution | Tensor, batch: Batch) -> Tensor:
@@ -52,14 +69,7 @@ def error_term(error: Error, p: Distribution | Tensor, batch: Batch) -> Tensor:
 
 
 def reconstruction(model: Autoencoder, batch: Batch, error: Error = nll) -> Terms:
-    """A plain autoencoder's objective: the error of the reconstruction.
-
-    Args:
-        error: (p, target) → (B,).
-
-    Returns:
-        {"loss"}, (B,).
-    """
+    """A plain autoencoder's objective: {"loss"}, (B,), the error of the reconstruction."""
     return {"loss": error_term(error, model(batch.x, batch.c).p, batch)}
 
 
@@ -70,7 +80,6 @@ def elbo(
 
     Args:
         beta: weight of the KL term; 1 is the bound.
-        error: (p, target) → (B,).
         free_bits: nats each dimension of the code may carry at no cost: in the loss, the KL of a
             dimension counts as at least this much. The term "kl" stays the true one.
 
@@ -90,9 +99,7 @@ def elbo(
     q, z, p = model(batch.x, batch.c)
     prior = _prior(model, batch, q)
     error_, kl = error_term(error, p, batch), kl_term(q, prior, z)
-    paid = kl
-    if free_bits:
-        paid = kl_per_dimension(q, prior).clamp_min(free_bits).flatten(1).sum(1)
+    paid = kl_per_dimension(q, prior).clamp_min(free_bits).flatten(1).sum(1) if free_bits else kl
     return {"loss": error_ + beta * paid, "nll": error_, "kl": kl}
 
 
@@ -114,10 +121,8 @@ def iwae(model: Autoencoder, batch: Batch, samples: int = 5) -> Terms:
     Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519; the gradient: Tucker et
     al., 2019, https://arxiv.org/abs/1810.04152.
     """
-    q = model.encode(batch.x, batch.c)
-    prior = _prior(model, batch, q)
-    z = q.rsample((samples,))
-    w = _log_weights(model, batch, _constant(q), prior, z)
+    q, z, joint = _joint(model, batch, samples)
+    w = joint - _constant(q).log_prob(z)
     share = w.detach().softmax(0)  # (S, B)
     if z.requires_grad:  # decoder and prior weigh sample s by its share, the encoder by the share squared
         share = share.view(*share.shape, *[1] * (z.ndim - 2))  # a hook that knew z would keep it for ever
@@ -127,9 +132,8 @@ def iwae(model: Autoencoder, batch: Batch, samples: int = 5) -> Terms:
 
 def log_weights(model: Autoencoder, batch: Batch, samples: int) -> Tensor:
     """(S, B) log p(x, z) − log q(z|x) in nats, for S codes z drawn from q for each image."""
-    q = model.encode(batch.x, batch.c)
-    prior = _prior(model, batch, q)
-    return _log_weights(model, batch, q, prior, q.rsample((samples,)))
+    q, z, joint = _joint(model, batch, samples)
+    return joint - q.log_prob(z)
 
 
 def _constant(q: Distribution) -> Distribution:
@@ -142,15 +146,18 @@ def _constant(q: Distribution) -> Distribution:
     return Independent(constant, q.reinterpreted_batch_ndims, validate_args=False)
 
 
-def _log_weights(model: Autoencoder, batch: Batch, q: Distribution, prior: Distribution, z: Tensor) -> Tensor:
-    """(S, B) log p(x, z) − log q(z|x) of codes z (S, B, K)."""
-    samples = len(z)
-    c = None if batch.c is None else batch.c.repeat(samples, 1)
-    p = model.decode(z.flatten(0, 1), c, **model.sized(batch.x))
-    target, known = (
-        v if v is None else v.expand(samples, *v.shape).flatten(0, 1) for v in (batch.target, batch.known)
+def _joint(model: Autoencoder, batch: Batch, samples: int) -> tuple[Distribution, Tensor, Tensor]:
+    """q(z|x), S codes z of each image drawn from it (S, B, K), and their log p(x, z), (S, B)."""
+    q = model.encode(batch.x, batch.c)
+    prior = _prior(model, batch, q)
+    z = q.rsample((samples,))
+    c, target, known = (
+        v if v is None else v.expand(samples, *v.shape).flatten(0, 1)
+        for v in (batch.c, batch.target, batch.known)
     )
-    return -nll(p, cast(Tensor, target), known).view(samples, -1) + prior.log_prob(z) - q.log_prob(z)
+    p = model.decode(z.flatten(0, 1), c, model.sized(batch.x))
+    log_p = -nll(p, cast(Tensor, target), known).view(samples, -1)
+    return q, z, log_p + prior.log_prob(z)
 
 
 def _prior(model: Autoencoder, batch: Batch, q: Distribution) -> Distribution:
@@ -197,16 +204,12 @@ def prediction(net: nn.Module, batch: Batch) -> Terms:
     """A classifier's objective: −log p(y|x), where `net(x)` is a distribution over y.
 
     A classifier is a network with a head, so `train` trains it too. Attributes that are not known
-    (NaN) count nothing.
-
-    Returns:
-        {"loss"}, (B,).
+    (NaN) count nothing. Returns {"loss"}, (B,).
     """
     if batch.y is None:
         raise ValueError("a classifier needs labels or attributes: these images have none")
-    y = batch.y.float().reshape(len(batch), -1)
     p = net(batch.x)
-    each = p.base_dist.log_prob(torch.nan_to_num(y)) if isinstance(p, Independent) else None
-    if each is None:
+    if not isinstance(p, Independent):
         return {"loss": -p.log_prob(batch.y)}
-    return {"loss": -torch.where(y.isnan(), 0.0, each).sum(1)}
+    y = batch.y.float().reshape(len(batch), -1)
+    return {"loss": nll(p, y, known=~y.isnan())}

@@ -35,8 +35,8 @@ def prior_likelihood(model: Autoencoder, batch: Batch) -> Terms:
 def inverse_multiquadric(a: Tensor, b: Tensor) -> Tensor:
     """(N, M) Σ over s of C / (C + |aᵢ − bⱼ|²), C = 2 K s, of codes a (N, K) and b (M, K): a kernel for `mmd`.
 
-    2 K is the mean of |a − b|² for draws from N(0, 1), and s runs from 0.1 to 10, so that near and far codes
-    are felt. Its tails are heavy: a code that is far out is still drawn in.
+    2 K is the mean of |a − b|² for draws from N(0, 1), and s runs from 0.1 to 10, for near and far codes.
+    Its tails are heavy: a code that is far away still has a gradient.
 
     Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558, section 4; the sum over scales is their
     implementation's.
@@ -72,12 +72,11 @@ def wae(model: Autoencoder, batch: Batch, weight: float = 1000.0, error: Error =
 
     A VAE's KL pulls the code of *each* picture to the whole prior, so that codes of different pictures
     overlap. Here only *all codes together* are to look like the prior: a point for each picture will do
-    (`posterior="deterministic"`, with a prior). The MMD belongs to the batch, so every example is given the
+    (`posterior="deterministic"`, with a prior). The MMD belongs to the batch, so every example gets the
     same number: their mean is the formula. The larger the batch, the less noise is in it.
 
     Args:
         weight: of the MMD², against nats.
-        error: (p, target) → (B,).
 
     Returns:
         {"loss", "nll", "mmd"}, each (B,), where loss = nll + weight · mmd.
@@ -88,10 +87,8 @@ def wae(model: Autoencoder, batch: Batch, weight: float = 1000.0, error: Error =
     Source: Tolstikhin, Bousquet, Gelly, Schölkopf, 2018, https://arxiv.org/abs/1711.01558.
     """
     _, z, p = model(batch.x, batch.c)
-    error_ = error_term(error, p, batch)
-    drawn = from_prior(model, batch)
-    mmd_ = mmd(z.flatten(1), drawn.flatten(1)) if len(z) > 1 else z.new_zeros(())
-    mmd_ = mmd_.expand(len(z))
+    error_, sampled = error_term(error, p, batch), from_prior(model, batch)
+    mmd_ = (mmd(z.flatten(1), sampled.flatten(1)) if len(z) > 1 else z.new_zeros(())).expand(len(z))
     return {"loss": error_ + weight * mmd_, "nll": error_, "mmd": mmd_}
 
 
@@ -111,7 +108,6 @@ def adversarial(
         critic: (B, K) → (B, 1), logits, on the model's device. It belongs to the objective, not to the
             model: `partial(losses.adversarial, critic=critic)`.
         weight: of the encoder's part in the game, against nats.
-        error: (p, target) → (B,).
 
     Returns:
         {"loss", "nll", "fooled", "discriminator"}, each (B,).
@@ -122,15 +118,10 @@ def adversarial(
     Source: Makhzani, Shlens, Jaitly, Goodfellow, Frey, 2016, https://arxiv.org/abs/1511.05644.
     """
     _, z, p = model(batch.x, batch.c)
-    error_ = error_term(error, p, batch)
-    code, seen, drawn = (critic(v.flatten(1)).flatten() for v in (z, z.detach(), from_prior(model, batch)))
-    fooled = softplus(code)
-    return {
-        "loss": error_ + weight * fooled,
-        "nll": error_,
-        "fooled": fooled,
-        "discriminator": softplus(-seen) + softplus(drawn),
-    }
+    error_, judged = error_term(error, p, batch), (z, z.detach(), from_prior(model, batch))
+    code, fixed, sampled = (critic(v.flatten(1)).flatten() for v in judged)
+    fooled, discriminator = softplus(code), softplus(-fixed) + softplus(sampled)
+    return {"loss": error_ + weight * fooled, "nll": error_, "fooled": fooled, "discriminator": discriminator}
 
 
 @torch.no_grad()

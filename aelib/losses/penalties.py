@@ -25,9 +25,8 @@ def to_rate(rate: float) -> Penalty:
     """Penalty for `sparse`: Σ over the units of KL(ρ ‖ ρ̂) in nats; ρ̂ is a unit's mean over the batch.
 
     KL(ρ ‖ ρ̂) = ρ log ρ/ρ̂ + (1 − ρ) log (1 − ρ)/(1 − ρ̂). It says how often a unit is active, not which
-    units an image may use. The sum belongs to the batch, so every example is given the same number: their
-    mean is the formula. (It is the one term of an example that changes with its neighbours, and the larger
-    the batch the better is ρ̂.)
+    units an image may use. The sum belongs to the batch, so every example gets the same number: their mean is
+    the formula, and the larger the batch the better is ρ̂.
 
     Args:
         rate: ρ, the activation aimed at, between 0 and 1.
@@ -69,7 +68,6 @@ def sparse(
     Args:
         weight: of the penalty, against nats.
         penalty: z → (B,): `l1`, or `to_rate(0.05)`.
-        error: (p, target) → (B,).
 
     Returns:
         {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
@@ -89,7 +87,6 @@ def contractive(
 
     Args:
         weight: of the penalty, against nats.
-        error: (p, target) → (B,).
         probes: as in `squared_jacobian`.
 
     Returns:
@@ -102,7 +99,7 @@ def contractive(
         x = batch.x.detach().requires_grad_()
         q = model.encode(x, batch.c)
         penalty = squared_jacobian(q.mean, x, probes, create_graph=learning)
-    error_ = error_term(error, model.decode(q.rsample(), batch.c, **model.sized(x)), batch)
+    error_ = error_term(error, model.decode(q.rsample(), batch.c, model.sized(x)), batch)
     return {"loss": error_ + weight * penalty, "nll": error_, "penalty": penalty}
 
 
@@ -122,8 +119,7 @@ def squared_jacobian(z: Tensor, x: Tensor, probes: int | None = None, create_gra
     """
     flat = z.flatten(1)
     n, k = flat.shape
-    if probes is None:
-        probes = 0 if k <= EXACT else 1
+    probes = int(k > EXACT) if probes is None else probes
     if probes:
         rows = torch.randint(0, 2, (probes, n, k), device=z.device).to(z.dtype) * 2 - 1
     else:
@@ -140,7 +136,6 @@ def vector_quantized(model: Autoencoder, batch: Batch, beta: float = 0.25, error
 
     Args:
         beta: weight of the commitment, which keeps the encoder near the codebook it is rounded to.
-        error: (p, target) → (B,).
 
     Returns:
         {"loss", "nll", "commitment"}, each (B,).

@@ -6,10 +6,11 @@ import copy
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn.functional import normalize
 
 from .bounds import Error
 
-TINY = 1e-6  # features that are all zero at a place stay zero
+EPS = 1e-6  # features that are all zero at a place stay zero
 
 
 def perceptual(*stages: nn.Module) -> Error:
@@ -21,13 +22,13 @@ def perceptual(*stages: nn.Module) -> Error:
         error = n · mean over stages and places of |φ̂(x̂) − φ̂(x)|² / 4,    n = C·H·W,
 
     from 0 (the same features everywhere) to n (opposite ones), a sum over an example like every other error
-    (see `metrics.ssim_error`). It knows nothing of what the features do not tell: add `nll`, as in
-    `lambda p, x: losses.nll(p, x) + seen(p, x)`.
+    (see `metrics.ssim_error`). What the features do not show has no effect on it: add `nll`, as in
+    `lambda p, x: losses.nll(p, x) + judge(p, x)`.
 
     The stages are copied, and the copies frozen, in evaluation mode: they judge and are not trained.
 
     Args:
-        stages: (B, C, H, W) → (B, D, h, w) or (B, D); each is given what the one before it made. For
+        stages: (B, C, H, W) → (B, D, h, w) or (B, D); each takes what the one before it made. For
             `judge = models.classifier(…)` they are the parts of `judge[0]`; any network in stages will do.
 
     Returns:
@@ -47,7 +48,7 @@ def perceptual(*stages: nn.Module) -> Error:
     torch.Size([5])
     """
     if not stages:
-        raise ValueError("a perceptual error needs a network to see with: perceptual(stage, …)")
+        raise ValueError("a perceptual error needs a network to compare by: perceptual(stage, …)")
     net = copy.deepcopy(nn.ModuleList(stages)).eval().requires_grad_(False)
 
     def error(p: Distribution, target: Tensor) -> Tensor:
@@ -55,13 +56,8 @@ def perceptual(*stages: nn.Module) -> Error:
         a, b, total = p.mean, target, target.new_zeros(len(target))
         for stage in net:
             a, b = stage(a), stage(b)
-            total = total + (_unit(a) - _unit(b)).square().sum(1).flatten(1).mean(1)
+            u, v = normalize(a, eps=EPS), normalize(b, eps=EPS)
+            total = total + (u - v).square().sum(1).reshape(len(target), -1).mean(1)
         return target[0].numel() * total / (4 * len(net))
 
     return error
-
-
-def _unit(features: Tensor) -> Tensor:
-    """Divided by their length at every place; (B, D) is one place."""
-    features = features.reshape(*features.shape[:2], -1)
-    return features / features.norm(dim=1, keepdim=True).clamp_min(TINY)

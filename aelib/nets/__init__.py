@@ -3,35 +3,11 @@
 They know nothing of losses, distributions or conditions.
 """
 
-from .convolutions import (
-    ConvDecoder,
-    ConvEncoder,
-    FCNDecoder,
-    FCNEncoder,
-    Sized,
-    UNet,
-    Up,
-    down,
-    grid,
-    sides,
-    stem,
-)
-from .layers import (
-    MLP,
-    WEIGHTED,
-    Centre,
-    Channels,
-    Features,
-    Layer,
-    Reshape,
-    Residual,
-    check,
-    pca_layers,
-)
-from .standardise import Standardise, learnt
+from .convolutions import ConvDecoder, ConvEncoder, FCNDecoder, FCNEncoder, Sized, UNet, Up, down, sizes
+from .layers import MLP, Centre, Channels, Features, Reshape, Residual, Standardise, last, learnt, pca_layers
 
 __all__ = [
-    "MLP", "WEIGHTED", "Centre", "Channels", "ConvDecoder", "ConvEncoder", "FCNDecoder", "FCNEncoder",
-    "Features", "Layer", "Reshape", "Residual", "Sized", "Standardise", "UNet", "Up", "check", "down", "grid",
-    "learnt", "pca_layers", "sides", "stem",
+    "MLP", "Centre", "Channels", "ConvDecoder", "ConvEncoder", "FCNDecoder", "FCNEncoder", "Features",
+    "Reshape", "Residual", "Sized", "Standardise", "UNet", "Up", "down", "last", "learnt", "pca_layers",
+    "sizes",
 ]  # fmt: skip

@@ -17,25 +17,16 @@ from torch import Tensor, nn
 from .layers import CONVOLUTIONS, Layer, Residual, check
 
 
-def sides(n: int, strides: Sequence[int]) -> list[int]:
-    """The side of an image before, between and after layers of these strides.
+def sizes(size: Sequence[int], strides: Sequence[int]) -> list[tuple[int, ...]]:
+    """The places along each axis before, between and after layers of these strides.
 
-    >>> sides(25, (2, 2, 2))
-    [25, 13, 7, 4]
+    >>> sizes((25, 31), (2, 2, 2))
+    [(25, 31), (13, 16), (7, 8), (4, 4)]
     """
-    out = [n]
+    out = [tuple(size)]
     for s in strides:
-        out.append(-(-out[-1] // s))
+        out.append(tuple(-(-n // s) for n in out[-1]))
     return out
-
-
-def grid(size: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """The places that layers of these strides leave of examples of this size.
-
-    >>> grid((25, 31), (2, 2, 2))
-    (4, 4)
-    """
-    return tuple(sides(n, strides)[-1] for n in size)
 
 
 def down(
@@ -59,13 +50,12 @@ class Up(nn.Sequential):
         self, shape: Sequence[int], widths: Sequence[int], strides: Sequence[int], activation: Layer = nn.GELU
     ) -> None:
         channels, *size = shape
-        steps = [sides(n, strides) for n in size]
+        steps, outs, up = sizes(size, strides), [channels, *widths], CONVOLUTIONS[len(size)][1]
         layers: list[nn.Module] = []
         for i, s in reversed(list(enumerate(strides))):
-            extra = tuple(n[i] - 1 - (n[i + 1] - 1) * s for n in steps)
-            width, k = widths[i - 1] if i else channels, _kernel(s)
-            up = CONVOLUTIONS[len(size)][1]
-            layers += [activation(), up(widths[i], width, k, s, k // 2, output_padding=extra)]
+            extra = tuple(n - 1 - (m - 1) * s for n, m in zip(steps[i], steps[i + 1], strict=True))
+            k = _kernel(s)
+            layers += [activation(), up(widths[i], outs[i], k, s, k // 2, output_padding=extra)]
         super().__init__(*layers)
         self.size, self.strides = tuple(size), tuple(strides)
 
@@ -81,18 +71,16 @@ class Up(nn.Sequential):
         """
         places = tuple(h.shape[2:])
         if size is None:
-            stride = math.prod(self.strides)
-            size = self.size if places == grid(self.size, self.strides) else [n * stride for n in places]
-        if places != grid(size, self.strides):
-            raise ValueError(
-                f"the code of size {tuple(size)} has {grid(size, self.strides)} places; got one of {places}"
-            )
+            own, stride = sizes(self.size, self.strides)[-1], math.prod(self.strides)
+            size = self.size if places == own else [n * stride for n in places]
+        *steps, wanted = sizes(size, self.strides)
+        if places != wanted:
+            raise ValueError(f"the code of size {tuple(size)} has {wanted} places; got one of {places}")
         if tuple(size) == self.size:
             return super().forward(h)
-        steps = [sides(n, self.strides) for n in size]
-        for i in reversed(range(len(self.strides))):
-            activation, up = self[-2 * i - 2], self[-2 * i - 1]
-            h = up(activation(h), output_size=[n[i] for n in steps])
+        layers = list(self)
+        for activation, up, step in zip(layers[::2], layers[1::2], reversed(steps), strict=True):
+            h = up(activation(h), output_size=step)
         return h
 
 
@@ -103,8 +91,8 @@ def _kernel(stride: int) -> int:
 def stem(shape: Sequence[int], layers: int) -> tuple[int, ...]:
     """Strides for so many layers: the first is 4 from 48 pixels on.
 
-    Where the picture is large a convolution is dear: at 64×64 a first layer of stride 4 costs a quarter
-    of one of stride 2, and the layers after it too.
+    A convolution over a large picture is slow: at 64×64 a first layer of stride 4 costs a quarter of one of
+    stride 2, and so do the layers after it.
     """
     return ((4 if min(shape[1:]) >= 48 else 2), *[2] * (layers - 1))
 
@@ -134,7 +122,7 @@ class ConvEncoder(nn.Sequential):
         strides = strides or stem(shape, len(widths))
         channels, *size = shape
         convolutions = down(channels, widths, strides, activation, len(size))
-        flat = widths[-1] * math.prod(grid(size, strides))
+        flat = widths[-1] * math.prod(sizes(size, strides)[-1])
         super().__init__(convolutions, nn.Flatten(), nn.Linear(flat, out))
         self.size = tuple(size)
 
@@ -159,30 +147,20 @@ class ConvDecoder(nn.Sequential):
         activation: Layer = nn.GELU,
     ) -> None:
         strides = strides or stem(shape, len(widths))
-        small = (widths[-1], *grid(shape[1:], strides))
-        super().__init__(
-            nn.Linear(latent, math.prod(small)),
-            nn.Unflatten(1, small),
-            Up(shape, widths, strides, activation),
-        )
+        small = (widths[-1], *sizes(shape[1:], strides)[-1])
+        up = Up(shape, widths, strides, activation)
+        super().__init__(nn.Linear(latent, math.prod(small)), nn.Unflatten(1, small), up)
 
 
 class FCNEncoder(nn.Sequential):
-    """Convolutions only: (B, C, H, W) → (B, out, ⌈H / Πs⌉, ⌈W / Πs⌉), for any H and W at run time.
+    """Convolutions of stride 2 only: (B, C, H, W) → (B, out, h, w), for any H and W at run time.
 
     Arguments as `ConvEncoder`; of the size in `shape` only the number of axes counts.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        out: int,
-        widths: Sequence[int] = (32, 64, 128),
-        strides: Sequence[int] | None = None,
-        activation: Layer = nn.GELU,
-    ) -> None:
-        strides, axes = strides or (2,) * len(widths), len(shape) - 1
-        convolutions = down(shape[0], widths, strides, activation, axes)
+    def __init__(self, shape: Sequence[int], out: int, widths: Sequence[int] = (32, 64, 128)) -> None:
+        axes = len(shape) - 1
+        convolutions = down(shape[0], widths, (2,) * len(widths), axes=axes)
         super().__init__(convolutions, CONVOLUTIONS[axes][0](widths[-1], out, 1))
         self.axes = axes
 
@@ -198,17 +176,9 @@ class FCNDecoder(nn.Sequential):
     The weights do not depend on the shape: those learnt at one size load into a decoder of another.
     """
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Sequence[int],
-        widths: Sequence[int] = (32, 64, 128),
-        strides: Sequence[int] | None = None,
-        activation: Layer = nn.GELU,
-    ) -> None:
-        strides = strides or (2,) * len(widths)
+    def __init__(self, latent: int, shape: Sequence[int], widths: Sequence[int] = (32, 64, 128)) -> None:
         first = CONVOLUTIONS[len(shape) - 1][0](latent, widths[-1], 1)
-        super().__init__(first, Up(shape, widths, strides, activation))
+        super().__init__(first, Up(shape, widths, (2,) * len(widths)))
 
     def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Tensor:
         """(B, latent, …) → (B, C, *size); see `Up`."""
@@ -216,15 +186,16 @@ class FCNDecoder(nn.Sequential):
 
 
 class Sized(nn.Sequential):
-    """Layers of which the first is given the size that is wanted: a decoder for examples of any size.
+    """Layers of which the first takes the size that is wanted: a decoder for examples of any size.
 
-    `models.Autoencoder` gives it the size of x, which no code can hold: 25 and 32 pixels have 4 places both.
+    `models.Autoencoder` passes it the size of x, which no code can hold: 25 and 32 pixels both have 4 places.
     """
 
     def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Any:
         """As `nn.Sequential`; None: the first layer's own size."""
-        h = self[0](h, size)
-        for layer in self[1:]:
+        first, *rest = self
+        h = first(h, size)
+        for layer in rest:
             h = layer(h)
         return h
 
@@ -232,9 +203,9 @@ class Sized(nn.Sequential):
 class UNet(nn.Module):
     """Full resolution in, full resolution out: (B, channels, H, W) → (B, out, H, W), for any H and W.
 
-    Pixels are folded 2×2 into channels; then each level adds to what it was given what the next one makes of
-    it at half the side, so fine detail goes straight through and coarse form is seen as a whole. Those ways
-    round its narrowest place make it no autoencoder: it serves inside an encoder or a decoder, not as both.
+    Pixels are folded 2×2 into channels; then each level adds to its input what the next one makes of it at
+    half the side: fine detail goes straight through, and the coarse levels look at large areas. Because
+    detail passes by the narrowest layer it is no autoencoder: it serves inside an encoder or a decoder.
 
     Args:
         channels: of the input.

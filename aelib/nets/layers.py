@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..datasets.batch import Data
+
 Layer = Callable[[], nn.Module]
+Norm = Callable[[int], nn.Module]  # called with the size of the layer
 CONVOLUTIONS: dict[int, tuple[Any, Any]] = {  # by the number of axes: forth, and back
     1: (nn.Conv1d, nn.ConvTranspose1d),
     2: (nn.Conv2d, nn.ConvTranspose2d),
@@ -28,13 +31,18 @@ def check(x: Tensor, size: Sequence[int | None]) -> None:
     raise ValueError(f"the network was built for ({', '.join(wanted)}); got {tuple(x.shape)}{one}")
 
 
+def last(net: nn.Module) -> nn.Module:
+    """The last layer that has weights."""
+    return [m for m in net.modules() if isinstance(m, WEIGHTED)][-1]
+
+
 class MLP(nn.Sequential):
     """Fully connected layers: (B, …) is flattened to (B, sizes[0]) and ends as (B, sizes[-1]).
 
     Args:
         sizes: of input, hidden layers and output; two sizes are one linear layer.
         activation: after every hidden layer, as `nn.GELU`.
-        norm: before the activation, as `nn.BatchNorm1d`, called with the layer's size; None has none.
+        norm: before the activation, as `nn.BatchNorm1d`; None has none.
         dropout: probability, after every hidden activation.
 
     >>> MLP(784, 256, 32)(torch.zeros(2, 1, 28, 28)).shape
@@ -42,37 +50,26 @@ class MLP(nn.Sequential):
     """
 
     def __init__(
-        self,
-        *sizes: int,
-        activation: Layer = nn.GELU,
-        norm: Callable[[int], nn.Module] | None = None,
-        dropout: float = 0.0,
+        self, *sizes: int, activation: Layer = nn.GELU, norm: Norm | None = None, dropout: float = 0.0
     ) -> None:
         if len(sizes) < 2:
             raise ValueError(f"an MLP needs the sizes of its input and its output; got {sizes}")
         layers: list[nn.Module] = [nn.Flatten()]
         for a, b in pairwise(sizes[:-1]):
-            layers.append(nn.Linear(a, b, bias=norm is None))
-            layers += [norm(b)] if norm else []
-            layers.append(activation())
+            layers += [nn.Linear(a, b, bias=norm is None), *([norm(b)] if norm else []), activation()]
             layers += [nn.Dropout(dropout)] if dropout else []
         super().__init__(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
-class Reshape(nn.Module):
-    """(B, C·H·W) → (B, C, H, W); C is worked out, so a head may ask for several parameters per variable."""
+class Reshape(nn.Unflatten):
+    """(B, D) → (B, D / (H·W), H, W): C is worked out, so a head may ask for several parameters per variable.
+
+    Args:
+        shape: (C, H, W) of an example, or any other.
+    """
 
     def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, D) → (B, D / (H·W), H, W), or of any other shape."""
-        return h.reshape(h.shape[0], -1, *self.shape[1:])  # len(h) would fix the batch size in an export
-
-    def extra_repr(self) -> str:
-        """The shape."""
-        return str(self.shape)
+        super().__init__(1, (-1, *shape[1:]))
 
 
 class Features(nn.Module):
@@ -108,13 +105,41 @@ class Features(nn.Module):
 class Centre(nn.Module):
     """(x − ½) · 4: pixels in [0, 1] as numbers of both signs and about unit size.
 
-    Without it the grey that all images share is the largest thing a first layer sees, and much of the
+    Without it the grey that all images share is the largest part of a first layer's input, and much of the
     training goes into it.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
         return x.mul(4).sub_(2)  # the same bits in half of the memory
+
+
+def each_channel(v: Tensor, axes: int) -> Tensor:
+    """(C,) as (C, 1, …), with 1 for each of an example's axes, to compute with (B, C, …)."""
+    return v.view(-1, *[1] * axes)
+
+
+class Standardise(nn.Module):
+    """(x − mean) / scale, each channel by itself; of a table (B, D) each variable. In the place of `Centre`.
+
+    Mean and scale are learnt from data, not trained, and saved with the weights; see `models.autoencoder`. In
+    bfloat16, x = 1013.25 is 1012 before its mean is subtracted: numbers of large units want float32.
+
+    Args:
+        mean, scale: (C,).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return (x - each_channel(self.mean, x.ndim - 2)) / each_channel(self.scale, x.ndim - 2)
 
 
 class Residual(nn.Module):
@@ -128,13 +153,11 @@ class Residual(nn.Module):
     def __init__(self, base: nn.Module, f: nn.Module) -> None:
         super().__init__()
         self.base, self.f = base, f
-        last: Any = [m for m in f.modules() if isinstance(m, WEIGHTED)][-1]
-        nn.init.zeros_(last.weight)
-        if last.bias is not None:
-            nn.init.zeros_(last.bias)
+        for p in last(f).parameters(recurse=False):
+            nn.init.zeros_(p)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Both branches see h."""
+        """Same shape as base(h)."""
         return self.base(h) + self.f(h)
 
 
@@ -170,10 +193,44 @@ def pca_layers(pca: Any, n: int, shape: Sequence[int]) -> tuple[nn.Sequential, n
     v = torch.as_tensor(pca.components_[:n], dtype=torch.float32)
     s = torch.as_tensor(pca.explained_variance_[:n], dtype=torch.float32).sqrt()
     mean = torch.as_tensor(pca.mean_, dtype=torch.float32)
-    there, back = nn.Linear(v.shape[1], n), nn.Linear(n, v.shape[1])
+    there = nn.Linear(v.shape[1], n).requires_grad_(False)
+    back = nn.Linear(n, v.shape[1]).requires_grad_(False)
     there.weight.data, there.bias.data = v / s[:, None], -(v @ mean) / s
     back.weight.data, back.bias.data = (v * s[:, None]).T.contiguous(), mean
-    layers = nn.Sequential(nn.Flatten(), there), nn.Sequential(back, nn.Unflatten(1, tuple(shape)))
-    for layer in layers:
-        layer.requires_grad_(False)
-    return layers
+    return nn.Sequential(nn.Flatten(), there), nn.Sequential(back, nn.Unflatten(1, tuple(shape)))
+
+
+def learnt(data: Data | bool, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """(C,), (C,) mean and standard deviation of each channel of a set's targets, over what is known of them.
+
+    A channel that does not vary, or of which nothing is known, has scale 1.
+
+    Args:
+        data: to learn from; True: zeros and ones.
+        shape: that an example must have, (D,) or (C, …).
+
+    Raises:
+        TypeError: this is no set of examples.
+        ValueError: an empty one, or one of examples of another shape.
+    """
+    if isinstance(data, bool):
+        return torch.zeros(shape[0]), torch.ones(shape[0])
+    if not hasattr(data, "batches"):
+        raise TypeError(f"standardise= takes data to learn from, as split.train; got {type(data).__name__}")
+    found = tuple(next(data.batches(1)).target.shape[1:]) if len(data) else "none"
+    if found != tuple(shape):
+        raise ValueError(f"the model is for examples {tuple(shape)}, but those to learn from are {found}")
+
+    def average(f: Callable[[Tensor], Tensor]) -> Tensor:
+        total = n = torch.zeros(shape[0], dtype=torch.double)
+        for batch in data.batches(500):
+            x = batch.target.double().reshape(len(batch), shape[0], -1)
+            known = torch.ones_like(x).bool() if batch.known is None else batch.known.reshape(x.shape)
+            n = n + known.sum((0, 2))
+            total = total + torch.where(known, f(x), 0.0).sum((0, 2))
+        return total / n.clamp_min(1)
+
+    mean = average(lambda x: x)
+    scale = average(lambda x: (x - mean[:, None]).square()).sqrt()
+    varies = scale > torch.finfo(torch.float).eps * mean.abs()
+    return mean.float(), torch.where(varies, scale, 1.0).float()

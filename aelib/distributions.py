@@ -1,4 +1,4 @@
-"""Distributions that torch lacks, or computes slowly."""
+"""Distributions that torch lacks, or computes slowly; `heads` has the modules that return them."""
 
 from __future__ import annotations
 
@@ -48,6 +48,35 @@ class Delta(Distribution):
         return self.value.expand(*sample_shape, *self.value.shape)
 
 
+class Quantized(Delta):
+    """A point whose parts are vectors of a codebook: what the head `VectorQuantizer` returns.
+
+    Its value passes the gradient to the encoder as if nothing had been rounded ("straight through").
+
+    Args:
+        value: (B, K) or (B, K, h, w).
+        indices: (B, K / size) or (B, K / size, h, w), which vector of the codebook each part is.
+        commitment: (B,) Σ |part − vector|², whose gradient goes to the encoder.
+    """
+
+    def __init__(self, value: Tensor, indices: Tensor, commitment: Tensor) -> None:
+        super().__init__(value)
+        self.indices, self.commitment = indices, commitment
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(B,) zeros: one of finitely many codes, with probability 1."""
+        return value.new_zeros(value.shape[: value.ndim - len(self.event_shape)])
+
+
+def perplexity(indices: Tensor) -> Tensor:
+    """() how many vectors of a codebook are used, in effect: exp of the entropy of the indices.
+
+    1: always the same vector; as many as there are vectors: all equally often.
+    """
+    share = torch.bincount(indices.flatten()) / indices.numel()
+    return torch.special.entr(share).sum().exp()
+
+
 class OptimalNormal(Distribution):
     """Normal whose scale is, for each example, the one under which its target is likeliest.
 
@@ -60,7 +89,7 @@ class OptimalNormal(Distribution):
     arg_constraints = {"mean": constraints.real}  # noqa: RUF012
 
     def __init__(self, mean: Tensor, unit: Tensor | None = None) -> None:
-        self._mean, self._unit = mean, unit
+        self._mean, self._unit = mean, mean.new_ones(()) if unit is None else unit
         super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
 
     @property
@@ -70,41 +99,14 @@ class OptimalNormal(Distribution):
 
     def log_prob(self, value: Tensor, known: Tensor | None = None) -> Tensor:
         """(B,) nats; of the variables that are known (B, …) alone, where it is given."""
-        difference = value - self._mean
-        volume: Tensor | float = 0.0
-        if self._unit is not None:
-            difference = difference / self._unit
-            each = self._unit.log().expand_as(difference).flatten(1)
-            volume = (each if known is None else each * known.flatten(1)).sum(1)
-        error = difference.square().flatten(1)
-        n: Tensor | int = error.shape[1]
-        if known is None:
-            variance = error.mean(1)
-        else:
+        difference = (value - self._mean) / self._unit
+        error, log_unit = difference.square().flatten(1), self._unit.log().expand_as(difference).flatten(1)
+        n = torch.tensor(error.shape[1])
+        if known is not None:
             known = known.flatten(1)
-            n = known.sum(1)
-            variance = torch.where(known, error, 0.0).sum(1) / n.clamp_min(1)
-        variance = variance.clamp_min(math.exp(2 * LOG_SCALE[0]))
-        return -0.5 * n * (math.log(2 * math.pi) + variance.log() + 1) - volume
-
-
-def log_prob_of_known(p: Distribution, value: Tensor, known: Tensor) -> Tensor:
-    """(B,) nats: log p of the variables that are known alone; the others are integrated out.
-
-    Args:
-        p: a distribution in which, given the code, every variable stands for itself.
-        known: (B, …) bool; what `value` holds where it is False has no effect, NaN neither.
-
-    Raises:
-        TypeError: the variables of p do not stand for themselves.
-    """
-    value = torch.where(known, value, 0.0)
-    if isinstance(p, OptimalNormal):
-        return p.log_prob(value, known)
-    each = p.base_dist.log_prob(value) if isinstance(p, Independent) else None
-    if each is None or each.shape != value.shape:
-        raise TypeError(f"missing values need a likelihood of each variable by itself; got {p}")
-    return torch.where(known, each, 0.0).flatten(1).sum(1)
+            error, log_unit, n = torch.where(known, error, 0.0), log_unit * known, known.sum(1)
+        variance = (error.sum(1) / n.clamp_min(1)).clamp_min(math.exp(2 * LOG_SCALE[0]))
+        return -0.5 * n * (math.log(2 * math.pi) + variance.log() + 1) - log_unit.sum(1)
 
 
 class _CrossEntropy(torch.autograd.Function):
