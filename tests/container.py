@@ -175,7 +175,7 @@ class Image:
         words = self.inside(shlex.join(self.command))
         with subprocess.Popen(words, stdout=-1, stderr=-2, text=True, start_new_session=True) as process:
             address = next((line for line in process.stdout if "http://" in line), None)
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGKILL)
         return address
 
 
@@ -185,22 +185,22 @@ def main():
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--build-arg", action="append", default=[])
-    parser.add_argument("command", nargs="*")
-    given = parser.parse_args()
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    given, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
         sys.exit("this needs root, and mmdebstrap: apt-get install mmdebstrap")
-    if "CONTAINER_MOUNTS" not in os.environ:  # in a name space of its own: mounts end with this process
-        os.environ["CONTAINER_MOUNTS"] = "own"
-        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
+    if os.getpid() != 1:  # in name spaces of its own: mounts and processes end with this one
+        spaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+        os.execvp("unshare", ["unshare", *spaces, sys.executable, *sys.argv])
     given.folder.mkdir(parents=True, exist_ok=True)
     image = Image(given.folder.resolve())
     for word, rest in instructions(DOCKERFILE):
         image.follow(word, rest, dict(b.split("=", 1) for b in given.build_arg))
     for name in re.findall(r"^ARG (\w+)", DOCKERFILE.read_text("utf-8"), re.M):
         del image.arguments[name]  # an image keeps no argument
-    for command in [shlex.join(given.command)] if given.command else TRIED:
-        run(*image.inside(command))
-    if not given.command:
+    for each in [shlex.join(command)] if command else TRIED:
+        run(*image.inside(each))
+    if not command:
         address = image.serves()
         if address is None:
             sys.exit("the image's command ended and named no address")
