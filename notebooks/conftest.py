@@ -19,6 +19,7 @@ def pytest_itemcollected(item):
     """A page runs without the real data and with them, and must do well in both."""
     if isinstance(item, IPyNbCell):
         item.add_marker("data")
+        item.output_timeout = 120  # nbval's 5 s are too few on a busy machine
 
 
 def kinds(outputs):
