@@ -23,7 +23,7 @@ from aelib import datasets
 from aelib.datasets import Batch, DataError, Images, binarised, conditioned, download, flipped, noisy
 from aelib.datasets.batch import kept
 
-lfw_module = importlib.import_module("aelib.datasets.lfw")  # the package's name `lfw` is the function
+photos_module = importlib.import_module("aelib.datasets.photos")
 
 
 def images(n, shape=(1, 4, 4)):
@@ -270,8 +270,8 @@ def test_people_split_never_shares_a_person(lfw_tree, seed):
 def test_lfw_is_decoded_once_and_again_when_a_photo_is_added(lfw_tree, monkeypatch):
     datasets.load("lfw")
     calls = []
-    decode = lfw_module.decode
-    monkeypatch.setattr(lfw_module, "decode", lambda *a: (calls.append(1), decode(*a))[1])
+    decode = photos_module.decode
+    monkeypatch.setattr(photos_module, "decode", lambda *a: (calls.append(1), decode(*a))[1])
     datasets.load("lfw")
     assert not calls
     datasets.load("lfw", size=32)
@@ -307,7 +307,7 @@ def test_an_interrupted_decoding_is_gone_on_with(lfw_tree, no_data, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(lfw_module, "decode", stop)
+        m.setattr(photos_module, "decode", stop)
         datasets.load("lfw")
     (record,) = (no_data / "decoded").glob("*.record")
     assert b"sha256" not in record.read_bytes()
@@ -318,13 +318,16 @@ def test_an_interrupted_decoding_is_gone_on_with(lfw_tree, no_data, monkeypatch)
     "harm, message",
     [
         (lambda r: (r / "Cid_C" / "Cid_C_0002.jpg").write_bytes(b"not a photo"), "0002.jpg cannot be"),
-        (lambda r: (r / "Cid_C" / "Cid_C_0001.jpg").unlink(), "Cid_C_0001.jpg is missing"),
+        (lambda r: (r / "Cid_C" / "Cid_C_0001.jpg").unlink(), "lacks 1 of 12 photos, first Cid_C/Cid_C_0001"),
         (
             lambda r: (r / "Cid_C" / "Cid_C_0002.jpg").rename(r / "Cid_C" / "Cid_C_2.jpg"),
-            "Cid_C_0002.jpg is missing",
+            "lacks 1 of 12 photos, first Cid_C/Cid_C_0002.jpg",
         ),
-        (lambda r: (r / "Ann_A" / "Bob_B_0001.jpg").write_bytes(b""), "Bob_B_0001.jpg is not expected"),
-        (lambda r: ((r / "Hal_H" / "Hal_H_0001.jpg").unlink(), (r / "Hal_H").rmdir()), "lacks 1 of 8 people"),
+        (lambda r: (r / "Ann_A" / "Bob_B_0001.jpg").write_bytes(b""), "Ann_A/Bob_B_0001.jpg is not expected"),
+        (
+            lambda r: ((r / "Hal_H" / "Hal_H_0001.jpg").unlink(), (r / "Hal_H").rmdir()),
+            "lacks 1 of 12 photos, first Hal_H",
+        ),
         (lambda r: (r.parent / "lfw_attributes.txt").write_text("<html>gone</html>"), "not LFW"),
     ],
     ids=["corrupt", "missing", "misnamed", "strange", "half-unpacked", "wrong attributes"],

@@ -62,12 +62,10 @@ def writing(folder: Path, what: str = "it") -> Iterator[Path]:
                 f"the disk of {cache_dir()} is full: there is no room for {what}. Make room, set AELIB_CACHE "
                 "to a folder on a larger disk, or ask for a smaller size."
             ) from e
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-            raise DataError(
-                f"the cache folder {cache_dir()} cannot be written to ({e.strerror}: "
-                f"{e.filename or folder}). Set AELIB_CACHE to a folder that can."
-            ) from e
-        raise
+        raise DataError(
+            f"the cache folder {cache_dir()} cannot be written to ({e.strerror or e}: "
+            f"{e.filename or folder}). Set AELIB_CACHE to a folder that can."
+        ) from e
 
 
 def cached_pixels(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import sys
 import warnings
 import zlib
@@ -201,7 +200,6 @@ def block(job: Job) -> Block:
 
 def serve() -> None:
     """Answer jobs from standard input until it is closed: then the process that asked is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
     warnings.simplefilter("ignore")  # of large photos (too large is an error) and of odd EXIF
     with suppress(EOFError, BrokenPipeError):
         while True:
@@ -212,7 +210,7 @@ def serve() -> None:
                 answer = e
             pickle.dump(answer, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    os._exit(0)  # without a last try to tell somebody who is gone
+    os._exit(0)  # without a last try to answer a process that is gone
 
 
 if __name__ == "__main__":

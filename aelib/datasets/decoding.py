@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from math import prod
 from pathlib import Path
 
@@ -56,16 +56,13 @@ def decode(
     hidden = bool(os.environ.get("TQDM_DISABLE"))  # which the bar of a notebook does not read by itself
     with (
         tqdm(total=len(files), desc=what, unit=" photos", leave=False, disable=hidden) as bar,
-        _Workers(min(processors(), len(blocks))) as pool,
+        _Workers(max(1, min(processors(), len(blocks)))) as pool,
     ):
         bar.update(len(files) - left)
-        answers: queue.SimpleQueue[Future[tuple[int, list[decoder.Block]]]] = queue.SimpleQueue()
-        for first, n in blocks:
-            asked = pool.threads.submit(lambda *at: (at[0], pool.ask(job(*at))), first, n)
-            asked.add_done_callback(answers.put)
-        for _ in blocks:
-            first, noted = answers.get().result()
-            for n, checksum, unread in noted:
+        firsts = {pool.submit(lambda *at: pool.ask(job(*at)), *at): at[0] for at in blocks}
+        for asked in as_completed(firsts):
+            first = firsts.pop(asked)
+            for n, checksum, unread in asked.result():
                 yield first, n, checksum, unread
                 bar.update(n)
                 first += n
@@ -76,7 +73,7 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Workers:
+class _Workers(ThreadPoolExecutor):
     """Processes that run `decoder`, each asked by a thread of its own.
 
     They are started by the path of their file, not by `multiprocessing`: that would import torch in each, or
@@ -87,22 +84,29 @@ class _Workers:
     """
 
     def __init__(self, n: int) -> None:
-        self.threads = ThreadPoolExecutor(max(1, n))
+        # Ctrl-C is for this process: what a thread starts inherits what it blocks, from its first moment
+        super().__init__(n, initializer=signal.pthread_sigmask, initargs=(signal.SIG_BLOCK, {signal.SIGINT}))
         self.mine = threading.local()
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> _Workers:
-        return self
-
     def __exit__(self, *exc: object) -> None:
-        self.threads.shutdown(cancel_futures=True)  # blocks that are begun are ended: under a second
+        self.shutdown(cancel_futures=True)  # blocks that are begun are ended: under a second
         for process in self.started:
             process.communicate()  # closes what it reads from, so it ends
 
     def ask(self, job: decoder.Job) -> list[decoder.Block]:
         """`decoder.block(job)` in this thread's process. A photo that kills it is one that cannot be read."""
+        if not hasattr(self.mine, "process"):
+            self.mine.process = subprocess.Popen(
+                [sys.executable, "-P", decoder.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env=os.environ | KEEP_MEMORY,
+            )  # fmt: skip
+            self.started.append(self.mine.process)
+        process = self.mine.process
         try:
-            answer = self._ask(job)
+            pickle.dump(job, process.stdin)
+            process.stdin.flush()
+            answer: decoder.Block | OSError = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             del self.mine.process
             folder, files, part, start, shape, crop = job
@@ -115,15 +119,3 @@ class _Workers:
         if isinstance(answer, OSError):
             raise answer
         return [answer]
-
-    def _ask(self, job: decoder.Job) -> decoder.Block | OSError:
-        if not hasattr(self.mine, "process"):
-            self.mine.process = subprocess.Popen(
-                [sys.executable, "-P", decoder.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                env=os.environ | KEEP_MEMORY,
-            )  # fmt: skip
-            self.started.append(self.mine.process)
-        process = self.mine.process
-        pickle.dump(job, process.stdin)
-        process.stdin.flush()
-        return pickle.load(process.stdout)

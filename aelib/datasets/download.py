@@ -24,16 +24,14 @@ def find(relative: str) -> Path | None:
     given = os.environ.get("AELIB_DATA")
     if given and not Path(given).is_dir():
         raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")
-    roots = [Path(given)] if given else []
-    for root in [*roots, cache_dir()]:
-        if (root / relative).exists():
-            return root / relative
-    return None
+    places = [root / relative for root in (*([Path(given)] if given else []), cache_dir())]
+    return next((place for place in places if place.exists()), None)
 
 
 def download(
-    relative: str, urls: Sequence[str], known_hash: str | None, *, otherwise: str, what: str = ""
-) -> Path:
+    relative: str, urls: Sequence[str], known_hash: str | None, *, otherwise: str = "drawn-faces",
+    what: str = "",
+) -> Path:  # fmt: skip
     """Download one file into the cache, with progress, from the first of the mirrors that answers.
 
     The file appears under its name only when it is complete and its checksum is right.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .images import Images, Split
-from .registry import dataset
 
 
-@dataset("digits", terms="CC BY 4.0", size="built in")
 def digits() -> Split:
     """1,797 handwritten digits, 8×8 grey, ten classes (UCI; Alpaydin, Kaynak, 1998), of scikit-learn."""
     from sklearn.datasets import load_digits
@@ -19,7 +17,6 @@ def digits() -> Split:
     return Split(data[:1297], data[1297:1497], data[1497:], "digits")
 
 
-@dataset("faces-sample", terms="research use, as lfw", size="built in")
 def faces_sample() -> Split:
     """100 real LFW faces, 25×25 grey, of scikit-image.
 

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import unknown
 from .batch import Batch, Batches, Transform, cut, kept
-from .store import SCALES, Range, pieces, read, span, tensor
+from .store import SCALES, pieces, read, span, tensor
 
 RESIDENT_BYTES = 4 * 2**30  # a larger set stays in main memory (or on disk) and is sent batch by batch
 E = TypeVar("E", bound="Examples")
@@ -166,16 +166,12 @@ class Examples:
         return replace(self, attributes=pd.DataFrame(columns))
 
     @property
-    def range(self) -> Range:
-        """The lowest and the highest of the numbers, and how many are missing. They are looked at once."""
+    def missing(self) -> int:
+        """How many of the numbers are not known. They are looked at once."""
         here = kept(self)
-        here["range"] = found = here.get("range") or span(self.store, self.rows)
-        return found
-
-    @property
-    def missing(self) -> bool:
-        """Is any number not known?"""
-        return self.store.dtype.kind == "f" and self.range.missing > 0
+        if self.store.dtype.kind == "f" and "missing" not in here:
+            here["missing"] = span(self.store, self.rows)[2]
+        return here.get("missing", 0)
 
     @property
     def mean(self) -> np.ndarray:
@@ -195,11 +191,7 @@ class Examples:
         (No small remainder: a last batch of one example would break batch statistics and weigh one example
         as much as a hundred.)
 
-        Args:
-            size: the most examples in a batch.
-            seed: the order is a permutation drawn from it; None keeps the order.
-            device: where the batch is wanted. The numbers travel there once, as stored, if they fit.
-            part: (k, n): of every batch the k-th of n parts, for the k-th of n devices that share it.
+        Arguments as of `Data.batches`. The numbers travel to the device once, as stored, if they fit.
         """
         if size < 1:
             raise ValueError(f"a batch has at least one example; got size={size}")
@@ -211,16 +203,19 @@ class Examples:
     ) -> Iterator[Batch]:
         numbers, rows, y, weight, fill = self._on(device)
         total, scale = len(self), SCALES[str(self.store.dtype)]
-        order = None
+        order, is_tensor = None, isinstance(numbers, Tensor)
         if seed is not None:
-            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).to(numbers.device)
+            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+            order = order.to(numbers.device) if is_tensor else order
         for k in range(n):
             piece = cut(k, n, total)
             piece = cut(*part, piece.stop - piece.start, piece.start)
             these = piece if order is None else order[piece]
             wanted = these if rows is None else rows[these]
-            # which is faster than indexing
-            x = numbers[wanted] if isinstance(wanted, slice) else numbers.index_select(0, wanted)
+            if not is_tensor:
+                x = tensor(read(numbers, wanted if isinstance(wanted, slice) else wanted.numpy()))
+            else:  # selecting is faster than indexing
+                x = numbers[wanted] if isinstance(wanted, slice) else numbers.index_select(0, wanted)
             x = x.to(device, non_blocking=True).to(self.dtype, copy=isinstance(wanted, slice))
             if scale == 65535:
                 x.remainder_(65536)  # it came as int16, which every device can select from
@@ -257,8 +252,8 @@ class Examples:
                 digest.update(np.asarray(known)[some].astype(kind).tobytes())
         return digest.hexdigest()[:16]
 
-    def _on(self, device: torch.device) -> _Ready:
-        """What batches are cut from, as tensors: on the device if they fit there."""
+    def _on(self, device: torch.device) -> tuple[Any, ...]:
+        """What batches are cut from: numbers, rows, y, weight, fill; on the device if they fit there."""
         here = kept(self)
         if device not in here:
             y: Any = self.labels if self.attributes is None else self.attributes.to_numpy(np.float32)
@@ -278,17 +273,8 @@ class Examples:
                 as_they_are = SCALES[str(self.store.dtype)] == 1  # and some devices do not know float64
                 numbers = numbers.to(device, self.dtype) if as_they_are else numbers.to(device)
                 y, w = (None if v is None else v.to(device) for v in (y, w))
-            here[device] = _Ready(numbers, rows, y, w, fill)
-        found: _Ready = here[device]
-        return found
-
-
-class _Ready(NamedTuple):
-    numbers: Any
-    rows: Tensor | None
-    y: Tensor | None
-    weight: Tensor | None
-    fill: Tensor | None
+            here[device] = numbers, rows, y, w, fill
+        return here[device]
 
 
 def whole(labels: Any) -> np.ndarray:
@@ -302,9 +288,7 @@ def whole(labels: Any) -> np.ndarray:
         raise ValueError(
             f"labels are (N,), one class an example; got {given.shape}. More: attributes, a table"
         )
-    wrong = given if given.dtype.kind not in "biu" else given[:0]
-    if given.dtype.kind == "f":
-        wrong = given[given % 1 != 0]
+    wrong = given[given % 1 != 0] if given.dtype.kind in "biuf" else given
     if len(wrong):
         raise ValueError(
             f"labels are integers, one class an example; got {wrong[0]!s}. Names of classes: "

@@ -9,15 +9,13 @@ import numpy as np
 from .cache import DataError, cache_dir
 from .download import download, find, unpack
 from .images import Split
-from .photos import by_subfolder, dealt, names, photos
-from .registry import DATASETS, dataset
+from .photos import by_subfolder, dealt, listed, names, photos
 
 FOOD = "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz"
 FOOD_HASH = "md5:85eeb15f3717b99a5da872d97d918f87"
 COCO = "http://images.cocodataset.org/zips"
 
 
-@dataset("food-101", "research use", "5 GB", check="MD5 of the archive", places=("food-101/images",))
 def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """Photos of dishes in 101 classes, with the official test part: 25,250 of 101,000, or of what is there.
 
@@ -36,8 +34,7 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """
     root = find("food-101/images")
     if root is None:
-        what = f"Food-101 ({DATASETS['food-101'].size})"
-        archive = download("food-101.tar.gz", [FOOD], FOOD_HASH, otherwise="drawn-faces", what=what)
+        archive = download("food-101.tar.gz", [FOOD], FOOD_HASH, what="Food-101 (5 GB)")
         unpack(archive, cache_dir() / "food-101")
         archive.unlink()
         root = cache_dir() / "food-101" / "images"
@@ -49,7 +46,7 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
         )
     except OSError as e:
         raise DataError(f"{meta} lacks train.txt and test.txt, Food-101's lists: unpack it again.") from e
-    data, unreadable = photos("food-101", root, size, channels, only=np.concatenate([fit, test]))
+    data, unreadable = photos("food-101", root, size, channels, listed(root, np.concatenate([fit, test])))
     data = by_subfolder(data)
     data = replace(data, classes=[c.replace("_", " ").capitalize() for c in data.classes])
     in_test = np.isin(names(data), test)
@@ -57,7 +54,6 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     return Split(train, valid, data[in_test], "food-101", unreadable)
 
 
-@dataset("coco", "each photo's own, on Flickr", "19 GB, by hand", places=("coco/train2017",))
 def coco(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """Photos of everyday scenes: 118,287 to train on, 5,000 to test, or what is there of them.
 

@@ -47,11 +47,9 @@ class Graph:
             raise ValueError(f"features are (N, D) of float; got {tuple(x.shape)} of {x.dtype}")
         if links.ndim != 2 or len(links) != 2 or links.dtype != torch.int64:
             raise ValueError(f"links are (2, E) of int64; got {tuple(links.shape)} of {links.dtype}")
-        if links.numel() and not 0 <= int(links.min()) <= int(links.max()) < len(x):
-            raise ValueError(
-                f"links join nodes 0 to {len(x) - 1}; got numbers from {int(links.min())} to "
-                f"{int(links.max())}"
-            )
+        low, high = (int(links.min()), int(links.max())) if links.numel() else (0, -1)
+        if low < 0 or high >= len(x):
+            raise ValueError(f"links join nodes 0 to {len(x) - 1}; got numbers from {low} to {high}")
         if self.labels is not None and len(self.labels) != len(x):
             raise ValueError(f"{len(x)} nodes, but {len(self.labels)} labels: need one per node")
         keys = torch.unique(self.key(links[:, links[0] != links[1]]))
@@ -71,14 +69,7 @@ class Graph:
 
     def has(self, pairs: Tensor) -> Tensor:
         """(M,) of bool: is there a link between the two nodes of each pair (2, M)?"""
-        keys, mine = self.key(pairs), self._keys
-        if len(mine) == 0:
-            return torch.zeros_like(keys, dtype=torch.bool)
-        return mine[torch.searchsorted(mine, keys).clamp(max=len(mine) - 1)] == keys
-
-    @cached_property
-    def _keys(self) -> Tensor:
-        return self.key(self.links)  # in order, since the links are
+        return torch.isin(self.key(pairs), self.key(self.links))
 
     @cached_property
     def edges(self) -> Tensor:

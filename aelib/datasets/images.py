@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -43,11 +43,6 @@ class Images(Examples):
     def pixels(self) -> np.ndarray:
         """(N, C, H, W) as they are stored, read into memory."""
         return self.values
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one picture."""
-        return cast(tuple[int, int, int], super().shape)
 
 
 def in_unit(low: float, high: float) -> None:

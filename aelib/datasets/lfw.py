@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from ..errors import unknown
-from .cache import DataError, Entry, Gap, cache_dir, cached_pixels
-from .decoding import decode
+from .cache import DataError, cache_dir
 from .download import download, find, unpack
 from .images import Images, Split
-from .registry import DATASETS, dataset
+from .photos import by_subfolder, listed, names, photos
 
 # as the loaders of others name them
 FOLDERS = tuple(f"lfw/{name}" for name in ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw"))
@@ -36,7 +36,6 @@ PAIRS = {  # name: file, its number at the mirror, sha256
 CROWD = 30  # people with more photos are always trained on: none of them shall dominate a test
 
 
-@dataset("lfw", "research use", "233 MB", check="SHA-256 of the archive", places=FOLDERS)
 def lfw(
     size: int | tuple[int, int] = 64, split: str = "people", crop: int | None = 90, channels: int = 3,
     seed: int = 0,
@@ -64,42 +63,18 @@ def lfw(
     """
     if split not in SPLITS:
         raise ValueError(unknown("split", split, SPLITS))
-    pixels, labels, people, paths = _photos(size, crop, channels)
-    data = Images(pixels, labels, people, _attributes(people, labels), paths=paths)
-    train, valid, test = SPLITS[split](labels, np.random.default_rng(seed))
+    data = _photos(size, crop, channels)
+    data = replace(data, attributes=_attributes(data))
+    train, valid, test = SPLITS[split](cast(np.ndarray, data.labels), np.random.default_rng(seed))
     return Split(data[train], data[valid], data[test], f"lfw, {split} split")
 
 
-def _photos(
-    size: int | tuple[int, int], crop: int | None, channels: int
-) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
-    """All photos, person by person: pixels (N, C, H, W), whose each is (N,), people's names, files."""
-    if channels not in (1, 3):
-        raise ValueError(f"channels is 3 (colour) or 1 (grey); got {channels}")
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise ValueError(f"an image has at least 1×1 pixels; got size={size}")
+def _photos(size: int | tuple[int, int], crop: int | None, channels: int) -> Images:
+    """All photos, person by person, with who is on them."""
     folder = _folder()
-    folders = sorted((p.name, p.stat().st_mtime_ns) for p in os.scandir(folder) if p.is_dir())
-    people = [name for name, _ in folders]
-    counts = _counts(folder, people)
-    labels = np.repeat(np.arange(len(people)), counts)
-    files = [f"{p}/{p}_{i:04d}.jpg" for p, n in zip(people, counts, strict=True) for i in range(1, n + 1)]
-    paths, shape = np.array([os.fsencode(f) for f in files]), (channels, height, width)
-
-    def whole(part: Path, start: int, todo: list[Gap]) -> Generator[Entry, None, None]:
-        for entry in decode(folder, paths, shape, crop, "LFW: decoding, once", part, start, todo):
-            for i, why in entry[3]:
-                raise DataError(
-                    f"{folder / files[entry[0] + i]} cannot be decoded ({why}). It is damaged or "
-                    "half-copied: copy or unpack it again."
-                )
-            yield entry
-
-    # a folder's time changes when a photo in it is added, removed or renamed
-    stamp = hashlib.sha256(repr(folders).encode()).hexdigest()
-    key = {"name": "lfw", "folder": str(folder.resolve()), "stamp": stamp, "crop": crop}
-    return cached_pixels(key, (len(files), *shape), whole)[0], labels, people, paths
+    found = listed(folder)
+    _check(folder, {os.fsdecode(name) for name in found[0].tolist()})
+    return by_subfolder(photos("lfw", folder, size, channels, found, crop, whole=True)[0])
 
 
 def _folder() -> Path:
@@ -107,60 +82,46 @@ def _folder() -> Path:
     for name in FOLDERS:
         if (found := find(name)) and any(p.is_dir() for p in os.scandir(found)):
             return found
-    what = f"LFW ({DATASETS['lfw'].size})"
-    archive = download("lfw/lfw-funneled.tgz", [ARCHIVE], ARCHIVE_HASH, otherwise="drawn-faces", what=what)
+    archive = download("lfw/lfw-funneled.tgz", [ARCHIVE], ARCHIVE_HASH, what="LFW (233 MB)")
     unpack(archive, cache_dir() / "lfw" / "lfw_funneled")
     archive.unlink()
     return cache_dir() / "lfw" / "lfw_funneled"
 
 
-def _counts(folder: Path, people: list[str]) -> np.ndarray:
-    """Photos of each person. They are numbered from 1, so a gap or a wrong name is found.
+def _check(folder: Path, files: set[str]) -> None:
+    """Photos of a person are numbered from 1, so a gap or a wrong name is found.
 
     If the official list `lfw-names.txt` lies beside the photos, they must agree with it.
     """
+    counts = dict(Counter(file.partition("/")[0] for file in files))
     official = folder.parent / "lfw-names.txt"
-    listed = {}
     if official.exists():
-        listed = {n: int(k) for n, k in (s.split() for s in official.read_text("utf-8").splitlines() if s)}
-        if absent := sorted(set(listed) - set(people)):
-            raise DataError(
-                f"{folder} lacks {len(absent)} of {len(listed)} people, first {absent[0]}. "
-                "The archive was unpacked halfway: unpack it again."
-            )
-    counts = []
-    for person in people:
-        names = {p.name for p in os.scandir(folder / person) if p.name.endswith(".jpg")}
-        counts.append(listed.get(person, len(names)))
-        wanted = {f"{person}_{i:04d}.jpg" for i in range(1, counts[-1] + 1)}
-        if names != wanted:
-            missing, strange = sorted(wanted - names), sorted(names - wanted)
-            found = f"{missing[0]} is missing" if missing else f"{strange[0]} is not expected there"
-            raise DataError(
-                f"{folder / person}: {found}. Photos are named <Person>_0001.jpg, <Person>_0002.jpg …; "
-                "unpack the archive again."
-            )
-    return np.array(counts)
+        lines = (line.split() for line in official.read_text("utf-8").splitlines() if line)
+        counts |= {person: int(n) for person, n in lines}
+    wanted = {f"{person}/{person}_{i:04d}.jpg" for person, n in counts.items() for i in range(1, n + 1)}
+    if missing := wanted - files:
+        raise DataError(
+            f"{folder} lacks {len(missing):,} of {len(wanted):,} photos, first {min(missing)}. "
+            "Photos are named <Person>/<Person>_0001.jpg, …_0002.jpg …; unpack the archive again."
+        )
+    if strange := files - wanted:
+        raise DataError(f"{folder}: {min(strange)} is not expected there. Unpack the archive again.")
 
 
-def _attributes(people: list[str], labels: np.ndarray) -> pd.DataFrame | None:
+def _called(data: Images) -> list[str]:
+    """What each photo is called: Ann_A_0001."""
+    return [Path(os.fsdecode(name)).stem for name in names(data)]
+
+
+def _attributes(data: Images) -> pd.DataFrame | None:
     """One row a photo: 1 present, 0 absent, NaN for the photos that were not annotated."""
     file = find("lfw/lfw_attributes.txt")
     if file is None:
         try:
-            file = download(
-                "lfw/lfw_attributes.txt", [ATTRIBUTES], None, otherwise="drawn-faces", what="LFW's attributes"
-            )
+            file = download("lfw/lfw_attributes.txt", [ATTRIBUTES], None, what="LFW's attributes")
         except DataError as e:
             warnings.warn(f"{e}\nGoing on without attributes: what needs none works.", stacklevel=3)
             return None
-    number = pd.Series(labels).groupby(labels).cumcount() + 1
-    photos = [f"{people[i]} {k}" for i, k in zip(labels, number, strict=True)]
-    return _parse(file).reindex(photos).reset_index(drop=True)
-
-
-def _parse(file: Path) -> pd.DataFrame:
-    """The attribute file: a row of 1 and 0 for each photo, which is called as "Ann_A 1"."""
     with open(file, encoding="utf-8") as lines:
         header = next((line for line in lines if line.startswith("#\tperson\timagenum")), None)
         if header is None:
@@ -168,9 +129,9 @@ def _parse(file: Path) -> pd.DataFrame:
                 f"{file} is not LFW's attribute file (no line '# person imagenum …'): get it again."
             )
         table = pd.read_csv(lines, sep="\t", names=header.lstrip("#").strip().split("\t"))
-    photos = table["person"].str.replace(" ", "_") + " " + table["imagenum"].astype(str)
-    values = table.drop(columns=["person", "imagenum"]).gt(0).astype(np.float32)
-    return values.set_axis(photos.tolist())[~photos.duplicated().to_numpy()]
+    called = table.pop("person").str.replace(" ", "_") + table.pop("imagenum").map("_{:04.0f}".format)
+    table = table.gt(0).astype(np.float32).set_axis(called.tolist())
+    return table[~table.index.duplicated()].reindex(_called(data)).reset_index(drop=True)
 
 
 def _random(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -241,29 +202,22 @@ def lfw_pairs(
     if name not in PAIRS:
         raise ValueError(unknown("set of pairs", name, PAIRS))
     text, number, digest = PAIRS[name]
-    pixels, labels, people, paths = _photos(size, crop, channels)
-    file = find(f"lfw/{text}") or download(
-        f"lfw/{text}", [f"https://ndownloader.figshare.com/files/{number}"], f"sha256:{digest}",
-        otherwise="drawn-faces", what=f"LFW's pairs ({text})",
-    )  # fmt: skip
-    first = dict(zip(people, np.searchsorted(labels, np.arange(len(people))), strict=True))
-    counts = dict(zip(people, np.bincount(labels), strict=True))
-    words_of = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
-    rows, same = [], []
+    images = _photos(size, crop, channels)
+    url, what = f"https://ndownloader.figshare.com/files/{number}", f"LFW's pairs ({text})"
+    file = find(f"lfw/{text}") or download(f"lfw/{text}", [url], f"sha256:{digest}", what=what)
+    row = {called: i for i, called in enumerate(_called(images))}
+    lines = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    same = [len(words) == 3 for words in lines[1:]]  # Ann 1 2, not Ann 1 Bob 2
     try:
-        folds, each = map(int, ["1", *words_of[0]][-2:])
-        for words in words_of[1:]:
-            ends = [(words[0], words[1]), (words[0] if len(words) == 3 else words[2], words[-1])]
-            if any(not 1 <= int(k) <= counts[person] for person, k in ends):
-                raise KeyError(words[0])
-            rows.append([first[person] + int(k) - 1 for person, k in ends])
-            same.append(len(words) == 3)
+        folds, each = map(int, ["1", *lines[0]][-2:])
+        ends = [[(w[0], w[1]), (w[0] if len(w) == 3 else w[2], w[-1])] for w in lines[1:]]
+        rows = [[row[f"{person}_{int(k):04d}"] for person, k in pair] for pair in ends]
     except (ValueError, IndexError, KeyError) as e:
         raise DataError(f"{file} names a photo that is not there, or is damaged ({e}): get it again.") from e
     if len(rows) != folds * 2 * each:
         raise DataError(f"{file} has {len(rows)} pairs and announces {folds * 2 * each}: get it again.")
     fold = np.arange(folds).repeat(2 * each)
-    return Pairs(Images(pixels, labels, people, paths=paths), np.array(rows), np.array(same), fold)
+    return Pairs(images, np.array(rows), np.array(same), fold)
 
 
 def pairs_of(images: Images, folds: int = 10, each: int = 60, seed: int = 0) -> Pairs:

@@ -12,7 +12,6 @@ import numpy as np
 from .cache import DataError
 from .download import download, find
 from .images import Images, Split
-from .registry import dataset
 
 VALID = 5000  # the last images of the official training part
 CLASSES = {
@@ -23,7 +22,6 @@ CLASSES = {
 }  # fmt: skip
 
 
-@dataset("mnist", "CC BY-SA 3.0", "12 MB", check="MD5 of each file", places=("MNIST/raw",))
 def mnist() -> Split:
     """Handwritten digits (LeCun, Cortes, Burges, 1998), with the official test part of 10,000.
 
@@ -32,7 +30,6 @@ def mnist() -> Split:
     return _load("MNIST")
 
 
-@dataset("fashion-mnist", "MIT", "31 MB", check="MD5 of each file", places=("FashionMNIST/raw",))
 def fashion_mnist() -> Split:
     """Photos of clothes in MNIST's format (Xiao, Rasul, Vollgraf, 2017, https://arxiv.org/abs/1708.07747)."""
     return _load("FashionMNIST")

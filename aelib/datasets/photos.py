@@ -8,26 +8,26 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
 from .cache import DataError, cached_pixels
 from .decoder import SUFFIXES, is_photo
 from .decoding import decode
 from .images import Images, Split
-from .registry import dataset
 
 SHARE = 0.1  # of the photos: the validation part, and as many again the test part
 # of systems and other programs: thumbnails, copies, what was deleted
 NOT_MEANT = (b"@eadir", b"__macosx", b"$recycle.bin", b"#recycle", b"lost+found")
 
 
-@dataset("folder", terms="yours", size="no download")
 def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """The photos in a folder and in all folders below it, cut to the central square.
 
@@ -76,29 +76,40 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 
 def photos(
-    name: str, root: Path, size: int, channels: int = 3, only: np.ndarray | None = None
-) -> tuple[Images, dict[str, str]]:
+    name: str, root: Path, size: int | tuple[int, int], channels: int = 3,
+    found: tuple[np.ndarray, str] | None = None, crop: int | None = None, whole: bool = False,
+) -> tuple[Images, dict[str, str]]:  # fmt: skip
     """The photos below a folder that can be read, in the order of their names, and why the others cannot.
 
     Args:
         name: of the dataset: its file in the cache begins with it.
         root: the folder.
-        size, channels: as in `folder`.
-        only: (N,) bytes, the names of those that are wanted, all of which must be there; None: all.
+        size: side of the images in pixels, or (H, W).
+        channels: 3 colour, 1 grey.
+        found: the photos, as from `listed`; None: all.
+        crop: side of the central square that is kept of each; None: the largest.
+        whole: a photo that cannot be read is an error.
     """
-    if size < 1 or channels not in (1, 3):
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1 or channels not in (1, 3):
         raise ValueError(f"size is at least 1, channels 3 or 1; got size={size}, channels={channels}")
-    files, stamp = listed(root, only)
+    files, stamp = listed(root) if found is None else found
     if not len(files):
         known = ", ".join(s.decode() for s in SUFFIXES)
         raise DataError(f"there is no photo in {root} or below it: no file that ends in {known}.")
-    shape = (channels, size, size)
-    key = {"name": name, "folder": str(root.resolve()), "stamp": stamp}
-    decoded = partial(decode, root, files, shape, None, f"{name}: decoding, once")
+    shape = (channels, height, width)
+    key: dict[str, Any] = {"name": name, "folder": str(root.resolve()), "stamp": stamp}
+    key |= {} if crop is None else {"crop": crop}
+    decoded = partial(decode, root, files, shape, crop, f"{name}: decoding, once")
     pixels, unread = cached_pixels(key, (len(files), *shape), decoded)
     unreadable = {os.fsdecode(files[row]): unread[row] for row in sorted(unread)}
     if unreadable:
         file, why = next(iter(unreadable.items()))
+        if whole:
+            raise DataError(
+                f"{root / file} cannot be decoded ({why}). It is damaged or half-copied: copy or unpack it "
+                "again."
+            )
         if len(unreadable) == len(files):
             raise DataError(f"no photo in {root} can be read. The first: {file} ({why})")
         warnings.warn(
@@ -142,41 +153,33 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
     Folders that cannot be opened and links to nowhere are among them, so that they end up as unreadable.
     What is hidden is not, nor thumbnails of other programs, nor the pictures in a run's folder.
     """
-    folders, links, seen = [b""], list[bytes](), set[tuple[int, int]]()
-    while folders or links:
-        below = folders.pop() if folders else links.pop()
-        try:
-            status = os.stat(os.path.join(root, below))
-            if (status.st_dev, status.st_ino) in seen:
+    met, closed, tops = set[tuple[int, int]](), list[OSError](), [root]
+    start = len(os.path.join(root, b""))
+    for top in tops:  # links come last: a photo is named by the folder that it is in
+        for folder, inner, files in os.walk(top, onerror=closed.append):
+            status = os.stat(folder)
+            of_a_run = {b"run.json", b"config.yaml"} <= set(files)
+            if (status.st_dev, status.st_ino) in met or (of_a_run and folder != root):
+                inner.clear()
                 continue
-            entries = os.scandir(os.path.join(root, below))
-        except OSError as e:
-            if not below:
-                raise DataError(f"{os.fsdecode(root)} cannot be opened ({e.strerror}).") from e
-            yield below, -1, 0
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        of_a_run = all(os.path.exists(os.path.join(root, below, b)) for b in (b"run.json", b"config.yaml"))
-        if of_a_run and below:
-            continue
-        inner = []
-        for entry in entries:
-            name = below + entry.name
-            if entry.name.startswith(b".") or entry.name.lower() in NOT_MEANT:
-                continue
-            try:
-                if entry.is_dir():
-                    if not (of_a_run and entry.name == b"tensorboard"):
-                        inner.append((name + b"/", entry.is_symlink()))
-                elif (b"." in entry.name or entry.is_file()) and is_photo(os.path.join(root, name)):
-                    status = entry.stat()
-                    if stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-                        yield name, status.st_size, status.st_mtime_ns
-            except OSError:
-                if is_photo(os.path.join(root, name)):
-                    yield name, -1, 0
-        for name, link in sorted(inner):
-            (links if link else folders).append(name)
+            met.add((status.st_dev, status.st_ino))
+            passed = (*NOT_MEANT, b"tensorboard") if of_a_run else NOT_MEANT
+            inner[:] = sorted(n for n in inner if not n.startswith(b".") and n.lower() not in passed)
+            tops += filter(os.path.islink, (os.path.join(folder, name) for name in inner))
+            for name in files:
+                path = os.path.join(folder, name)
+                if name.startswith(b".") or name.lower() in NOT_MEANT:
+                    continue
+                size, time, usual = -1, 0, True
+                with suppress(OSError):
+                    status = os.stat(path)
+                    size, time, usual = status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)
+                if usual and is_photo(path):  # opening a pipe would wait for ever
+                    yield path[start:], size, time
+    for e in closed:
+        if e.filename == root:
+            raise DataError(f"{os.fsdecode(root)} cannot be opened ({e.strerror}).") from e
+        yield e.filename[start:] + b"/", -1, 0
 
 
 def names(data: Images) -> np.ndarray:
@@ -187,26 +190,21 @@ def names(data: Images) -> np.ndarray:
 
 def by_subfolder(data: Images) -> Images:
     """With the first folder on the way to each photo as its class, if there are two and none lies outside."""
-    known: dict[bytes, int] = {}
-    tops = (p[: max(p.find(b"/"), 0)] for p in names(data))
-    met = np.fromiter((known.setdefault(top, len(known)) for top in tops), np.int64, len(data))
-    if len(known) < 2 or b"" in known:
+    paths = names(data)
+    tops = np.fromiter((p[: max(p.find(b"/"), 0)] for p in paths), paths.dtype, len(paths))
+    classes, labels = np.unique(tops, return_inverse=True)
+    if len(classes) < 2 or b"" in classes:
         return data
-    ordered = sorted(known)
-    labels = np.argsort([known[top] for top in ordered])[met]
-    return replace(data, labels=labels, classes=[os.fsdecode(top) for top in ordered])
+    return replace(data, labels=labels, classes=[os.fsdecode(top) for top in classes])
 
 
 def dealt(data: Images, seed: int, parts: int) -> list[Images]:
     """Parts of a tenth each, of every class alike, then the rest; by the photos' names, not their order."""
     n, salt = len(data), str(seed).encode()
     hashes = (hashlib.blake2b(p, digest_size=8, key=salt).digest() for p in names(data))
-    drawn = np.fromiter((int.from_bytes(h, "big") for h in hashes), np.uint64, n)
+    lots = np.fromiter((int.from_bytes(h, "big") for h in hashes), np.uint64, n)
     labels = np.zeros(n, np.int64) if data.labels is None else data.labels
-    counts = np.bincount(labels)
-    order = np.lexsort((drawn, labels))
-    place_in_class = np.empty(n)
-    place_in_class[order] = np.arange(n) - (np.cumsum(counts) - counts).repeat(counts)
-    order = np.lexsort((drawn, (place_in_class + 0.5) / counts[labels]))
+    place = pd.Series(lots).groupby(labels).rank(method="first").to_numpy()  # in its class, from 1
+    order = np.lexsort((lots, (place - 0.5) / np.bincount(labels)[labels]))
     tenth = max(round(n * SHARE), int(n > parts))
     return [data[np.sort(rows)] for rows in np.split(order, [tenth * (i + 1) for i in range(parts)])]

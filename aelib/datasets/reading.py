@@ -1,4 +1,4 @@
-"""`of`: examples of whatever holds them, said aloud; `split`: three parts of them, groups kept together."""
+"""`of`: examples of what holds them; `split`: three parts of them, groups kept together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def of(
 
     Args:
         data: an array or tensor, a `DataFrame` (of which numbers are taken), a torch `Dataset` (each item
-            is drawn once) or `DataLoader` (whose data set is taken), what scikit-learn's loaders return, or
+            is read once) or `DataLoader` (whose data set is taken), what scikit-learn's loaders return, or
             a folder of photos.
         labels: (N,) integers or names, one class an example; of a `DataFrame` also a column's name.
         layout: what the axes are, where that is not plain: one of `LAYOUTS`, as "NHWC".
@@ -74,7 +74,7 @@ def of(
             notes.append("its pictures: of(bunch.images / bunch.images.max(), bunch.target)")
         data = data["data"]
     elif isinstance(data, Dataset):
-        data, target = _drawn(data)
+        data, target = _items(data)
     if isinstance(data, pd.DataFrame):
         if isinstance(labels, str):
             if labels not in data:
@@ -87,7 +87,7 @@ def of(
         if not numbers.shape[1]:
             raise ValueError(f"no column holds numbers; there are {', '.join(map(str, data))}")
         data, layout = numbers.to_numpy(np.float64, na_value=np.nan), layout or "ND"
-    if target is not None and not known:
+    if target is not None and len(target) and not known:
         if (target := np.asarray(target)).dtype.kind != "f" and target.ndim == 1:
             known = _named(target)
         elif attributes is None:  # numbers that are no classes
@@ -146,33 +146,21 @@ def _named(labels: Any) -> dict[str, Any]:
     return {"labels": numbers, "classes": [str(name) for name in names]}
 
 
-def _drawn(items: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """x and, where items are pairs, y of a torch `Dataset`."""
-    if not hasattr(items, "__len__") or not len(items):
+def _items(data: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """x of each item of a torch `Dataset` and, where items are pairs, y."""
+    if not hasattr(data, "__len__") or not len(data):
         raise ValueError("this Dataset does not say how many items it has, or has none: give its arrays")
-    x: Any = None
-    y = []
-    for i in range(len(items)):
-        item = items[i]
+    x, y = [], []
+    for i in range(len(data)):
+        item = data[i]
         first, *rest = item if isinstance(item, tuple | list) else (item,)
         if isinstance(first, Mapping | str):
             raise ValueError(
                 f"an item of this Dataset is a {type(first).__name__}, not (x, y): give its arrays"
             )
-        one = np.asarray(first.detach().cpu() if isinstance(first, Tensor) else first)
-        x = np.empty((len(items), *one.shape), one.dtype) if x is None else x
-        if one.shape != x.shape[1:]:
-            raise ValueError(_ragged(x.shape[1:], one.shape))
-        x[i] = one
+        x.append(np.asarray(first.detach().cpu() if isinstance(first, Tensor) else first))
         y += [np.asarray(v) for v in rest[:1]]
-    return x, np.stack(y) if y else None
-
-
-def _ragged(a: tuple[int, ...], b: tuple[int, ...]) -> str:
-    return (
-        f"examples are of different shapes, as {a} and {b}: bring them to one (photos in a folder: "
-        "datasets.load(folder, size=64) cuts and scales them)"
-    )
+    return x, y
 
 
 def _array(data: Any) -> Any:
@@ -183,7 +171,11 @@ def _array(data: Any) -> Any:
     if isinstance(data, list):
         shapes = {np.shape(v) for v in data if not isinstance(v, str)}
         if len(shapes) > 1:
-            raise ValueError(_ragged(*sorted(shapes, key=str)[:2]))
+            a, b, *_ = sorted(shapes, key=str)
+            raise ValueError(
+                f"examples are of different shapes, as {a} and {b}: bring them to one (photos in a folder: "
+                "datasets.load(folder, size=64) cuts and scales them)"
+            )
         data = np.asarray([np.asarray(v) for v in data])
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):
         raise TypeError(
@@ -201,22 +193,22 @@ def _array(data: Any) -> Any:
 
 def _read(x: Any, layout: str | None) -> tuple[Any, list[str]]:
     """The array with channels first, and what was understood."""
-    found = span(x)
+    low, high, missing = span(x)
     if layout is not None and (layout not in LAYOUTS or len(layout) != x.ndim):
         known = ", ".join(name for name in LAYOUTS if len(name) == x.ndim) or "none"
         raise ValueError(f"no layout {layout!r} for an array of shape {x.shape}. Known: {known}")
-    layout = layout or _layout(x, found.low >= 0 and found.high <= 255)
-    notes = [LAYOUTS[layout], f"{x.dtype} from {found.low:g} to {found.high:g}"]
-    notes += [f"{found.missing:,} missing"] if found.missing else []
+    layout = layout or _layout(x, low >= 0 and high <= 255)
+    notes = [LAYOUTS[layout], f"{x.dtype} from {low:g} to {high:g}"]
+    notes += [f"{missing:,} missing"] if missing else []
     pixels = "H" in layout
     if pixels and x.dtype.kind == "f":
-        in_unit(found.low, found.high)
+        in_unit(low, high)
     if pixels and x.dtype.kind in "iu" and x.dtype.name not in ("uint8", "uint16"):
         raise ValueError(
-            f"pixels are uint8, uint16 or floats in [0, 1]; these are {x.dtype} from {found.low:g} to "
-            f"{found.high:g}: x.astype(np.uint8) if they go up to 255"
+            f"pixels are uint8, uint16 or floats in [0, 1]; these are {x.dtype} from {low:g} to "
+            f"{high:g}: x.astype(np.uint8) if they go up to 255"
         )
-    if pixels and x.dtype == np.uint8 and found.high == 1:
+    if pixels and x.dtype == np.uint8 and high == 1:
         raise ValueError("pixels of 0 and 1 out of 255 are nearly black: x * 255 or x.astype(bool) is meant?")
     if x.dtype == bool:
         x = np.asarray(x).astype(np.uint8) * np.uint8(255)

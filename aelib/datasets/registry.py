@@ -6,12 +6,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from .download import find
+from .drawn import drawn_faces
+from .embedded import digits, faces_sample
+from .food import coco, food_101
 from .images import Split
-
-Loader = TypeVar("Loader", bound=Callable[..., Split])
+from .lfw import FOLDERS, lfw
+from .mnist import fashion_mnist, mnist
+from .photos import folder
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,17 @@ class Source:
         return next((folder for place in self.places if (folder := find(place))), None)
 
 
-DATASETS: dict[str, Source] = {}
-
-
-def dataset(
-    name: str, terms: str, size: str, check: str = "–", places: tuple[str, ...] = ()
-) -> Callable[[Loader], Loader]:
-    """Enter the function that follows into `DATASETS`. Arguments as of `Source`."""
-
-    def enter(load: Loader) -> Loader:
-        DATASETS[name] = Source(load, terms, size, check, places)
-        return load
-
-    return enter
+DATASETS = {
+    source.load.__name__.replace("_", "-"): source
+    for source in (
+        Source(drawn_faces, "MIT, as aelib", "made on the spot"),
+        Source(digits, "CC BY 4.0", "built in"),
+        Source(faces_sample, "research use, as lfw", "built in"),
+        Source(folder, "yours", "no download"),
+        Source(food_101, "research use", "5 GB", "MD5 of the archive", ("food-101/images",)),
+        Source(coco, "each photo's own, on Flickr", "19 GB, by hand", places=("coco/train2017",)),
+        Source(lfw, "research use", "233 MB", "SHA-256 of the archive", FOLDERS),
+        Source(mnist, "CC BY-SA 3.0", "12 MB", "MD5 of each file", ("MNIST/raw",)),
+        Source(fashion_mnist, "MIT", "31 MB", "MD5 of each file", ("FashionMNIST/raw",)),
+    )
+}

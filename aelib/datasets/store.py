@@ -5,23 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 PIECE_BYTES = 2**26  # what is looked at once, in pieces of this size
 # what numbers of each type are divided by
 SCALES = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
-
-
-class Range(NamedTuple):
-    """The lowest and the highest of some numbers, and how many are missing."""
-
-    low: float
-    high: float
-    missing: int
 
 
 def pieces(store: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -32,8 +23,8 @@ def pieces(store: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         yield read(store, these if rows is None else rows[these])
 
 
-def span(store: Any, rows: np.ndarray | None = None) -> Range:
-    """The range of these rows (None: all), in one pass.
+def span(store: Any, rows: np.ndarray | None = None) -> tuple[float, float, int]:
+    """The lowest and the highest number in these rows (None: all), and how many are missing, in one pass.
 
     Raises:
         ValueError: a number is infinite.
@@ -47,7 +38,7 @@ def span(store: Any, rows: np.ndarray | None = None) -> Range:
         low, high = min(low, float(least)), max(high, float(most))
         if low == -math.inf or high == math.inf:
             raise ValueError("there are infinite numbers among the examples; write NaN for what is not known")
-    return Range(low, high, missing)
+    return low, high, missing
 
 
 def read(store: Any, rows: slice | np.ndarray) -> np.ndarray:
@@ -58,25 +49,10 @@ def read(store: Any, rows: slice | np.ndarray) -> np.ndarray:
     return np.asarray(store[each])[place]
 
 
-class _Rows:
-    """What is no array, with as much of a tensor's manners as batches need."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, store: Any) -> None:
-        self.store = store
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        return tensor(read(self.store, rows))
-
-    def index_select(self, _: int, rows: Tensor) -> Tensor:
-        return tensor(read(self.store, rows.numpy()))
-
-
 def tensor(store: Any) -> Any:
-    """The same memory (or file) as a tensor, uint16 as int16; of what is no array, what serves as one."""
+    """The same memory (or file) as a tensor, uint16 as int16; what is no array stays what it is."""
     if not isinstance(store, np.ndarray):
-        return _Rows(store)
+        return store
     if min(store.strides, default=0) < 0:  # which torch does not know
         store = store.copy()
     with warnings.catch_warnings():  # a mapped file is read-only; batches are copies
