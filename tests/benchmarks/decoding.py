@@ -28,12 +28,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from aelib import materials
 from aelib.datasets import decoder
 from aelib.datasets.decoding import processors
 from aelib.datasets.photos import folder
+from benchmarks.machine import RESULTS, write
 
-FILE = materials.RESULTS / "decoding.json"
+FILE = RESULTS / "decoding.json"
 COMMAND = "python tests/benchmarks/decoding.py"
 SIZE, ROUNDS, COMPARED, SCALES, KINDS = 64, 3, 4_000, (1_000, 10_000), 500
 
@@ -139,7 +139,7 @@ def main() -> None:
         "milliseconds_a_photo": {n: round(1000 * busy[f"aelib, {n} photos"] / n, 3) for n in SCALES},
         "photos_a_second": {n: round(n / clock[f"aelib, {n} photos"]) for n in SCALES},
     }  # fmt: skip
-    materials.write(FILE, record)
+    write(FILE, record)
     print(FILE.read_text("utf-8"))
 
 

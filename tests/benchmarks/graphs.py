@@ -23,13 +23,14 @@ from typing import Any
 
 import torch
 
-from aelib import losses, materials, training
+from aelib import losses, training
 from aelib.contexts import seeded
 from aelib.graphs import Graph, LinkSplit, autoencoder, judge, load, split
 from aelib.losses import Objective
 from aelib.models import Autoencoder
+from benchmarks.machine import RESULTS, write
 
-FILE, COMMAND = materials.RESULTS / "graphs.json", "python tests/benchmarks/graphs.py"
+FILE, COMMAND = RESULTS / "graphs.json", "python tests/benchmarks/graphs.py"
 SEEDS, EPOCHS = range(10), 200
 # Kipf, Welling, 2016, in %: AUC and AP
 PUBLISHED = {
@@ -140,7 +141,7 @@ def main(what: list[str]) -> None:
         for nodes, links in LARGE:  # the largest last: memory is the most so far
             record["cost"].append(cost(nodes, links))
             print(record["cost"][-1], flush=True)
-            materials.write(FILE, record)
+            write(FILE, record)
     if not what or "reach" in what:
         record["table"] = []
         for (name, on), (auc, ap) in PUBLISHED.items():
@@ -154,7 +155,7 @@ def main(what: list[str]) -> None:
                     row[key], row[f"{key} sd"] = statistics.mean(each), statistics.pstdev(each)
                 record["table"][-1] = row | {"runs": runs}
                 print(name, on, runs[-1], flush=True)
-                materials.write(FILE, record)
+                write(FILE, record)
 
 
 if __name__ == "__main__":

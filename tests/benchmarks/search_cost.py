@@ -23,11 +23,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aelib import datasets, latent, losses, materials, models, priors, runs, training
+from aelib import datasets, latent, losses, models, priors, runs, training
 from aelib.contexts import seeded
 from aelib.retrieval.index import Index, _faiss
+from benchmarks.machine import RESULTS, write
 
-FILE = materials.RESULTS / "retrieval.json"
+FILE = RESULTS / "retrieval.json"
 COMMAND = "python tests/benchmarks/search_cost.py"
 SIZES, K, QUERIES = (10_000, 100_000, 1_000_000), 10, 200
 EFFORTS = {"exact": (0,), "hnsw": (16, 64, 256), "ivf": (4, 16, 64)}
@@ -101,7 +102,7 @@ def main() -> None:
         for row in measure(codes[:n], queries):
             print(row, flush=True)
             record["table"].append(row)
-            materials.write(FILE, record)
+            write(FILE, record)
 
 
 if __name__ == "__main__":
