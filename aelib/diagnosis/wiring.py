@@ -183,9 +183,8 @@ def idle_optimizer(p: Evidence) -> Finding | None:
     rates = [group.get("initial_lr", group["lr"]) for _, group in p.groups]
     if not rates or max(rates) > 1e-7:
         return None
-    return Finding(
-        "hardly trained", f"the largest learning rate is {max(rates):.1g}", "start with adam(model, lr=1e-3)"
-    )
+    evidence = f"the largest learning rate is {max(rates):.1g}"
+    return Finding("hardly trained", evidence, "start with adam(model, lr=1e-3)")
 
 
 def encoder_without_error(p: Evidence) -> Finding | None:
