@@ -225,8 +225,7 @@ class Evidence:
 
     def driven(self, part: str) -> Outcome | None:
         """What comes out when the last layer of "encoder" or "decoder" gives ±1000; None without a layer."""
-        names = self.order(part)
-        if not names:
+        if not (names := self.order(part)):
             return None
         last = self.model.get_submodule(names[-1])
         with last.register_forward_hook(lambda _, __, out: 1e3 * torch.randn_like(out).sign()):

@@ -6,6 +6,7 @@ import copy
 import math
 
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..training import assess
@@ -14,8 +15,7 @@ from .evidence import Evidence, Finding, explained, permuted
 
 def hidden_beta(p: Evidence) -> Finding | None:
     """The weight of the KL that the loss really has, against one example's error in nats."""
-    w = p.weights
-    if w is None:
+    if (w := p.weights) is None:
         return None
     if w.error <= 0:
         name, cure = "error missing in the loss, or with the wrong sign", "loss = error + KL: both go down"
@@ -52,8 +52,7 @@ def another_kl(p: Evidence) -> Finding | None:
 
 def penalty_on_weights(p: Evidence) -> Finding | None:
     """A part of the loss that no image changes, but the weights do."""
-    w = p.weights
-    if w is None or w.constant is None:
+    if (w := p.weights) is None or w.constant is None:
         return None
     return Finding(
         "penalty that sees no image",
@@ -84,9 +83,7 @@ def other_validation(p: Evidence) -> Finding | None:
 def stale_statistics(p: Evidence) -> Finding | None:
     """BatchNorm whose running statistics are not those of the data."""
     model = copy.deepcopy(p.model)
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    for norm in norms:
-        norm.train()
+    norms = nn.ModuleList(m for m in model.modules() if isinstance(m, _BatchNorm)).train()
     if not norms or not (own := explained(p.look(model, p.batch).x_hat, p.batch.target)) > p.explained + 0.05:
         return None
     return Finding(
@@ -149,8 +146,7 @@ def shrunken_weights(p: Evidence) -> Finding | None:
 
 def dead_units(p: Evidence) -> Finding | None:
     """Units that no image moves; the layer nearest to the output is named: what lies before it starves."""
-    dead = [(name, share) for name, share in p.dead.items() if share >= 0.9]
-    if not dead:
+    if not (dead := [(name, share) for name, share in p.dead.items() if share >= 0.9]):
         return None
     name, share = dead[-1]
     return Finding(

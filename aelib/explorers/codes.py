@@ -190,8 +190,7 @@ def conditional_images(model: Autoencoder, z: Tensor, c: Tensor) -> Tensor:
 
 def conditional_strip(model: Autoencoder, z: Tensor, conditions: Tensor) -> Tensor:
     """(N · S, C, H, W): each code (N, K) under each of conditions (S, M), a code a row; a still picture."""
-    n, s = len(z), len(conditions)
-    return latent.decode(model, z.repeat_interleave(s, 0), conditions.repeat(n, 1))
+    return latent.decode(model, z.repeat_interleave(len(conditions), 0), conditions.repeat(len(z), 1))
 
 
 def conditional(
@@ -307,8 +306,8 @@ def completion(model: Autoencoder, photos: plots.Pictures) -> Explorer:
     def draw() -> None:
         x = torch.as_tensor(photos[number.value : number.value + 1])
         photo.show(x)
-        grid = plots.tile(completion_images(model, x, kept.value, seed=explorer.seed), columns=DRAWS // 2)
-        drawn.show(grid.transpose(2, 0, 1)[None])
+        rests = plots.tile(completion_images(model, x, kept.value, seed=explorer.seed), columns=DRAWS // 2)
+        drawn.show(rests.transpose(2, 0, 1)[None])
 
     explorer = Explorer("completion", draw, number, kept)
     redraw = explorer.button("draw again", "another rest", explorer.again)
