@@ -16,7 +16,6 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.distributions import Laplace as _Laplace
 
 from .distributions import LOG_SCALE, Delta, OptimalNormal, Quantized, QuickBernoulli, exact, per_example
-from .nets.layers import each_channel
 
 
 class Deterministic(nn.Module):
@@ -145,7 +144,7 @@ class Restored(nn.Module):
     def forward(self, h: Tensor) -> Distribution:
         """(B, factor · C, …) → distribution over (B, C, …)."""
         p = self.head(h)
-        mean, scale = (each_channel(exact(v), h.ndim - 2) for v in (self.mean, self.scale))
+        mean, scale = (exact(v).view(-1, *[1] * (h.ndim - 2)) for v in (self.mean, self.scale))
         if isinstance(p, OptimalNormal):
             return OptimalNormal(mean + scale * p.mean, scale)
         u = p.base_dist

@@ -20,8 +20,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from .contexts import evaluating
 from .datasets import Data
 from .evaluation import batches, device_of, each
-from .losses import elbo, error_term, log_weights
+from .losses import elbo, log_weights
 from .losses import kl_per_dimension as _kl_per_dimension
+from .losses.bounds import error_term
 from .models import Autoencoder
 
 Metric = Callable[..., Tensor]

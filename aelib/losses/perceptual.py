@@ -56,8 +56,8 @@ def perceptual(*stages: nn.Module) -> Error:
         a, b, total = p.mean, target, target.new_zeros(len(target))
         for stage in net:
             a, b = stage(a), stage(b)
-            u, v = normalize(a, eps=EPS), normalize(b, eps=EPS)
-            total = total + (u - v).square().sum(1).reshape(len(target), -1).mean(1)
+            u, v = (normalize(f.reshape(*f.shape[:2], -1), eps=EPS) for f in (a, b))
+            total = total + (u - v).square().sum(1).mean(1)
         return target[0].numel() * total / (4 * len(net))
 
     return error

@@ -148,8 +148,8 @@ class ConvDecoder(nn.Sequential):
     ) -> None:
         strides = strides or stem(shape, len(widths))
         small = (widths[-1], *sizes(shape[1:], strides)[-1])
-        up = Up(shape, widths, strides, activation)
-        super().__init__(nn.Linear(latent, math.prod(small)), nn.Unflatten(1, small), up)
+        first = nn.Linear(latent, math.prod(small))
+        super().__init__(first, nn.Unflatten(1, small), Up(shape, widths, strides, activation))
 
 
 class FCNEncoder(nn.Sequential):

@@ -114,11 +114,6 @@ class Centre(nn.Module):
         return x.mul(4).sub_(2)  # the same bits in half of the memory
 
 
-def each_channel(v: Tensor, axes: int) -> Tensor:
-    """(C,) as (C, 1, …), with 1 for each of an example's axes, to compute with (B, C, …)."""
-    return v.view(-1, *[1] * axes)
-
-
 class Standardise(nn.Module):
     """(x − mean) / scale, each channel by itself; of a table (B, D) each variable. In the place of `Centre`.
 
@@ -139,7 +134,8 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return (x - each_channel(self.mean, x.ndim - 2)) / each_channel(self.scale, x.ndim - 2)
+        along = (-1, *[1] * (x.ndim - 2))
+        return (x - self.mean.view(along)) / self.scale.view(along)
 
 
 class Residual(nn.Module):
