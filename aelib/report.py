@@ -88,8 +88,44 @@ def write(
     if not len(split.test):
         raise ValueError(f"there are no images to judge by: the test part of {split.name} is empty")
     check(model, split.test)
+    title, settings = title or file.stem, settings or {}
+    batch = split.test[:SHOWN].batch(model.device)
+    samples = latent.sample(model, len(batch), split.train, batch.c)
+    prior = "the prior" if model.prior is not None else "a Gaussian fitted to codes of training pictures"
+    photos = pictures(batch.target, "photo")
     with evaluating(model):
-        page = _page(model, split, history, title or file.stem, note, settings or {}, commands)
+        decoded = pictures(model.reconstruct(batch.x, batch.c), "reconstruction")
+    seconds = sum(record["seconds"] for record in history)
+    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    trained = f"{len(history)} epochs in {duration}" if history else ""
+    head = " · ".join(filter(None, [repr(split)[6:-1], trained, note]))
+    curves = f"<div class=plot>{plots.svg(plots.curves(history))}</div>" if history else "<p>Not kept.</p>"
+    size = f"{sum(p.numel() for p in model.parameters()):,}"
+    body = [
+        f"<h1>{escape(title)}</h1>\n<p class=soft>{escape(head)}</p>",
+        section("Numbers", f"On the {len(split.test):,} test pictures of {split.name}.",
+                table([(*WHAT[k], v) for k, v in numbers(model, split).items()])),
+        section("Learning curves", "Smaller is better. Where validation turns upwards, the model learns its "
+                "training pictures by heart; the checkpoint called best is where validation is lowest.",
+                curves),
+        section("Reconstructions", "Test pictures above, what is left of them after the code below.",
+                grid(f"{a}{b}" for a, b in zip(photos, decoded, strict=True))),
+        section("Samples", f"Decoded from random codes from {prior}: they show nothing that exists.",
+                grid(pictures(samples, "sample"))),
+        section("Map of the codes", *latent_map(model, split.test[:MAPPED])),
+        section("Settings", "", table([(k, "", v) for k, v in {**settings, "parameters": size}.items()])),
+    ]  # fmt: skip
+    if commands:
+        lines = "\n".join(escape(line) for line in commands)
+        body.append(section("Going on", "In a terminal:", f"<pre>{lines}</pre>"))
+    body.append(f"<p class=soft><small>Written by aelib {__version__}.</small></p>")
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, page.encode())
     return file
@@ -120,48 +156,6 @@ def of_run(
         note=f"checkpoint: {which or 'best'}", settings=settings | kept.about()["versions"],
         commands=[*again, sample, f"tensorboard --logdir {run}"],
     )  # fmt: skip
-
-
-def _page(
-    model: Autoencoder, split: Split[Images], history: History, title: str, note: str,
-    settings: Mapping[str, Any], commands: Sequence[str],
-) -> str:  # fmt: skip
-    batch = split.test[:SHOWN].batch(model.device)
-    samples = latent.sample(model, len(batch), split.train, batch.c)
-    prior = "the prior" if model.prior is not None else "a Gaussian fitted to codes of training pictures"
-    photos = pictures(batch.target, "photo")
-    decoded = pictures(model.reconstruct(batch.x, batch.c), "reconstruction")
-    seconds = sum(record["seconds"] for record in history)
-    duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    trained = f"{len(history)} epochs in {duration}" if history else ""
-    head = " · ".join(filter(None, [repr(split)[6:-1], trained, note]))
-    curves = f"<div class=plot>{plots.svg(plots.curves(history))}</div>" if history else "<p>Not kept.</p>"
-    size = f"{sum(p.numel() for p in model.parameters()):,}"
-    body = [
-        f"<h1>{escape(title)}</h1>\n<p class=soft>{escape(head)}</p>",
-        section("Numbers", f"On the {len(split.test):,} test pictures of {split.name}.",
-                table([(*WHAT[k], v) for k, v in numbers(model, split).items()])),
-        section("Learning curves", "Smaller is better. Where validation turns upwards, the model learns its "
-                "training pictures by heart; the checkpoint called best is where validation is lowest.",
-                curves),
-        section("Reconstructions", "Test pictures above, what is left of them after the code below.",
-                grid(f"{a}{b}" for a, b in zip(photos, decoded, strict=True))),
-        section("Samples", f"Decoded from random codes from {prior}: they show nothing that exists.",
-                grid(pictures(samples, "sample"))),
-        section("Map of the codes", *latent_map(model, split.test[:MAPPED])),
-        section("Settings", "", table([(k, "", v) for k, v in {**settings, "parameters": size}.items()])),
-    ]  # fmt: skip
-    if commands:
-        lines = "\n".join(escape(line) for line in commands)
-        body.append(section("Going on", "In a terminal:", f"<pre>{lines}</pre>"))
-    body.append(f"<p class=soft><small>Written by aelib {__version__}.</small></p>")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
 
 
 @torch.no_grad()

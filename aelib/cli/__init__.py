@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _is_explained(e: Exception) -> bool:
     """Does the message speak to the user: was it raised by this package, or by the system about a file?"""
-    last = e.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    here = last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("aelib.")
+    frames = [frame for frame, _ in traceback.walk_tb(e.__traceback__)]
+    here = bool(frames) and frames[-1].f_globals.get("__name__", "").startswith("aelib.")
     kinds: tuple[Any, ...] = (ValueError, TypeError, KeyError, ImportError, RuntimeError, FloatingPointError)
     return isinstance(e, OSError) or (here and isinstance(e, kinds))

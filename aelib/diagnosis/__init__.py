@@ -53,14 +53,9 @@ class Report:
         return "\n".join([*lines, "measured: " + ", ".join(f"{k} {v:.3g}" for k, v in self.measures.items())])
 
     def _repr_html_(self) -> str:
-        items = [
-            f"<li><b>{html.escape(c.name)}</b><br>{html.escape(c.evidence)}<br>"
-            f"<i>{html.escape(c.cure)}</i></li>"
-            for c in self.causes
-        ]
-        cells = "".join(
-            f"<tr><td>{html.escape(k)}</td><td>{v:.3g}</td></tr>" for k, v in self.measures.items()
-        )
+        texts = [[html.escape(text) for text in (c.name, c.evidence, c.cure)] for c in self.causes]
+        items = [f"<li><b>{name}</b><br>{evidence}<br><i>{cure}</i></li>" for name, evidence, cure in texts]
+        cells = "".join(f"<tr><td>{k}</td><td>{v:.3g}</td></tr>" for k, v in self.measures.items())
         found = f"<ol>{''.join(items)}</ol>" if items else "<p>nothing found</p>"
         return f"{found}<details><summary>measured</summary><table>{cells}</table></details>"
 
@@ -111,16 +106,14 @@ def diagnose(
             raise ValueError(f"a diagnosis needs two images at least, better hundreds; got {len(part)}")
     with evaluating(model), seeded(0, model.device):
         evidence = Evidence(model, train, objective, valid, history or [], optimizers)
-        causes: list[Finding] = []
+        causes: dict[str, Finding] = {}
         for check in CHECKS:
-            finding = check(evidence)
-            if finding and finding.name not in [cause.name for cause in causes]:
-                causes.append(finding)
-            if finding and check in DECISIVE:
-                break
-        if not causes and (finding := learning.one_for_all(evidence)):
-            causes.append(finding)
-        return Report(causes, evidence.measures())
+            if finding := check(evidence):
+                causes.setdefault(finding.name, finding)
+                if check in DECISIVE:
+                    break
+        last = learning.one_for_all(evidence) if not causes else None
+        return Report([last] if last else list(causes.values()), evidence.measures())
 
 
 __all__ = ["CHECKS", "Finding", "Report", "diagnose"]

@@ -75,23 +75,21 @@ def reinitialise(module: nn.Module, seed: int = 0) -> None:
             reset()
 
 
+@dataclass
 class Evidence:
     """A model in evaluation mode, its data, and measurements that are made when first asked for."""
 
-    def __init__(
-        self,
-        model: Autoencoder,
-        data: Examples,
-        objective: Objective | None,
-        valid: Examples | None,
-        history: Sequence[Record],
-        optimizers: Optimizers | None,
-    ) -> None:
-        self.model, self.data, self.valid_data, self.history = model, data, valid, history
-        self.batch = sample(data, model.device)
-        self.valid = None if valid is None else sample(valid, model.device)
-        self.given = objective
-        held = {} if optimizers is None else by_term(optimizers)
+    model: Autoencoder
+    data: Examples
+    given: Objective | None
+    valid_data: Examples | None
+    history: Sequence[Record]
+    optimizers: Optimizers | None
+
+    def __post_init__(self) -> None:
+        self.batch = sample(self.data, self.model.device)
+        self.valid = None if self.valid_data is None else sample(self.valid_data, self.model.device)
+        held = by_term(self.optimizers or {})
         # parameters with their learning rate, and the term that they descend
         self.groups = [(term, g) for term, some in held.items() for o in some for g in o.param_groups]
 
@@ -185,10 +183,8 @@ class Evidence:
             for term in {t or "loss" for t in self.term_of.values()}:
                 mine = [name for name in named if (self.term_of[name] or "loss") == term]
                 if mine and terms[term].requires_grad:
-                    parameters = [named[name] for name in mine]
-                    found = torch.autograd.grad(
-                        terms[term].mean(), parameters, allow_unused=True, retain_graph=True
-                    )
+                    mean, weights = terms[term].mean(), [named[name] for name in mine]
+                    found = torch.autograd.grad(mean, weights, retain_graph=True, allow_unused=True)
                     out |= dict(zip(mine, found, strict=True))
         return out
 
@@ -229,8 +225,7 @@ class Evidence:
 
     def driven(self, part: str) -> Outcome | None:
         """What comes out when the last layer of "encoder" or "decoder" gives ±1000; None without a layer."""
-        names = self.order(part)
-        if not names:
+        if not (names := self.order(part)):
             return None
         last = self.model.get_submodule(names[-1])
         with last.register_forward_hook(lambda _, __, out: 1e3 * torch.randn_like(out).sign()):

@@ -6,6 +6,7 @@ import copy
 import math
 
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..training import assess
@@ -14,8 +15,7 @@ from .evidence import Evidence, Finding, explained, permuted
 
 def hidden_beta(p: Evidence) -> Finding | None:
     """The weight of the KL that the loss really has, against one example's error in nats."""
-    w = p.weights
-    if w is None:
+    if (w := p.weights) is None:
         return None
     if w.error <= 0:
         name, cure = "error missing in the loss, or with the wrong sign", "loss = error + KL: both go down"
@@ -52,8 +52,7 @@ def another_kl(p: Evidence) -> Finding | None:
 
 def penalty_on_weights(p: Evidence) -> Finding | None:
     """A part of the loss that no image changes, but the weights do."""
-    w = p.weights
-    if w is None or w.constant is None:
+    if (w := p.weights) is None or w.constant is None:
         return None
     return Finding(
         "penalty that sees no image",
@@ -84,9 +83,7 @@ def other_validation(p: Evidence) -> Finding | None:
 def stale_statistics(p: Evidence) -> Finding | None:
     """BatchNorm whose running statistics are not those of the data."""
     model = copy.deepcopy(p.model)
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    for norm in norms:
-        norm.train()
+    norms = nn.ModuleList(m for m in model.modules() if isinstance(m, _BatchNorm)).train()
     if not norms or not (own := explained(p.look(model, p.batch).x_hat, p.batch.target)) > p.explained + 0.05:
         return None
     return Finding(
@@ -121,14 +118,10 @@ def steps_too_small(p: Evidence) -> Finding | None:
     before, after = losses[0] - losses[half], losses[half] - losses[-1]
     moved = max((abs(math.log(max(r, 1e-12))) for r in p.growth.values()), default=0.0)
     if len(losses) >= 6 and before > 0 and after > 0.8 * before:
-        evidence = (
-            f"the first half of the training lowered its loss by {before:.3g}, the second by {after:.3g}"
-        )
+        evidence = f"the loss fell by {before:.3g} in the training's first half, by {after:.3g} in its second"
     elif p.explained < 0.05 and moved < 0.1:
-        evidence = (
-            f"variance explained is {p.explained:.2f}, and no weight matrix differs in size by more than "
-            f"{math.expm1(moved):.0%} from its start"
-        )
+        sizes = f"no weight matrix differs in size by more than {math.expm1(moved):.0%} from its start"
+        evidence = f"variance explained is {p.explained:.2f}, and {sizes}"
     else:
         return None
     return Finding("hardly trained", evidence, "train it, or longer, or with a larger learning rate")
@@ -153,8 +146,7 @@ def shrunken_weights(p: Evidence) -> Finding | None:
 
 def dead_units(p: Evidence) -> Finding | None:
     """Units that no image moves; the layer nearest to the output is named: what lies before it starves."""
-    dead = [(name, share) for name, share in p.dead.items() if share >= 0.9]
-    if not dead:
+    if not (dead := [(name, share) for name, share in p.dead.items() if share >= 0.9]):
         return None
     name, share = dead[-1]
     return Finding(
@@ -166,10 +158,9 @@ def dead_units(p: Evidence) -> Finding | None:
 
 def vanishing_gradient(p: Evidence) -> Finding | None:
     """A first layer that learns a millionth of what the last one learns."""
-    ends = []
-    for name in (p.order("encoder")[:1] + p.order("decoder")[-1:])[:2]:
-        g = p.fresh_gradients.get(f"{name}.weight")
-        ends.append(0.0 if g is None else g.square().mean().sqrt().item())
+    names = p.order("encoder")[:1] + p.order("decoder")[-1:]
+    gradients = [p.fresh_gradients.get(f"{name}.weight") for name in names]
+    ends = [0.0 if g is None else g.square().mean().sqrt().item() for g in gradients]
     if len(ends) < 2 or not ends[1] or not 0 < ends[0] / ends[1] < 1e-5:
         return None
     return Finding(
@@ -233,16 +224,15 @@ def overfitting(p: Evidence) -> Finding | None:
     """Errors that are larger on validation images."""
     if p.valid is None:
         return None
-    seen = p.look(p.model, p.valid).x_hat
-    train, valid = (
-        (v - b.target).square().mean().item() for v, b in ((p.outcome.x_hat, p.batch), (seen, p.valid))
-    )
+    x_hat, target = p.look(p.model, p.valid).x_hat, p.valid.target
+    train = (p.outcome.x_hat - p.batch.target).square().mean().item()
+    valid = (x_hat - target).square().mean().item()
     if valid < 2 * train:
         return None
     return Finding(
         "overfitting",
         f"the squared error is {valid / train:.1f} times as large in validation; variance explained "
-        f"{p.explained:.2f} in training, {explained(seen, p.valid.target):.2f} in validation",
+        f"{p.explained:.2f} in training, {explained(x_hat, target):.2f} in validation",
         "more images, data.map(flipped) or noise, weight decay, or stop where valid/loss is smallest",
     )
 

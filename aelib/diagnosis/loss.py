@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,10 +34,6 @@ class LossWeights:
     constant: float | None
 
 
-def _absolute(p: Distribution, target: Tensor) -> Tensor:
-    return (p.mean - target).abs().flatten(1).sum(1)
-
-
 def _cross_entropy(p: Distribution, target: Tensor) -> Tensor:
     m = p.mean
     log, log_1 = (v.log().clamp_min(-100) for v in (m, 1 - m))
@@ -44,8 +41,8 @@ def _cross_entropy(p: Distribution, target: Tensor) -> Tensor:
 
 
 ERRORS = {
-    "(−log p)": nll, "(squared error)": squared_error, "(absolute error)": _absolute,
-    "(cross-entropy)": _cross_entropy,
+    "(−log p)": nll, "(squared error)": squared_error, "(cross-entropy)": _cross_entropy,
+    "(absolute error)": lambda p, target: (p.mean - target).abs().flatten(1).sum(1),
 }  # fmt: skip
 
 
@@ -63,11 +60,8 @@ def loss_weights(
         return None
     for kind in ERRORS:
         names = [name for name in (kind, "kl") if name in old]
-        rows = []
-        for means in (old, new):
-            m = torch.stack([means[name] for name in [*names, "loss"]], 1)
-            rows.append((m - m.mean(0)) / m[:, -1].std().clamp_min(1e-30))
-        m = torch.cat(rows)
+        tables = [torch.stack([means[name] for name in [*names, "loss"]], 1) for means in (old, new)]
+        m = torch.cat([(t - t.mean(0)) / t[:, -1].std().clamp_min(1e-30) for t in tables])
         size = m[:, :-1].norm(dim=0)
         if not m.isfinite().all() or not (size > 0).all():
             continue
@@ -79,10 +73,7 @@ def loss_weights(
         doubt = rest * torch.linalg.pinv(x.T @ x).diagonal().sqrt() / size
         if doubt.max() > 0.02 * w.abs().max():
             continue  # a KL that is nearly nothing everywhere drowns in the rounding of the loss
-        left = [
-            (means["loss"] - sum(a * means[name] for a, name in zip(w, names, strict=True))).mean().item()
-            for means in (old, new)
-        ]
+        left = [(t[:, -1] - t[:, :-1] @ w).mean().item() for t in tables]
         constant = left[0] if abs(left[0] - left[1]) > 1e-3 * old["loss"].abs().mean() else None
         return LossWeights(w[0].item(), kind, w[1].item() if len(w) > 1 else None, constant)
     return None
@@ -107,17 +98,9 @@ def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, T
         if len(qs) != 1 or len(ps) != 1 or ps[0].mean.shape != batch.target.shape:
             return None
         terms |= {kind: f(ps[0], batch.target) for kind, f in ERRORS.items()}
-        if (kl := _kl(model, qs[0], batch.c)) is not None:
-            terms["kl"] = kl
+        if model.prior is not None and not isinstance(qs[0], Delta):
+            with contextlib.suppress(NotImplementedError):
+                terms["kl"] = kl_divergence(qs[0], model.prior(batch.c))
         for name, term in terms.items():
             out.setdefault(name, []).append(term.mean().cpu().double())
     return {name: torch.stack(each) for name, each in out.items()}
-
-
-def _kl(model: Autoencoder, q: Distribution, c: Tensor | None) -> Tensor | None:
-    if model.prior is None or isinstance(q, Delta):
-        return None
-    try:
-        return kl_divergence(q, model.prior(c))
-    except NotImplementedError:
-        return None

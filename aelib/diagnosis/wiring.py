@@ -12,8 +12,7 @@ from .evidence import Evidence, Finding, permuted, reinitialise
 
 def broken_weights(p: Evidence) -> Finding | None:
     """A weight that is no number."""
-    bad = [name for name, w in p.model.state_dict().items() if not w.isfinite().all()]
-    if not bad:
+    if not (bad := [name for name, w in p.model.state_dict().items() if not w.isfinite().all()]):
         return None
     return Finding(
         "NaN in the weights",
@@ -114,8 +113,7 @@ def unreachable_codes(p: Evidence) -> Finding | None:
     """An activation at the end of the encoder that keeps the posterior away from what a code needs."""
     if p.kl is None or not isinstance(getattr(p.outcome.q, "base_dist", None), torch.distributions.Normal):
         return None
-    out = p.driven("encoder")
-    if out is None:
+    if (out := p.driven("encoder")) is None:
         return None
     low, high, sharp = out.codes.min().item(), out.codes.max().item(), out.q.stddev.min().item()
     if low < -0.5 and high > 0.5 and sharp < 0.5:
@@ -183,9 +181,8 @@ def idle_optimizer(p: Evidence) -> Finding | None:
     rates = [group.get("initial_lr", group["lr"]) for _, group in p.groups]
     if not rates or max(rates) > 1e-7:
         return None
-    return Finding(
-        "hardly trained", f"the largest learning rate is {max(rates):.1g}", "start with adam(model, lr=1e-3)"
-    )
+    evidence = f"the largest learning rate is {max(rates):.1g}"
+    return Finding("hardly trained", evidence, "start with adam(model, lr=1e-3)")
 
 
 def encoder_without_error(p: Evidence) -> Finding | None:

@@ -8,6 +8,11 @@ from .codes import (
     attributes,
     attributes_images,
     attributes_strip,
+    completion,
+    completion_images,
+    conditional,
+    conditional_images,
+    conditional_strip,
     interpolation,
     interpolation_strip,
     latent_space,
@@ -15,12 +20,15 @@ from .codes import (
     latent_space_random,
     latent_space_strip,
 )
-from .completion import completion, completion_images
-from .conditional import conditional, conditional_images, conditional_strip
-from .denoising import denoising, denoising_images, denoising_strip
 from .links import links, links_answers, links_strip
 from .manifold import manifold, manifold_images
-from .reconstructions import reconstructions, reconstructions_images
+from .reconstructions import (
+    denoising,
+    denoising_images,
+    denoising_strip,
+    reconstructions,
+    reconstructions_images,
+)
 from .search import search, search_answers, search_strip
 
 __all__ = [

@@ -1,18 +1,22 @@
-"""Explorers that move a code: along an attribute, along principal directions, from one photo to another."""
+"""Explorers of a code: moved in its space, decoded under another condition, completed by its prior."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import ipywidgets as widgets
 import torch
 from torch import Tensor
 
 from .. import latent, plots, priors
-from ..contexts import seeded
+from ..contexts import evaluating, seeded
 from ..models import Autoencoder
-from .widgets import Explorer, Panel, checked, grid, row
+from .widgets import SIDE, Explorer, Panel, checked, grid, row
+
+IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
+DRAWS = 8  # rests that are shown beside each other
 
 
 def attributes_images(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
@@ -177,3 +181,134 @@ def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> 
 
     explorer = Explorer("interpolation", draw, first, second, kind, t)
     return explorer.of(row(first, second), row(t, kind), row(photo_a, between, photo_b))
+
+
+def conditional_images(model: Autoencoder, z: Tensor, c: Tensor) -> Tensor:
+    """(N, C, H, W) images of the codes z (N, K) under the condition c: (M,) for all, or (N, M) one each."""
+    return latent.decode(model, z, c.expand(len(z), -1))
+
+
+def conditional_strip(model: Autoencoder, z: Tensor, conditions: Tensor) -> Tensor:
+    """(N · S, C, H, W): each code (N, K) under each of conditions (S, M), a code a row; a still picture."""
+    return latent.decode(model, z.repeat_interleave(len(conditions), 0), conditions.repeat(len(z), 1))
+
+
+def conditional(
+    model: Autoencoder, codes: Tensor, photos: plots.Pictures, conditions: Tensor, names: Sequence[str]
+) -> Explorer:
+    """Keep the code of a photo and change its condition: another class, or attributes by check boxes.
+
+    Args:
+        codes: (N, K), the means of q(z|x, c) at the photos' own conditions.
+        photos: (N, C, H, W).
+        conditions: (N, M) their own. Rows with a single 1 among 0 are classes, chosen from a list. Otherwise
+            they are attributes, 1 present and 0 absent, or, where −1 occurs, −1 absent and 0 not known,
+            which a question mark says.
+        names: M, what each condition means.
+
+    Raises:
+        ValueError: lengths that differ, names that do not match, or values other than −1, 0 and 1.
+    """
+    codes, conditions = checked(codes, photos), conditions.detach().cpu().float()
+    if conditions.ndim != 2 or len(conditions) != len(codes):
+        raise ValueError(f"{len(codes)} codes, but conditions {tuple(conditions.shape)}: need a row per code")
+    if not conditions.shape[1] == len(names) > 0:
+        raise ValueError(f"conditions of size {conditions.shape[1]}, but {len(names)} names: need one each")
+    if not torch.isin(conditions, torch.tensor([-1.0, 0.0, 1.0])).all():
+        raise ValueError("conditions are classes or attributes, with values −1, 0 and 1 alone")
+    absent = conditions.min().clamp_max(0)
+    classes = len(names) > 1 and absent == 0 and bool((conditions.sum(1) == 1).all())
+    photo, decoded = Panel("photo"), Panel("decoded")
+    face = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
+    kind = widgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="class")
+    boxes = [widgets.Checkbox(description=name, indent=False) for name in names]
+    c = torch.empty(0)
+
+    def own() -> None:
+        """The photo's own condition, in the tensor and in the controls."""
+        nonlocal c
+        c = conditions[face.value].clone()
+        kind.value = int(c.argmax())
+        for box, value in zip(boxes, c.tolist(), strict=True):
+            box.value = value == 1
+
+    def choose() -> None:
+        c.zero_()[kind.value] = 1
+
+    def tick(k: int) -> None:
+        # only the box that was touched: an attribute that is not known stays so until then
+        c[k] = 1 if boxes[k].value else absent
+
+    def draw() -> None:
+        i = face.value
+        photo.show(photos[i : i + 1])
+        decoded.show(conditional_images(model, codes[i : i + 1], c))
+        for box, name, value in zip(boxes, names, c.tolist(), strict=True):
+            box.description = f"{name} ?" if value == 0 and absent < 0 else name
+
+    own()
+    explorer = Explorer("conditional", draw)
+    explorer.follow(face, action=own)
+    reset = explorer.button("reset", "the photo's own condition", own)
+    if classes:
+        explorer.follow(kind, action=choose)
+        rows = [row(face, kind, reset), row(photo, decoded)]
+    else:
+        for k, box in enumerate(boxes):
+            explorer.follow(box, action=partial(tick, k))
+        # beside the pictures while that makes it no taller than they are
+        ticks = grid(boxes, 30, f"1 1 {'220px' if len(boxes) <= IN_COLUMN else '100%'}")
+        rows = [row(face, reset), row(photo, decoded, ticks)]
+    return explorer.of(*rows)
+
+
+def _learnt(model: Autoencoder) -> priors.Autoregressive:
+    if not isinstance(model.prior, priors.Autoregressive):
+        raise TypeError(f"only priors.Autoregressive completes a code; this model's prior is {model.prior}")
+    return model.prior
+
+
+@torch.no_grad()
+def completion_images(model: Autoencoder, x: Tensor, kept: int, draws: int = DRAWS, seed: int = 0) -> Tensor:
+    """(B · draws, C, H, W): of each picture's code the first `kept` indices stay, the others are sampled.
+
+    Args:
+        model: a VQ-VAE whose prior is `priors.Autoregressive`.
+        x: (B, C, H, W), a picture's draws come one after the other.
+        kept: from 0 (all are sampled) to N (the reconstruction).
+        seed: of the draws.
+
+    Raises:
+        TypeError: the model's prior is another.
+    """
+    prior = _learnt(model)
+    with evaluating(model), seeded(seed, model.device):
+        indices = prior.indices(model.encode(x.to(model.device)).mean)
+        z = prior.vectors(prior.complete(indices[:, :kept].repeat_interleave(draws, 0)))
+    return latent.decode(model, z)
+
+
+def completion(model: Autoencoder, photos: plots.Pictures) -> Explorer:
+    """Choose a picture and how many indices of its code are kept; the prior samples the rest.
+
+    Args:
+        model: a VQ-VAE whose prior is `priors.Autoregressive`.
+        photos: (N, C, H, W) in [0, 1].
+
+    Raises:
+        TypeError: the model's prior is another.
+    """
+    n = len(_learnt(model).position)
+    number = widgets.IntSlider(0, 0, len(photos) - 1, description="picture")
+    kept = widgets.IntSlider(n // 2, 0, n, description="kept")
+    photo, drawn = Panel("picture"), Panel("completed", side=2 * SIDE)
+
+    def draw() -> None:
+        x = torch.as_tensor(photos[number.value : number.value + 1])
+        photo.show(x)
+        rests = plots.tile(completion_images(model, x, kept.value, seed=explorer.seed), columns=DRAWS // 2)
+        drawn.show(rests.transpose(2, 0, 1)[None])
+
+    explorer = Explorer("completion", draw, number, kept)
+    redraw = explorer.button("draw again", "another rest", explorer.again)
+    return explorer.of(row(number, kept, redraw), row(photo, drawn))

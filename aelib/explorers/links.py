@@ -56,9 +56,8 @@ def links_answers(model: Autoencoder, graph: Graph, node: int, seen: int, k: int
     if not 0 <= node < len(graph):
         raise ValueError(f"nodes are numbered 0 to {len(graph) - 1}; got {node}")
     mine = (graph.links == node).any(0).nonzero().flatten()
-    hidden = mine[seen:]
     kept = torch.ones(graph.links.shape[1], dtype=torch.bool)
-    kept[hidden] = False
+    kept[mine[seen:]] = False
     shown = graph.linked(graph.links[:, kept])
     with evaluating(model):
         p = model.decode(model.encode(shown.to(model.device)).mean)
@@ -75,10 +74,10 @@ def links_answers(model: Autoencoder, graph: Graph, node: int, seen: int, k: int
     friends = graph.links[:, mine].sum(0) - node  # the other end of each
     place = torch.empty(len(graph), dtype=torch.int64)
     place[others[order]] = torch.arange(1, len(graph))
-    return Answers(others[first], score[first], kind, friends, place[friends], len(mine) - len(hidden))
+    return Answers(others[first], score[first], kind, friends, place[friends], len(mine[:seen]))
 
 
-def links_picture(graph: Graph, node: int, answers: Answers, title: str = "") -> np.ndarray:
+def links_picture(graph: Graph, node: int, answers: Answers) -> np.ndarray:
     """(1, 3, H, W) uint8: a bar for each answer, as long as its log-odds, in the colour of its class.
 
     Below, the ranks of the node's true links: filled what the encoder was shown, hollow what it was not.
@@ -96,7 +95,8 @@ def links_picture(graph: Graph, node: int, answers: Answers, title: str = "") ->
         mark = {"seen": " · link, seen", "hidden": " · LINK, HIDDEN", "": ""}[kind]
         ax.text(0.05, i, what + mark, va="center", fontsize=8, color="black")
     ax.set(yticks=[], xlabel="log-odds of a link, nats", ylim=(len(bars) - 0.4, -0.6))
-    ax.set_title(title or str(node), fontsize=8)
+    topic = "" if names is None else f" · {names[node]}"
+    ax.set_title(f"node {node}{topic} · {answers.seen} of {len(answers.links)} links seen", fontsize=8)
     ranks, shown = answers.ranks.numpy(), np.arange(len(answers.ranks)) < answers.seen
     below.plot(ranks[shown], 0 * ranks[shown], "o", color="C0", clip_on=False)
     below.plot(ranks[~shown], 0 * ranks[~shown], "o", color="C0", markerfacecolor="none", clip_on=False)
@@ -104,21 +104,12 @@ def links_picture(graph: Graph, node: int, answers: Answers, title: str = "") ->
     return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")).transpose(2, 0, 1)[None]
 
 
-def _title(graph: Graph, node: int, seen: int) -> str:
-    names, degree = graph.names, int(graph.degrees[node])
-    topic = "" if names is None else f" · {names[node]}"
-    return f"node {node}{topic} · {min(seen, degree)} of {degree} links seen"
-
-
 def links_strip(
     model: Autoencoder, graph: Graph, node: int, seen: Sequence[int], k: int = SHOWN
 ) -> np.ndarray:
     """(S, 3, H, W): the answers for a node of whose links so many are seen. The still of `links`."""
-    pictures = [
-        links_picture(graph, node, links_answers(model, graph, node, n, k), _title(graph, node, n))
-        for n in seen
-    ]
-    return np.concatenate(pictures)
+    found = [links_answers(model, graph, node, n, k) for n in seen]
+    return np.concatenate([links_picture(graph, node, answers) for answers in found])
 
 
 def links(
@@ -150,7 +141,7 @@ def links(
         node = chosen[which.value]
         found = links_answers(model, graph, node, seen.value)
         where.show(_joined(chart, places, node, found))
-        answers.show(links_picture(graph, node, found, _title(graph, node, seen.value)))
+        answers.show(links_picture(graph, node, found))
 
     def other() -> None:
         seen.max = int(graph.degrees[chosen[which.value]])
@@ -158,9 +149,7 @@ def links(
 
     explorer = Explorer("links", draw, seen)
     explorer.follow(which, action=other)
-    none = explorer.button(
-        "words only", "the encoder sees none of its links", lambda: setattr(seen, "value", 0)
-    )
+    none = explorer.button("words only", "all its links are hidden", lambda: setattr(seen, "value", 0))
     every = explorer.button("reset", "it sees all of them", lambda: setattr(seen, "value", seen.max))
     return explorer.of(row(which, seen, none, every), row(where, answers))
 

@@ -75,9 +75,7 @@ def search(
             f"{len(codes)} codes, but an index of {len(index)} and {len(names)} names: need one per code"
         )
     if len(codes) < 2 or not directions:
-        raise ValueError(
-            f"searching needs two photos and a direction; got {len(codes)} and {len(directions)}"
-        )
+        raise ValueError(f"search needs two photos and a direction; got {len(codes)} and {len(directions)}")
     number = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
     k = min(SHOWN, len(codes) - 1)
     name = widgets.Dropdown(options=list(directions), description="but")
@@ -95,9 +93,8 @@ def search(
         shown = [r for r in rows.tolist() if r >= 0]  # an approximate index may find fewer
         zoom = max(1, -(-SIDE // photos.shape[-1]))
         nearest.image.value = plots.png(photos[shown], COLUMNS, zoom)
-        each = zip(
-            [names[r] if len(names) else f"photo {r}" for r in shown], closeness.tolist(), strict=False
-        )
+        called = [names[r] if len(names) else f"photo {r}" for r in shown]
+        each = zip(called, closeness.tolist(), strict=False)
         said.value = " · ".join(f"{html.escape(str(who))} {value:.2f}" for who, value in each)
 
     explorer = Explorer("search", draw, number, name, slider)

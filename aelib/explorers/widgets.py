@@ -28,7 +28,7 @@ class Explorer(widgets.VBox):
 
     def __init__(self, name: str, draw: Callable[[], None], *controls: widgets.Widget) -> None:
         self.name, self.draw, self.message = name, draw, widgets.HTML()
-        self._busy = False
+        self._busy, self.seed = False, 0
         super().__init__()
         self.follow(*controls)
 
@@ -58,11 +58,14 @@ class Explorer(widgets.VBox):
 
     def button(self, text: str, says: str, action: Callable[[], object]) -> widgets.Button:
         """A button that acts, and draws once."""
-        button = widgets.Button(
-            description=text, tooltip=says, layout=widgets.Layout(width="auto", min_width="90px")
-        )
+        layout = widgets.Layout(width="auto", min_width="90px")
+        button = widgets.Button(description=text, tooltip=says, layout=layout)
         button.on_click(lambda _: self.run(action))
         return button
+
+    def again(self) -> None:
+        """For a button: what is random is random in another way."""
+        self.seed += 1
 
     def of(self, *rows: widgets.Widget) -> Explorer:
         """Itself, made of these rows and the message below them, and drawn."""
@@ -72,11 +75,12 @@ class Explorer(widgets.VBox):
 
 
 class Panel(widgets.VBox):
-    """A picture under its title."""
+    """A picture under its title; with `text`, a line below says something of it."""
 
-    def __init__(self, title: str, side: int = SIDE) -> None:
+    def __init__(self, title: str, side: int = SIDE, text: bool = False) -> None:
         self.title, self.image, self.side = widgets.Label(title), widgets.Image(format="png"), side
-        super().__init__([self.title, self.image])
+        self.text = widgets.Label()
+        super().__init__([self.title, self.image, *([self.text] if text else [])])
 
     def show(self, images: plots.Pictures) -> None:
         """(N, C, H, W) one below the other, enlarged by a whole factor to `side` pixels or more."""
