@@ -28,7 +28,7 @@ TRIED = (
     "aelib train digits --net mlp --latent 2 --epochs 1 --out /tmp/run && aelib report /tmp/run",
     "python -m pytest -q -p no:cacheprovider -m 'not slow' tests/test_machines.py tests/test_workflows.py",
     "python -c 'import torch, torchvision; print(torch.__version__, torch.cuda.is_available())'",
-    "chromium --version",
+    "CI=true python -m pytest -q -p no:cacheprovider tests/test_browser.py -k kind_of_way",
 )
 
 
