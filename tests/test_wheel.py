@@ -31,14 +31,14 @@ assert aelib.__file__.startswith(sys.prefix), aelib.__file__
 assert not any(map(importlib.util.find_spec, ["pytest", "nbval", "playwright"]))  # which [dev] brings
 for module in pkgutil.walk_packages(aelib.__path__, "aelib."):  # all can be imported, also those for the lab
     importlib.import_module(module.name)
-for name, recipe in pretrained.RECIPES.items():
+for name in pretrained.MODELS:
     assert aelib.load(f"pretrained/{name}").encoder is not None
     assert pretrained.record(name)["test"]["images"] >= 1000
-    if recipe.directions:
-        assert pretrained.directions(name)["Smiling"].norm() > 0
+for name in ("ae-lfw", "vae-lfw"):
+    assert pretrained.directions(name)["Smiling"].norm() > 0
 digits = datasets.load("digits")
 model = models.autoencoder(digits.shape, 8, net="mlp", hidden=(64,))
-history = training.fit(model, digits.train, losses.elbo, training.adam(model, 1e-3), epochs=3)
+history = aelib.fit(model, digits.train, losses.elbo, training.adam(model, 1e-3), epochs=3)
 assert history[-1]["train/loss"] < history[0]["train/loss"]
 assert "LFW" in materials.licences().read_text(encoding="utf-8")
 assert not materials.RESULTS.exists()
