@@ -5,7 +5,7 @@
 The Dockerfile itself is read, so it is what is tried, but for docker's own part: layers, networks, cards.
 Mirror, package index and certificates are those that this machine is set up with. At the end COMMAND runs as
 the user of the image; without one, a training, a report, and the image's own command until it says where the
-course is. It needs root and mmdebstrap; it takes ten minutes and 9 GB, which it leaves in FOLDER to look at.
+course is. It needs root and mmdebstrap; it takes minutes and 9 GB, which it leaves in FOLDER to look at.
 """
 
 import argparse
