@@ -81,7 +81,7 @@ def pressing(step):
 @pytest.mark.parametrize("step", [1, 4, 5, 6, 15])  # of 5 an epoch
 def test_ctrl_c_without_a_run_returns_the_history_and_goes_on_bit_equal(step, finished, capfd):
     _, whole, history = finished
-    model = vae()
+    model, handler = vae(), signal.getsignal(signal.SIGINT)
     optimizer = adam(model)
     keywords = {"epochs": 3, "batch_size": 64, "valid": VALID, "schedule": SCHEDULE}
     begun = fit(model, DATA, pressing(step), optimizer, **keywords)
@@ -89,7 +89,7 @@ def test_ctrl_c_without_a_run_returns_the_history_and_goes_on_bit_equal(step, fi
     line = capfd.readouterr().out
     assert f"stopped after {len(begun)} of 3 epochs and {begun.unfinished.step} step" in line
     assert "history=" in line and "Adam begins again" not in line and line.count("\n") == 1
-    assert not model.training and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not model.training and signal.getsignal(signal.SIGINT) is handler
     ended = fit(model, DATA, losses.elbo, optimizer, history=begun, **keywords)
     assert ended is begun and same(model, whole) and without_seconds(ended) == without_seconds(history)
 
