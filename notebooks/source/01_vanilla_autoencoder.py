@@ -235,7 +235,7 @@ plots.curves(record, log=True)
 #
 # ## 5 · Standing on PCA
 #
-# A network that starts from nothing spends most of its time finding what PCA knows in seconds. So start
+# A network that starts from scratch spends most of its time finding what PCA knows in seconds. So start
 # there: keep the first K whitened principal coordinates as the code, *add* what a network learns, and let
 # that network start at zero (`Residual`). The first step is PCA; from there it can only get better.
 

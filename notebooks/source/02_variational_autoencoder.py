@@ -369,7 +369,7 @@ print(f"σ learnt: {sigma:.3f}, so against σ = 1 the KL weighs σ² = {sigma**2
 
 # %% [markdown]
 # **What the KL costs, and what it buys.** Read the table from the smallest rate to the largest. A small rate
-# (a large σ) means a dear code: poor reconstructions, and codes that fill N(0, 1), so samples that are
+# (a large σ) means a costly code: poor reconstructions, and codes that fill N(0, 1), so samples that are
 # faces. A large rate means a cheap code: good reconstructions, and codes that fill N(0, 1) with holes, so
 # samples that are half faces. The plain autoencoder is the end of that road.
 #

@@ -187,7 +187,7 @@ for name, z in spaces.items():
 
 # %% [markdown]
 # The islands are gone, and so is the class: the decoder is told it, so every nat that z spends on it is
-# wasted, and the KL makes waste dear. This is why one z works under every class.
+# wasted, and the KL makes waste costly. This is why one z works under every class.
 #
 # ## 5 · Faces: ask with check boxes
 #
@@ -195,10 +195,10 @@ for name, z in spaces.items():
 #
 # One thing goes wrong here if you let it: a face's code has room for a smile, so encoder and decoder agree on
 # it and *ignore the condition*. (With σ learnt and β = 1 throughout, faces come as asked about as often as a
-# coin would have it.) So let the condition speak first: β starts high, when a code is too dear to say
+# coin would have it.) So let the condition speak first: β starts high, when a code costs too much to say
 # anything and the decoder has only the condition to go by, and comes down to 1. The price is sharpness: the
 # sooner β comes down, the more the code says, and the less is obeyed. σ is 0.25, which keeps codes short.
-# (A KL so dear has steep places: `clip` bounds the gradient. The learning rate stays high until β is low.)
+# (A KL so costly has steep places: `clip` bounds the gradient. The learning rate stays high until β is low.)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=600)

@@ -226,7 +226,7 @@ print(f"{(counts[who] > 1).sum()} queries among {len(faces.test)} photos")
 # Read it downwards: what is each step worth? Two comparisons matter most. Whitened PCA against the whitened
 # autoencoder: what do curves add to planes? And learnt strokes against strokes *at random*, never trained:
 # how much of the gain is the training's, and how much is the *form* of the code (local, contrast, pooled,
-# scaled)? It is a good habit to let an untrained network play along before the training is praised.
+# scaled)? It is a good habit to judge an untrained network too, before the training is praised.
 #
 # ## 4 · Ask it anything
 #

@@ -21,7 +21,7 @@
 # *It takes* a few minutes: many small trainings.
 # *You will be able to* find out why an autoencoder fails, from evidence, and repair it.
 #
-# Every patient here has one fault that stands in public repositories. The ward round is always the same:
+# Every patient here has one fault that was found in public code. The ward round is always the same:
 # complaint, picture, `diagnose`, what the cause means, repair, and a second diagnosis.
 
 # %% tags=["nbval-ignore-output"]
