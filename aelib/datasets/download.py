@@ -91,7 +91,13 @@ def unpack(archive: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(scratch, filter="data")
+                if hasattr(tarfile, "data_filter"):
+                    tar.extractall(scratch, filter="data")
+                else:  # Python before 3.11.4, as Debian's stable has it
+                    for m in tar:
+                        if not (m.isfile() or m.isdir()) or {"..", "/"} & {*Path(m.name).parts}:
+                            raise tarfile.TarError(f"{m.name!r} would leave the folder")
+                        tar.extract(m, scratch)
         except (tarfile.TarError, EOFError, OSError) as e:
             raise DataError(f"{archive} cannot be unpacked ({e}). Delete it and load again.") from e
         inside = Path(scratch) / folder.name
