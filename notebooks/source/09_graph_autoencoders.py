@@ -57,7 +57,7 @@ u, v = papers.links
 same = (papers.labels[u] == papers.labels[v]).mean()
 share = np.bincount(papers.labels[papers.labels >= 0]) / len(papers)
 print(papers)
-print(f"links of a node: {papers.degrees.float().mean():.1f} in the mean, {papers.degrees.max()} at most")
+print(f"links of a node: {papers.degrees.float().mean():.1f} on average, {papers.degrees.max()} at most")
 print(f"links within one class: {same:.0%}; were they drawn at random: {(share**2).sum():.0%}")
 print(f"pairs that are linked: {papers.links.shape[1] / (len(papers) * (len(papers) - 1) / 2):.2%}")
 
@@ -424,7 +424,7 @@ codes = {name: codes_of(sets[name], near[name]) for name in sets}
 
 # %%
 def score(z, labels, m, seed):
-    """Share of pictures named rightly by the nearest of m named ones a class."""
+    """Share of pictures whose class is right if the nearest of m labelled ones per class gives it."""
     order = np.random.default_rng(seed).permutation(len(z))
     rows = np.concatenate([order[labels[order] == k][:m] for k in range(10)])
     rest = np.setdiff1d(order, rows)
@@ -440,7 +440,7 @@ for ax, (name, graph) in zip(panels[0], near.items(), strict=True):
             named, [np.mean([score(z, graph.labels, m, j) for j in draws]) for m in named], "o-", label=kind
         )
     ax.set(xscale="log", xticks=named, xticklabels=named, title=name, xlabel="named pictures of each class")
-panels[0][0].set(ylabel="others named rightly")
+panels[0][0].set(ylabel="others whose class is right")
 panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure
 
