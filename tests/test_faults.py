@@ -242,7 +242,7 @@ def test_on_a_disk_that_is_really_full(small_disk, finished):
 
 
 def test_events_that_cannot_be_written_do_not_end_a_training(tmp_path, monkeypatch, finished):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     from torch.utils.tensorboard import SummaryWriter

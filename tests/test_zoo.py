@@ -312,7 +312,7 @@ def test_pca_in_the_zoo_is_scikit_learns():
     fitted, x = (p.pixels.reshape(len(p), -1) / 255.0 for p in (DIGITS.train, DIGITS.test))
     pca = PCA(5).fit(fitted)
     expected = np.square(pca.inverse_transform(pca.transform(x)) - x).mean()
-    judged = zoo.judge(zoo.pca(DIGITS.train, 5), DIGITS.train, DIGITS.test)
+    judged = benchmark.judge(zoo.pca(DIGITS.train, 5), DIGITS.train, DIGITS.test)
     assert judged["mse"] == pytest.approx(expected, rel=1e-4)
     assert judged["restored"] > judged["mse"] and judged["zeros"] == 0
 
@@ -324,7 +324,7 @@ def test_noise_moves_a_code_by_its_share_of_the_spread():
         nn.Sequential(nets.Reshape(1, 8, 8), heads.Gaussian(0.1)),
     )
     model.register_parameter("somewhere", nn.Parameter(torch.zeros(())))
-    judged = zoo.judge(model, DIGITS.train, DIGITS.test)
+    judged = benchmark.judge(model, DIGITS.train, DIGITS.test)
     with contexts.seeded(0):
         noisy = DIGITS.test.map(zoo.NOISE).batch()
     energy = (noisy.x - noisy.target).square().sum() / (noisy.target - noisy.target.mean(0)).square().sum()

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from .. import datasets, heads, latent, losses, metrics, models, nets, runs, training
+from .. import datasets, heads, losses, models, nets, runs, training
 from ..contexts import seeded
 from ..datasets import Images
 from ..datasets.batch import Transform
@@ -122,27 +122,3 @@ def pca(data: Images, size: int = CODE) -> Autoencoder:
     x = data.pixels.reshape(len(data), -1) / np.float32(255)
     there, back = nets.pca_layers(PCA(size, random_state=0).fit(x), size, data.shape)
     return Autoencoder(nn.Sequential(there, heads.Deterministic()), nn.Sequential(back, heads.Gaussian(0.1)))
-
-
-def judge(model: Autoencoder, train: Images, test: Images) -> dict[str, float]:
-    """What a model does on images that it was not trained on.
-
-    Args:
-        train: a linear classifier learns from the codes and labels of the first 5,000.
-
-    Returns:
-        {"mse"}: of the reconstructions; {"restored"}: the same, when the model sees them noisy (σ = 0.2);
-        {"hoyer", "zeros"}: sparsity of the codes; {"moved"}: Σ|z(noisy) − z|² / Σ|z − mean z|², how far the
-        noise moves a code, against how far codes are spread; {"probe"}: the linear classifier's accuracy.
-    """
-    with seeded(0, model.device):
-        z, noisy = (latent.encode(model, data) for data in (test, test.map(NOISE)))
-    fitted, labels = latent.encode(model, train[:5000]), np.asarray(train.labels)[:5000]
-    quality = metrics.embedding_quality(fitted, labels, z, np.asarray(test.labels))
-    return {
-        "mse": metrics.evaluate(model, test, {"mse": metrics.mse})["mse"],
-        "restored": metrics.evaluate(model, test.map(NOISE), {"mse": metrics.mse})["mse"],
-        **metrics.sparsity(z),
-        "moved": ((noisy - z).square().sum() / (z - z.mean(0)).square().sum()).item(),
-        "probe": quality["linear"],
-    }

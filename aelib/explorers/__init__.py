@@ -6,17 +6,14 @@ page that stands still.
 
 from .codes import (
     attributes,
-    attributes_images,
     attributes_strip,
     completion,
     completion_images,
     conditional,
-    conditional_images,
     conditional_strip,
     interpolation,
     interpolation_strip,
     latent_space,
-    latent_space_images,
     latent_space_random,
     latent_space_strip,
 )
@@ -32,9 +29,9 @@ from .reconstructions import (
 from .search import search, search_answers, search_strip
 
 __all__ = [
-    "attributes", "attributes_images", "attributes_strip", "completion", "completion_images", "conditional",
-    "conditional_images", "conditional_strip", "denoising", "denoising_images", "denoising_strip",
-    "interpolation", "interpolation_strip", "latent_space", "latent_space_images", "latent_space_random",
-    "latent_space_strip", "links", "links_answers", "links_strip", "manifold", "manifold_images",
-    "reconstructions", "reconstructions_images", "search", "search_answers", "search_strip",
+    "attributes", "attributes_strip", "completion", "completion_images", "conditional", "conditional_strip",
+    "denoising", "denoising_images", "denoising_strip", "interpolation", "interpolation_strip",
+    "latent_space", "latent_space_random", "latent_space_strip", "links", "links_answers", "links_strip",
+    "manifold", "manifold_images", "reconstructions", "reconstructions_images", "search", "search_answers",
+    "search_strip",
 ]  # fmt: skip

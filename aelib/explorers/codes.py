@@ -19,11 +19,6 @@ IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
 DRAWS = 8  # rests that are shown beside each other
 
 
-def attributes_images(model: Autoencoder, z: Tensor, v: Tensor, strength: float) -> Tensor:
-    """(N, C, H, W) images of the codes z (N, K) moved by strength · v: an attribute added or taken away."""
-    return latent.decode(model, z + strength * v)
-
-
 def attributes_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequence[float]) -> Tensor:
     """(N · S, C, H, W): each code (N, K) at each of S strengths, a face a row; the still of `attributes`."""
     return latent.decode(model, (z[:, None] + torch.tensor(strengths)[:, None] * v).flatten(0, 1))
@@ -58,16 +53,11 @@ def attributes(
     def draw() -> None:
         i = slice(face.value, face.value + 1)
         before.show(photos[i])
-        after.show(attributes_images(model, codes[i], directions[name.value].cpu(), strength * slider.value))
+        after.show(attributes_strip(model, codes[i], directions[name.value].cpu(), [strength * slider.value]))
 
     explorer = Explorer("attributes", draw, face, name, slider)
     reset = explorer.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
     return explorer.of(row(face, name), row(slider, reset), row(before, after))
-
-
-def latent_space_images(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Tensor) -> Tensor:
-    """(N, C, H, W) images of the codes z (N, K) moved by amounts (D,) along axes (D, K): z + Σ aᵢ vᵢ."""
-    return latent.decode(model, z + amounts @ axes)
 
 
 def latent_space_strip(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[float]) -> Tensor:
@@ -130,9 +120,9 @@ def latent_space(
             slider.value = round(value, 1)
 
     def draw() -> None:
-        amounts = torch.tensor([slider.value for slider in sliders])
-        decoded.show(latent_space_images(model, start[None], axes, amounts))
-        i = int(latent.nearest(codes, (start + amounts @ axes)[None]))
+        z = (start + torch.tensor([slider.value for slider in sliders]) @ axes)[None]
+        decoded.show(latent.decode(model, z))
+        i = int(latent.nearest(codes, z))
         near.title.value = f"nearest photo: {i}"
         near.show(photos[i : i + 1])
 
@@ -181,11 +171,6 @@ def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> 
 
     explorer = Explorer("interpolation", draw, first, second, kind, t)
     return explorer.of(row(first, second), row(t, kind), row(photo_a, between, photo_b))
-
-
-def conditional_images(model: Autoencoder, z: Tensor, c: Tensor) -> Tensor:
-    """(N, C, H, W) images of the codes z (N, K) under the condition c: (M,) for all, or (N, M) one each."""
-    return latent.decode(model, z, c.expand(len(z), -1))
 
 
 def conditional_strip(model: Autoencoder, z: Tensor, conditions: Tensor) -> Tensor:
@@ -242,7 +227,7 @@ def conditional(
     def draw() -> None:
         i = face.value
         photo.show(photos[i : i + 1])
-        decoded.show(conditional_images(model, codes[i : i + 1], c))
+        decoded.show(conditional_strip(model, codes[i : i + 1], c[None]))
         for box, name, value in zip(boxes, names, c.tolist(), strict=True):
             box.description = f"{name} ?" if value == 0 and absent < 0 else name
 

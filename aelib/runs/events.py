@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import plots
 from ..contexts import evaluating, seeded
 from ..datasets import Data, Images
 from ..models import Autoencoder
@@ -45,19 +46,16 @@ class Events:
         epoch = int(record["epoch"])
         with self._trying():
             if self.writer is None:
-                try:
-                    from torch.utils.tensorboard import SummaryWriter
-                except ImportError as e:
-                    raise ImportError("a run's events need TensorBoard: pip install tensorboard") from e
+                from torch.utils.tensorboard import SummaryWriter
+
                 self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=epoch)
             for name, value in record.items():
                 if name != "epoch":
                     self.writer.add_scalar(name, value, epoch)
             if self.pictures:
-                x, x_hat, samples = self._shown()
-                self.writer.add_image("reconstructions", _grid(torch.cat([x, x_hat]), len(x)), epoch)
-                if samples is not None:
-                    self.writer.add_image("samples", _grid(samples, len(x) // 2), epoch)
+                for name, (images, columns) in self._shown().items():
+                    picture = plots.tile(images, max(columns, 1), gap=1)
+                    self.writer.add_image(name, picture, epoch, dataformats="HWC")
                 self.writer.add_histogram("codes", self._codes()[0], epoch)
 
     @contextlib.contextmanager
@@ -78,17 +76,19 @@ class Events:
         codes, thumbnails = self._codes()
         names = self.data[: len(codes)].names
         classes = None if names is None else [str(n) for n in names]
+        small = torch.from_numpy(plots.pixels(thumbnails)).permute(0, 3, 1, 2) / 255
         with self._trying():
-            self.writer.add_embedding(codes, classes, _rgb(thumbnails), global_step=epoch, tag="codes")
+            self.writer.add_embedding(codes, classes, small, global_step=epoch, tag="codes")
 
     @torch.no_grad()
-    def _shown(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _shown(self) -> dict[str, tuple[Tensor, int]]:
+        """Grids of images by name, each with its number of columns."""
         model = self.model
         with evaluating(model), seeded(0, model.device):
             batch = self.data[:PICTURES].batch(model.device)
-            x_hat = model.reconstruct(batch.x, batch.c)
-            samples = None if model.prior is None else model.sample(len(batch), batch.c)
-        return batch.x, x_hat, samples
+            n = len(batch)
+            out = {"reconstructions": (torch.cat([batch.x, model.reconstruct(batch.x, batch.c)]), n)}
+            return out if model.prior is None else out | {"samples": (model.sample(n, batch.c), n // 2)}
 
     @torch.no_grad()
     def _codes(self) -> tuple[Tensor, Tensor]:
@@ -96,15 +96,3 @@ class Events:
         with evaluating(model), seeded(0, model.device):
             batch = self.data[:CODES].batch(model.device)
             return model.encode(batch.x, batch.c).mean.flatten(1).float().cpu(), batch.target.cpu()
-
-
-def _grid(x: Tensor, columns: int) -> Tensor:
-    """(3, H', W') one picture of many, without a frame that the pixels would have to share."""
-    from torchvision.utils import make_grid
-
-    return make_grid(_rgb(x.clamp(0, 1).cpu()), nrow=max(columns, 1), padding=1, pad_value=1.0)
-
-
-def _rgb(x: Tensor) -> Tensor:
-    """(N, 3, H, W): the first three channels, or the first one three times."""
-    return x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)

@@ -149,11 +149,9 @@ figure
 # This page trained seed 0 of each, so on the same kind of machine it finds nearly the same.
 
 # %% tags=["nbval-ignore-output"]
-judged = {name: zoo.judge(model, clothes.train, clothes.test) for name, model in trained.items()}
-for name, measured in judged.items():
-    print(
-        f"{name:18s} MSE here {measured['mse']:.5f}, seed 0 in the table {table[name]['runs'][0]['mse']:.5f}"
-    )
+for name, model in trained.items():
+    mse = metrics.evaluate(model, clothes.test)["mse"]
+    print(f"{name:18s} MSE here {mse:.5f}, seed 0 in the table {table[name]['runs'][0]['mse']:.5f}")
 
 # %% [markdown]
 # ## 4 · What a code looks like
@@ -339,7 +337,7 @@ check.top_k(top_k)
 #
 # * `zoo.Member(objective=partial(losses.contractive, weight=50.0))`: how still can a code hold, and what
 #   does it cost?
-# * A sparse VAE, a denoising VQ: members are products. Build one, train it, `zoo.judge` it.
+# * A sparse VAE, a denoising VQ: members are products. Build one, train it, `metrics.evaluate` it.
 # * Twice as many vectors in the codebook cost one more bit a part. What do they buy?
 #
 # ## Take away
