@@ -18,9 +18,9 @@ HERE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
     "errors", "files", "materials", "contexts", "datasets", "distributions", "heads", "nets", "priors",
-    "models", "losses", "evaluation", "metrics", "plots", "training", "runs", "latent", "pretrained",
-    "denoising", "diagnosis", "retrieval", "graphs", "estimators", "embedding", "report", "export",
-    "explorers", "course", "cli", "__main__",
+    "models", "losses", "evaluation", "metrics", "baselines", "plots", "training", "runs", "latent",
+    "pretrained", "denoising", "diagnosis", "retrieval", "graphs", "estimators", "embedding", "report",
+    "export", "explorers", "course", "cli", "__main__",
 ]  # fmt: skip
 
 

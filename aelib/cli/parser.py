@@ -32,8 +32,9 @@ class _Parser(ArgumentParser):
         name = names[0]
         if common := COMMON.get(name.lstrip("-")):
             keywords["help"] = keywords.get("help") or common
-        if isinstance(keywords.get("default"), bool):  # --json and --no-json
-            del keywords["type"]
+        kind = getattr(keywords.get("action"), "_typehint", None)
+        if isinstance(keywords.get("default"), bool) or kind == bool | None:  # --json and --no-json
+            keywords.pop("type", None)
             keywords["action"] = ActionYesNo(no_prefix="no-")
         elif name == "--data":  # evaluate RUN [DATA]
             del keywords["action"]

@@ -51,15 +51,18 @@ def begin(
     ] = "gaussian-learnt",
     latent: int = 64, hidden: list[int] | None = None,
     objective: Literal["auto", "reconstruction", "elbo", "iwae", "sparse", "contractive"] = "auto",
-    beta: float = 1.0, warm_up: float = 0.0, noise: float = 0.0, flip: bool = False,
-    epochs: int = 20, batch_size: int = 64,
-    optimizer: Literal["adam", "muon"] = "adam", lr: float | None = None,
+    beta: float = 1.0, warm_up: float = 0.0, noise: float = 0.0, flip: bool | None = None,
+    quick: bool = False, epochs: int | None = None, batch_size: int | None = None,
+    optimizer: Literal["auto", "adam", "muon"] = "auto", lr: float | None = None,
     schedule: Literal["constant", "cosine"] = "cosine", clip: float | None = None,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto", devices: int = 1, nodes: int = 1,
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto",
     precision: str = "32-true", seed: int = 0,
 ) -> None:  # fmt: skip
     """Train an autoencoder, and keep everything in a folder.
+
+    How long it trains, and how, is chosen by a rule that looks at the pictures, and printed in one line; what
+    you set stays. At the end one line compares the model with PCA, on validation pictures.
 
     If the folder holds this training already, it goes on from there. Ctrl-C ends the step, saves, and says
     how to go on.
@@ -77,10 +80,11 @@ def begin(
         beta: weight of the KL term in the ELBO.
         warm_up: share of the training over which beta rises from 0.
         noise: standard deviation of noise on what the encoder sees (a denoising autoencoder).
-        flip: mirror pictures at random.
-        epochs: passes over the training pictures.
-        batch_size: the most pictures in a step, of all devices together.
-        optimizer: adam, or muon on the matrices and adam on the rest.
+        flip: mirror pictures at random; by default where PCA knows mirrored pictures as well as the others.
+        quick: a tenth of the steps, for a first look.
+        epochs: passes over the training pictures; by default as many as give 2,000 steps, at least 5.
+        batch_size: the most pictures in a step, of all devices together; grows with the pictures by default.
+        optimizer: adam, or muon on the matrices and adam on the rest; auto takes muon where it costs little.
         lr: learning rate; 0.001 for adam, 0.02 for muon by default.
         schedule: of the learning rate.
         clip: the largest norm of the gradient.
@@ -91,10 +95,10 @@ def begin(
         precision: of Lightning Fabric, as bf16-mixed.
         seed: of the weights, the order and the noise.
     """
-    config = {k: v for k, v in locals().items() if k != "out"}
+    config = {k: v for k, v in locals().items() if k not in ("out", "quick")}
     from lightning_fabric import Fabric
 
-    from .. import contexts, datasets, losses, models, runs, training
+    from .. import baselines, contexts, datasets, losses, models, runs, training
 
     several = devices * nodes > 1
     strategy = "ddp" if several and strategy == "auto" else strategy
@@ -106,6 +110,7 @@ def begin(
     if several:
         fabric.launch()
     split = datasets.load(data, **({} if size is None else {"size": size}))
+    flip = training.mirrored(split.train, split.valid) if flip is None else flip
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
     with _explaining(), contexts.seeded(seed):
@@ -114,19 +119,30 @@ def begin(
         )
     name = objective if objective != "auto" else "elbo" if posterior == "gaussian" else "reconstruction"
     goal: losses.Objective = getattr(losses, name)
-    schedules = {"lr": training.cosine()} if schedule == "cosine" else {}
+    with _explaining():
+        choice = training.choose(
+            model, images, epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr,
+            schedule=schedule, quick=quick,
+        )  # fmt: skip
+        optimizers = choice.optimizers(model)
+    schedules = choice.schedules()
     if name == "elbo":
         goal, rise = partial(goal, beta=beta), training.warm_up(warm_up)
         schedules["beta"] = lambda t: beta * rise(t)
-    with _explaining():
-        optimizers = getattr(training, optimizer)(model, **({} if lr is None else {"lr": lr}))
+    config |= {k: getattr(choice, k) for k in ("epochs", "batch_size", "optimizer", "lr")} | {"flip": flip}
     run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
+    if fabric.is_global_zero:
+        print(f"{choice}{', mirrored at random' if flip else ''}", flush=True)
     history = runs.fit(
-        model, images, goal, optimizers, epochs=epochs, batch_size=batch_size, valid=split.valid,
-        schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
+        model, images, goal, optimizers, epochs=choice.epochs, batch_size=choice.batch_size,
+        valid=split.valid, schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
     )  # fmt: skip
     if fabric.is_global_zero:
-        print(f"{history}\n{run.path}: to look at it: aelib report {run.path}")
+        print(history)
+        if len(split.valid):
+            best = runs.load(run.path, device=str(fabric.device))
+            print("\n".join(baselines.verdict(best, split.train, split.valid)))
+        print(f"{run.path}: to look at it: aelib report {run.path}")
     if several:
         from torch import distributed
 

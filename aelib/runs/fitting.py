@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import signal
 import sys
@@ -20,8 +21,9 @@ from tqdm import tqdm
 from ..datasets import Data, Examples
 from ..errors import unknown
 from ..losses import Objective
-from ..training import History, Optimizers, Record, adam, train
+from ..training import Choice, History, Optimizers, Record, adam, choose, train
 from ..training.history import rows
+from .checkpoint import WEIGHTS, fill
 from .events import Events
 from .run import Run
 
@@ -112,7 +114,7 @@ class Keeper:
 @contextlib.contextmanager
 def keeping(
     run: str | Path | Run, model: nn.Module, data: Data, optimizers: Optimizers | None,
-    settings: dict[str, Any],
+    settings: dict[str, Any], choice: Choice | None = None,
 ) -> Iterator[Keeper]:  # fmt: skip
     """A training kept in a folder: restored if it is there, its signals caught, its events written.
 
@@ -125,7 +127,7 @@ def keeping(
     with contextlib.ExitStack() as stack:
         if keeper.first:
             stack.enter_context(run.locked())
-            run.begin(identity(model, data, settings))
+            run.begin(identity(model, data, settings) | ({"rule": str(choice)} if choice else {}))
         if fabric is not None:
             fabric.barrier()
         if run.names():
@@ -170,6 +172,11 @@ def fit(
 ) -> History:
     """`train` to its end, with a progress bar; the same arguments. Returns the history.
 
+    Without `epochs` a rule looks at the model and the data (`training.choose`) and prints in one line what
+    it chose. What is given of optimizers, batch_size and schedule stays; the rest is the rule's. If there is
+    `valid`, such a training ends with the weights of the epoch whose validation loss was lowest. With
+    `epochs` the defaults are those of `train`, and the weights those of the last epoch.
+
     In a terminal or a notebook the bar moves; in a log file there is a line every few seconds. Ctrl-C, or a
     notebook's stop button, ends the step. Without `run` the history so far is returned, and a line says how
     to go on.
@@ -185,17 +192,26 @@ def fit(
         TypeError: a setting that `train` does not have (the nearest is suggested); nothing is written.
         runs.RunError: the folder holds another training, cannot be written, or another process uses it.
     """
-    settings = _complete(settings)
+    settings, choice = _complete(model, data, optimizers, settings)
+    if choice is not None and optimizers is None:
+        optimizers = choice.optimizers(model)
     history = settings["history"] = History() if settings["history"] is None else settings["history"]
     if run is not None:
-        with keeping(run, model, data, optimizers, settings) as keeper:
+        with keeping(run, model, data, optimizers, settings, choice) as keeper:
             _fit(model, data, objective, keeper.optimizers, settings, keeper.stop, keeper)
+        if choice is not None and history and "valid/loss" in history[-1]:
+            if keeper.fabric is not None:  # the first device may still be saving
+                keeper.fabric.barrier()
+            fill(model, keeper.run.folder("best") / WEIGHTS)
         return history
+    best: dict[str, Any] | None = None if choice is None else {}
     with (stop := Stop()).listening("finishing this step …", (signal.SIGINT,)):
-        _fit(model, data, objective, optimizers, settings, stop)
+        _fit(model, data, objective, optimizers, settings, stop, best=best)
+    if best and not stop.asked:
+        model.load_state_dict(best)
     if stop.asked:
         steps = f" and {history.unfinished.step} steps" if history.unfinished else ""
-        own = " (Adam begins again: give an optimizer of your own to keep its state)"
+        own = " (the optimizer begins again: give an optimizer of your own to keep its state)"
         print(
             f"stopped after {len(history)} of {settings['epochs']} epochs{steps}. The model is as it was "
             "then; to go on, call fit again with history=, the history that this call returns"
@@ -205,29 +221,41 @@ def fit(
 
 
 SETTINGS = {
-    name: p for name, p in inspect.signature(train).parameters.items()
-    if p.kind is p.KEYWORD_ONLY and name != "tick"
+    name: p.replace(default=None, annotation="int | None") if name == "epochs" else p
+    for name, p in inspect.signature(train).parameters.items() if p.kind is p.KEYWORD_ONLY and name != "tick"
 }  # fmt: skip
 *_own, _ = inspect.signature(fit).parameters.values()  # without `settings`, which are named instead
 _signature = inspect.Signature([*_own, *SETTINGS.values()], return_annotation="History")
 fit.__signature__ = _signature  # type: ignore[attr-defined]
 
 
-def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What `train` is called with, its defaults included."""
+def _complete(
+    model: nn.Module, data: Data, optimizers: Optimizers | None, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], Choice | None]:
+    """What `train` is called with, its defaults included; and what the rule chose, if it was asked."""
     for name in settings:
         if name not in SETTINGS:
             raise TypeError("fit: " + unknown("setting", name, [*SETTINGS, "run"]))
-    if "epochs" not in settings:
-        raise TypeError("fit needs to know how long: epochs=20, say")
-    return {name: settings.get(name, p.default) for name, p in SETTINGS.items()}
+    choice, given = None, {name: settings.get(name, p.default) for name, p in SETTINGS.items()}
+    if given["epochs"] is None:
+        own = "auto" if optimizers is None else "own"
+        choice = choose(model, data, batch_size=settings.get("batch_size"), optimizer=own)
+        if given["fabric"] is None or given["fabric"].is_global_zero:
+            print(choice)
+        schedule = choice.schedules() | dict(given["schedule"] or {})
+        given |= {"epochs": choice.epochs, "batch_size": choice.batch_size, "schedule": schedule}
+    return given, choice
 
 
 def _fit(
     model: nn.Module, data: Data, objective: Objective, optimizers: Optimizers | None,
-    settings: dict[str, Any], stop: Stop, keeper: Keeper | None = None,
+    settings: dict[str, Any], stop: Stop, keeper: Keeper | None = None, best: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Train, with a bar, to the end, or until somebody asks to stop; the keeper saves."""
+    """Train, with a bar, to the end, or until somebody asks to stop; the keeper saves.
+
+    Args:
+        best: filled with the weights of the epoch that is best in validation.
+    """
     epochs, history, fabric = settings["epochs"], settings["history"], settings["fabric"]
     notebook, reported = _in_notebook(), time.perf_counter()
     first = fabric is None or fabric.is_global_zero
@@ -255,6 +283,8 @@ def _fit(
                 if first and not live and (time.perf_counter() - reported > 10 or record["epoch"] == epochs):
                     reported = time.perf_counter()
                     print(text, file=sys.stderr, flush=True)
+                if best is not None and "valid/loss" in record and record is history.best():
+                    best |= copy.deepcopy(model.state_dict())
                 if keeper is not None:
                     keeper.save(record)
                 elif stop.asked:  # between two epochs

@@ -162,7 +162,8 @@ class Run:
         """
         if (self.path / "run.json").exists():
             old, new = _flat(self.about()["training"]), _flat(about)
-            wrong = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in new | old if old.get(k) != new.get(k)]
+            changed = [k for k in new | old if k != "rule" and old.get(k) != new.get(k)]
+            wrong = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in changed]
             wrong += self._changed()
             if wrong and self.names():
                 raise RunError(
@@ -187,8 +188,8 @@ class Run:
             was = self.settings()
         except RunError:  # damaged: it is written again
             return []
-        now = (self.config or {}).items()
-        return [f"{k} was {was[k]}, is {v}" for k, v in now if was.get(k, v) != v and k not in MAY_CHANGE]
+        now = ((k, v) for k, v in (self.config or {}).items() if k not in MAY_CHANGE)
+        return [f"{k} was {was[k]}, is {v}" for k, v in now if was.get(k, v) not in (v, None)]
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml says; `RunError` if it is not there, no YAML, or cut short."""

@@ -71,11 +71,7 @@ def train(
         DivergedError: a term became NaN or infinite; names epoch, step and term.
         ValueError: no images, an optimizer of another model, or one for a term that the objective lacks.
     """
-    if not hasattr(data, "batches"):
-        hint = ": give it one part, as split.train" if hasattr(data, "train") else ""
-        raise TypeError(f"train takes images, not {type(data).__name__}{hint}")
-    if len(data) == 0:
-        raise ValueError("there are no images to train on")
+    check(data)
     for name, number in (("epochs", epochs), ("batch_size", batch_size)):
         if number < 1:
             raise ValueError(f"{name} is at least 1; got {number}")
@@ -108,6 +104,15 @@ def train(
         history.append(record)
         fabric.log_dict(record, step=epoch + 1)
         yield record
+
+
+def check(data: Any) -> None:
+    """Raise TypeError if these are no examples, ValueError if there are none."""
+    if not hasattr(data, "batches"):
+        hint = ": give it one part, as split.train" if hasattr(data, "train") else ""
+        raise TypeError(f"train takes images, not {type(data).__name__}{hint}")
+    if len(data) == 0:
+        raise ValueError("there are no images to train on")
 
 
 @torch.no_grad()

@@ -1,0 +1,118 @@
+"""The rule: how long, in which batches and by which optimizer to train, where the caller does not say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ..baselines import pca
+from ..datasets import Data, Images
+from ..datasets.graph import Graph
+from ..heads import VectorQuantizer
+from .loop import check
+from .optim import Optimizers, adam, cosine, muon
+
+STEPS, PASSES = 2000, 5  # the fewest steps, however few the examples; the fewest epochs, however many
+BATCH = 8, 128  # a batch is √N examples, rounded to a power of two between these
+LR = {"adam": 1e-3, "muon": 0.02}
+MUON_FLOPS = 5e9  # operations a step that Muon may cost beyond Adam; wide layers cost more, and get Adam
+QUANTIZED_LR = 2e-3  # Adam's, for a model with a codebook, which has to follow the encoder
+GRAPH_EPOCHS, GRAPH_LR = 200, 0.01  # one step an epoch, by Adam
+MIRRORED = 1.1  # times the error of the others, up to which mirrored pictures fit a PCA of so many components
+COMPONENTS = 32
+QUICK = 10  # --quick takes this part of the steps
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings of a training; as a text, one line.
+
+    Attributes:
+        n, what: how many examples, and what they are called.
+        steps: in all epochs together.
+        optimizer: "adam", "muon", or "own": the caller's.
+        schedule: of the learning rate, "cosine" or "constant".
+    """
+
+    n: int
+    what: str
+    epochs: int
+    steps: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    schedule: str
+
+    def __str__(self) -> str:
+        own, name = self.optimizer == "own", self.optimizer.capitalize()
+        how = "your optimizer" if own else f"{name}, learning rate {self.lr:g}, {self.schedule}"
+        batches = "" if self.what == "nodes" else f" in batches of {self.batch_size}"
+        length = f"{self.steps:,} steps{batches} ({self.epochs:,} epochs)"
+        return f"{self.n:,} {self.what}: {length}, {how}"
+
+    def optimizers(self, model: nn.Module) -> Optimizers:
+        """The optimizer, made for this model."""
+        return muon(model, self.lr) if self.optimizer == "muon" else adam(model, self.lr)
+
+    def schedules(self) -> dict[str, Callable[[float], float]]:
+        """What `train` takes as its schedule."""
+        return {"lr": cosine()} if self.schedule == "cosine" else {}
+
+
+def choose(
+    model: nn.Module, data: Data, *, epochs: int | None = None, batch_size: int | None = None,
+    optimizer: str = "auto", lr: float | None = None, schedule: str = "cosine", quick: bool = False,
+) -> Choice:  # fmt: skip
+    """The settings for this model and these data; what is given stays.
+
+    * Steps: at least 2,000, and at least 5 epochs. A graph is one step an epoch: 200.
+    * A batch: √N examples, rounded to a power of two from 8 to 128.
+    * Muon, with a learning rate of 0.02, where a step of it costs little; else Adam. Adam for a codebook.
+    * A cosine over the learning rate.
+
+    Args:
+        epochs, batch_size, optimizer, lr, schedule: None or "auto" are chosen.
+        quick: a tenth of the steps, if they are chosen, for a first look.
+    """
+    check(data)
+    graph = isinstance(getattr(data, "graph", None), Graph)
+    quantized = any(isinstance(m, VectorQuantizer) for m in model.modules())
+    n = len(data)
+    if batch_size is None:
+        batch_size = min(max(2 ** round(math.log2(max(n, 1)) / 2), BATCH[0]), BATCH[1])
+    each = 1 if graph else max(1, -(-n // max(batch_size, 1)))
+    if epochs is None:
+        epochs = GRAPH_EPOCHS if graph else max(PASSES, -(-STEPS // each))
+        epochs = max(1, epochs // QUICK) if quick else epochs
+    if optimizer == "auto":
+        optimizer = "adam" if graph or quantized or _muon_flops(model) > MUON_FLOPS else "muon"
+    if lr is None:
+        special = GRAPH_LR if graph else QUANTIZED_LR if quantized else None
+        lr = special if special and optimizer == "adam" else LR.get(optimizer, math.nan)
+    what = "nodes" if graph else "pictures" if isinstance(data, Images) else "examples"
+    return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule)
+
+
+def mirrored(train: Images, valid: Images) -> bool:
+    """May pictures be mirrored at random? Yes, if PCA of the training pictures fits mirrored ones as well.
+
+    It does for most photos, and not for letters and digits.
+    """
+    if len(train.shape) != 3 or len(train) < 2 or not len(valid):
+        return False
+    known = pca(train, min(COMPONENTS, len(train) // 2))
+    x = next(valid.batches(1000, seed=0)).target
+    both = [v.flatten(1).numpy() for v in (x, x.flip(-1))]
+    plain, turned = (np.square(known.inverse_transform(known.transform(v)) - v).mean() for v in both)
+    return bool(turned <= MIRRORED * plain)
+
+
+def _muon_flops(model: nn.Module) -> float:
+    """What Muon's five iterations over the matrices cost in a step: 4 a² b + 2 a³ each, a ≤ b."""
+    sizes: list[Any] = [sorted(p.shape) for p in model.parameters() if p.ndim == 2 and p.requires_grad]
+    return sum(5.0 * (4 * a * a * b + 2 * a**3) for a, b in sizes)

@@ -1,0 +1,147 @@
+"""The rule that chooses a training, and what a trained model is compared with."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sklearn.decomposition import PCA
+
+from aelib import baselines, cli, datasets, heads, losses, models, runs, training
+from aelib.runs import fit
+
+DIGITS = datasets.load("digits")
+FEW, VALID = DIGITS.train[:64], DIGITS.valid[:50]
+
+
+def vae(latent=4):
+    torch.manual_seed(0)
+    return models.autoencoder(FEW.shape, latent, net="mlp", hidden=(16,), likelihood="gaussian-learnt")
+
+
+def same(a, b):
+    return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+
+
+def pressing(step):
+    """An objective during whose step so many somebody presses Ctrl-C."""
+    count = iter(range(1, 10**6))
+
+    def objective(model, batch, **keywords):
+        if torch.is_grad_enabled() and next(count) == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses.elbo(model, batch, **keywords)
+
+    return objective
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The rule with fewer steps."""
+    monkeypatch.setattr(training.defaults, "STEPS", 64)
+
+
+def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
+    model, again = vae(), vae()
+    history = fit(model, FEW, losses.elbo, valid=VALID)
+    choice = training.choose(vae(), FEW)
+    assert str(choice) in capsys.readouterr().out and "64 pictures: 64 steps in batches of 8" in str(choice)
+    assert len(history) == choice.epochs == 8
+    settings = {"epochs": 8, "batch_size": 8, "schedule": choice.schedules(), "valid": VALID}
+    best = 10**9
+    for record in training.train(again, FEW, losses.elbo, choice.optimizers(again), **settings):
+        if record["valid/loss"] < best:
+            best, kept = record["valid/loss"], {k: v.clone() for k, v in again.state_dict().items()}
+    assert all(torch.equal(v, kept[k]) for k, v in model.state_dict().items())
+
+
+def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
+    model = vae()
+    sgd = torch.optim.SGD(model.parameters(), 0.0)
+    before = [p.clone() for p in model.parameters()]
+    seen = []
+
+    def objective(model, batch, **keywords):
+        seen.append((len(batch), keywords))
+        return losses.elbo(model, batch, **keywords)
+
+    schedule = {"beta": lambda t: 0.5}
+    assert len(fit(model, FEW, objective, sgd, batch_size=32, schedule=schedule)) == 32
+    assert set(map(str, seen)) == {"(32, {'beta': 0.5})"}
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert "your optimizer" in capsys.readouterr().out
+    plain, default = vae(), vae()
+    fit(plain, FEW, losses.elbo, epochs=2, valid=VALID)
+    for _ in training.train(default, FEW, losses.elbo, epochs=2, valid=VALID):
+        pass
+    assert same(plain, default) and capsys.readouterr().out == ""
+
+
+def test_a_run_by_the_rule_goes_on_by_the_same_call_and_remembers_it(short, tmp_path):
+    whole = vae()
+    history = fit(whole, FEW, losses.elbo, valid=VALID, run=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(vae(), FEW, pressing(20), valid=VALID, run=tmp_path / "part")
+    assert len(runs.Run(tmp_path / "part").history()) == 2
+    for _ in range(2):  # the second time it is only read
+        model = vae()
+        ended = fit(model, FEW, losses.elbo, valid=VALID, run=tmp_path / "part")
+        assert same(model, whole) and len(ended) == len(history)
+    assert same(model, runs.load(tmp_path / "part"))
+    assert "64 steps in batches of 8" in runs.Run(tmp_path / "part").about()["training"]["rule"]
+
+
+def test_a_comparison_is_with_scikit_learns_pca():
+    model = vae()
+    found = baselines.compare(model, DIGITS.train, DIGITS.valid)
+    x, y = (d.batch().x.flatten(1).numpy() for d in (DIGITS.train, DIGITS.valid))
+    pca = PCA(4).fit(x)
+    assert found.pca == pytest.approx(np.square(pca.inverse_transform(pca.transform(y)) - y).mean(), rel=1e-4)
+    assert found.mean == pytest.approx(np.square(y - x.mean(0)).mean(), rel=1e-4)
+    x_hat = model.reconstruct(DIGITS.valid.batch().x).flatten(1).numpy()
+    assert found.mse == pytest.approx(np.square(x_hat - y).mean(), rel=1e-4)
+    with pytest.raises(ValueError, match="training examples"):
+        baselines.compare(model, DIGITS.train[:0], DIGITS.valid)
+
+
+def test_faces_may_be_mirrored_and_digits_may_not():
+    faces = datasets.load("drawn-faces")
+    few = faces.train[:200], faces.valid[:50]
+    assert training.mirrored(*few) and not training.mirrored(DIGITS.train, DIGITS.valid)
+
+
+@pytest.mark.parametrize("options, chosen", [
+    ([], {"epochs": 5, "batch_size": 32, "optimizer": "muon", "lr": 0.02, "flip": False}),
+    (["--epochs=2", "--lr=0.1", "--flip"], {"epochs": 2, "batch_size": 32, "lr": 0.1, "flip": True}),
+    (["--optimizer=adam", "--batch-size=512", "--quick"], {"epochs": 2, "batch_size": 512, "lr": 0.001}),
+])  # fmt: skip
+def test_the_command_line_keeps_what_is_set_and_stores_what_was_chosen(
+    options, chosen, short, tmp_path, capsys
+):
+    words = ["train", "digits", "--net=linear", "--latent=4", *options]
+    cli.main([*words, f"--out={tmp_path}/one"])
+    said = capsys.readouterr().out
+    config = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    assert config | chosen == config and len(runs.Run(tmp_path / "one").history()) == chosen["epochs"]
+    assert said.startswith("1,297 pictures: ") and (", mirrored at random" in said) == config["flip"]
+    assert "validation: mean squared error" in said and "PCA's" in said
+    cli.main([*words, f"--out={tmp_path}/one"])  # it has ended, and is only read
+    cli.main(["train", f"--config={tmp_path}/one/config.yaml", f"--out={tmp_path}/two"])
+    assert same(runs.load(tmp_path / "one"), runs.load(tmp_path / "two"))
+
+
+def test_a_verdict_names_what_is_wrong_with_the_code():
+    model = vae()
+    assert "hardly better than the mean" in baselines.verdict(model, DIGITS.train, VALID)[1]
+    with torch.no_grad():
+        model.encoder[1][1][-1].bias.fill_(1e3)  # far from the prior
+    assert any("KL is" in line for line in baselines.verdict(model, DIGITS.train, VALID))
+    large = models.autoencoder(FEW.shape, 64, net="linear", posterior="deterministic")
+    assert "loses nothing" in baselines.verdict(large, DIGITS.train, VALID)[0]
+    coded = models.autoencoder(FEW.shape, 8, net="linear", posterior="deterministic")
+    coded.encoder[-1] = heads.VectorQuantizer(100, 2)
+    with torch.no_grad():
+        coded.encoder[-1].codebook[3:] = 1e3
+    assert any("of 100 vectors" in line for line in baselines.verdict(coded, DIGITS.train, VALID))
