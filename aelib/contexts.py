@@ -1,7 +1,5 @@
 """Where and in which state a piece of code runs: a device by name, evaluation mode, a seed of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

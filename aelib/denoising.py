@@ -3,8 +3,6 @@
 A method is a function of (noisy images (B, C, H, W), their σ) that returns restored images in [0, 1].
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Distributions that torch lacks, or computes slowly; `heads` has the modules that return them."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Codes of a dataset with what is known of each example, and their file."""
 
-from __future__ import annotations
-
 import io
 from importlib.util import find_spec
 from pathlib import Path

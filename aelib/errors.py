@@ -1,7 +1,5 @@
 """Messages for what people type wrong."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The one loop in which a model looks at data without being trained."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """Networks to ONNX and TorchScript, checked against the model before they get their names."""
 
-from __future__ import annotations
-
 import copy
 import io
 import logging

@@ -1,7 +1,5 @@
 """What the course measured: JSON in a checkout's materials/results, each with the command that made it."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from pathlib import Path
 

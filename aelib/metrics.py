@@ -5,8 +5,6 @@ A metric of reconstructions is a function of (x_hat, target) that returns (B,). 
 example and a mean over the examples.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures: grids of images, learning curves. Each function returns a figure that shows itself."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 This file and the signatures import nothing heavy, so that `aelib --help` answers at once.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """Typed functions as a command line, with a hint for what was mistyped."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -3,8 +3,6 @@
 What their common arguments are (run, data, which, zoom, json) is said in `parser.COMMON`.
 """
 
-from __future__ import annotations
-
 import json as json_
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 No check raises: a learner's half-written function gets a sentence. They stand in the order of the notebooks.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from copy import deepcopy

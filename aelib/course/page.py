@@ -1,7 +1,5 @@
 """What every notebook begins with: its profile, its device and its data, said in three lines."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

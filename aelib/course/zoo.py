@@ -3,8 +3,6 @@
 `python tests/benchmarks/zoo.py` trains every one from several seeds on Fashion-MNIST, and judges it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Datasets: `load("lfw")` is a `Split` of `Images`, found, downloaded or made; `of(x)` is your own."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

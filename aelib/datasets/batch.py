@@ -1,7 +1,5 @@
 """The contract of data: what a step sees, and what everything that trains or judges asks of a set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol

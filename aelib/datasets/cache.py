@@ -1,7 +1,5 @@
 """The folder of the cache, and decoded pixels in it: a file to be mapped, and a record of what is in it."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -4,8 +4,6 @@ It is run by its path, not as a part of the package: so it imports Pillow alone,
 in a tenth of a second.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import sys

@@ -1,7 +1,5 @@
 """Many photos decoded by several processes, straight into a file."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal

@@ -1,7 +1,5 @@
 """Where data is found, how it is downloaded and unpacked."""
 
-from __future__ import annotations
-
 import os
 import tarfile
 import tempfile

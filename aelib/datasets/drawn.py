@@ -1,7 +1,5 @@
 """Faces drawn on the spot, with attributes that are known exactly because they were drawn."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Real images that ship inside packages the library needs anyway: no network, no download."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .images import Images, Split

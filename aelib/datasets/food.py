@@ -1,7 +1,5 @@
 """Photos that many have worked with: 101 dishes, and the everyday scenes of COCO."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

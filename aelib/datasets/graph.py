@@ -1,7 +1,5 @@
 """A graph: nodes that have features, and links between them."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -101,11 +99,11 @@ class Graph:
         """Where the tensors are."""
         return self.features.device
 
-    def linked(self, links: Tensor) -> Graph:
+    def linked(self, links: Tensor) -> "Graph":
         """The same nodes with these links (2, E) instead."""
         return replace(self, links=links)
 
-    def to(self, device: torch.device | str) -> Graph:
+    def to(self, device: torch.device | str) -> "Graph":
         """The same graph on a device; itself if it is there."""
         if self.device == torch.device(device):
             return self

@@ -1,7 +1,5 @@
 """Pictures, and a set of examples in three parts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -89,7 +87,7 @@ class Split(Generic[D]):
         """The shape of one example: (C, H, W) of a picture."""
         return self.train.shape
 
-    def head(self, n: int) -> Split[D]:
+    def head(self, n: int) -> "Split[D]":
         """The first n training examples, and of the other two at most n / 4: for a quick try."""
         few = -(-n // 4)
         return replace(self, train=self.train[:n], valid=self.valid[:few], test=self.test[:few])

@@ -1,7 +1,5 @@
 """Labelled Faces in the Wild: 13,233 photos of 5,749 people, 73 attributes of each photo."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections import Counter

@@ -1,7 +1,5 @@
 """MNIST and Fashion-MNIST: 70,000 grey images of 28×28 in ten classes."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """Numbers as they are stored: rows of arrays, of memory maps, and of what is neither."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator

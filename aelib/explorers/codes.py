@@ -1,7 +1,5 @@
 """Explorers of a code: moved in its space, decoded under another condition, completed by its prior."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Explorer of a graph autoencoder: pick a node, take links away from it, see whom it is linked with."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple

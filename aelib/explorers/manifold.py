@@ -1,7 +1,5 @@
 """Explorer of a code of two numbers: a map of the codes, and what is decoded at a place on it."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Explorers of what comes back: of a picture, model beside model, and of a corrupted one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets

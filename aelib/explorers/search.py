@@ -1,7 +1,5 @@
 """Explorer of an index: pick a photo, change its code, see who is nearest."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Mapping, Sequence
 

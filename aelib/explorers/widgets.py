@@ -1,7 +1,5 @@
 """What the explorers are made of: a widget that draws and survives, panels, controls that line up."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 
@@ -67,7 +65,7 @@ class Explorer(widgets.VBox):
         """For a button: what is random is random in another way."""
         self.seed += 1
 
-    def of(self, *rows: widgets.Widget) -> Explorer:
+    def of(self, *rows: widgets.Widget) -> "Explorer":
         """Itself, made of these rows and the message below them, and drawn."""
         self.run()
         self.children = [*rows, self.message]

@@ -1,7 +1,5 @@
 """Objectives that bound or equal a likelihood: reconstruction, ELBO, importance-weighted, prediction."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Objectives that bring codes and prior together: the prior follows the codes, or the codes the prior."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus

@@ -1,7 +1,5 @@
 """Objectives that ask something of the code beside the error: sparse, contractive, quantised."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

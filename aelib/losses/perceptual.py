@@ -1,7 +1,5 @@
 """A perceptual error: what differs to the features of a network, instead of pixel by pixel."""
 
-from __future__ import annotations
-
 import copy
 
 from torch import Tensor, nn

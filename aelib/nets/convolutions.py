@@ -6,8 +6,6 @@ volume (C, D, H, W). A strided convolution with odd kernel k = 2s − 1 and padd
 divisible by anything.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """From images to the codes that are compared: an encoder, and what is done to its codes."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +101,7 @@ class Coder(nn.Module):
         encoded = [model.encode(v).mean if isinstance(model, Autoencoder) else model(v) for v in views]
         return torch.stack([self.steps(h).flatten(1) for h in encoded]).mean(0)
 
-    def whitened(self, data: Images, size: int, power: float = 1.0) -> Coder:
+    def whitened(self, data: Images, size: int, power: float = 1.0) -> "Coder":
         """The same coder with a whitening as its last step, fitted to these images (4,000 of them at most).
 
         Args:

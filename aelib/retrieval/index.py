@@ -1,7 +1,5 @@
 """An index over codes that is asked for the nearest ones, and its file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

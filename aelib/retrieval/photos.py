@@ -1,7 +1,5 @@
 """The index in a run's folder: made, asked, and the pictures that it finds."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

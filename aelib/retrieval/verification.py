@@ -1,7 +1,5 @@
 """How good the answers are: precision at k by identity, and LFW's protocol of pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Checkpoints: folders that are whole or not there, whose files are checked, and that execute nothing."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """TensorBoard's events of a run: curves, reconstructions, samples, histograms of codes, and the projector."""
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """A run: the folder of one training, with its settings, its history, its checkpoints and its events."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
