@@ -197,6 +197,7 @@ def autoencoder(
     hidden: Sequence[int] | None = None,
     norm: Norm | None = None,
     standardise: Data | bool = False,
+    start: Data | bool = False,
 ) -> Autoencoder:
     """An `Autoencoder` by names: the product network × posterior × likelihood.
 
@@ -224,6 +225,10 @@ def autoencoder(
         standardise: data whose mean and standard deviation, of each channel (of a table: of each variable),
             are learnt here, over what is known of them, and kept with the weights; True leaves them 0 and 1
             until weights are loaded.
+        start: data whose principal components the model starts as: of whole examples, or for "fcn" of their
+            patches. "linear" is one layer each way; other networks learn what is to be added to it
+            (`nets.Residual`). A Gaussian posterior starts as that of probabilistic PCA (see `nets.start`).
+            True starts at zero, until weights are loaded.
 
     Raises:
         ValueError: a name that is not known (the nearest is suggested), a size below 1, or what does not go
@@ -250,6 +255,11 @@ def autoencoder(
         raise ValueError(f"hidden layers are at least 1 wide; got {list(hidden or ())}")
     if net == "linear" and hidden:
         raise ValueError('net="linear" has no hidden layers; use net="mlp"')
+    if start is not False and likelihood == "bernoulli":
+        raise ValueError(
+            'the mean of likelihood="bernoulli" is not linear in the code, so it cannot start as principal '
+            'components; take "gaussian-learnt", or leave start= out'
+        )
     q_head, p_head = POSTERIORS[posterior](), LIKELIHOODS[likelihood]()
     enter: nn.Module = nets.Centre()
     if standardise is not False:
@@ -275,8 +285,15 @@ def autoencoder(
             nets.MLP(back, *reversed(hidden), math.prod(made), norm=norm), nets.Reshape(*shape)
         )
     if likelihood != "bernoulli":  # whose mean starts at ½ by itself; the others' start at 0, black
-        bias: Any = nets.last(decoder).bias
+        bias = nets.last(decoder).bias
         nn.init.constant_(bias[: len(bias) // p_head.factor], 0.5 if standardise is False else 0.0)
+    if start is not False:
+        stride = 2 ** len(hidden) if net == "fcn" else 0
+        linear = nets.linear(given, out, back, made, shape, stride)
+        if not isinstance(start, bool):
+            before = nets.Centre() if standardise is False else nets.Standardise(mean, scale)
+            nets.principal(*linear, start, before, p_head, latent, shape, stride)
+        encoder, decoder = linear if net == "linear" else map(nets.Residual, linear, (encoder, decoder))
     prior = None if posterior == "deterministic" else priors.StandardNormal(*code)
     whole = nets.Sized if net == "fcn" else nn.Sequential
     model = Autoencoder(nn.Sequential(enter, encoder, q_head), whole(decoder, p_head), prior)
@@ -286,6 +303,7 @@ def autoencoder(
             "shape": list(shape), "latent": latent, "net": net, "posterior": posterior,
             "likelihood": likelihood, "conditions": conditions, "hidden": list(hidden) or None,
             "norm": named, **({} if standardise is False else {"standardise": True}),
+            **({} if start is False else {"start": True}),
         }  # fmt: skip
     return model
 

@@ -31,7 +31,7 @@ def check(x: Tensor, size: Sequence[int | None]) -> None:
     raise ValueError(f"the network was built for ({', '.join(wanted)}); got {tuple(x.shape)}{one}")
 
 
-def last(net: nn.Module) -> nn.Module:
+def last(net: nn.Module) -> Any:
     """The last layer that has weights."""
     return [m for m in net.modules() if isinstance(m, WEIGHTED)][-1]
 
@@ -152,9 +152,9 @@ class Residual(nn.Module):
         for p in last(f).parameters(recurse=False):
             nn.init.zeros_(p)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """Same shape as base(h)."""
-        return self.base(h) + self.f(h)
+    def forward(self, h: Tensor, *size: Any) -> Tensor:
+        """Same shape as base(h); where both make any size, of the size that is wanted."""
+        return self.base(h, *size) + self.f(h, *size)
 
 
 class Channels(nn.Module):
@@ -196,6 +196,15 @@ def pca_layers(pca: Any, n: int, shape: Sequence[int]) -> tuple[nn.Sequential, n
     return nn.Sequential(nn.Flatten(), there), nn.Sequential(back, nn.Unflatten(1, tuple(shape)))
 
 
+def fitting(data: Data, shape: Sequence[int], name: str) -> None:
+    """Raise TypeError if what is given as `name` is no set of examples; ValueError if none has this shape."""
+    if not hasattr(data, "batches"):
+        raise TypeError(f"{name}= takes data to learn from, as split.train; got {type(data).__name__}")
+    found = tuple(next(data.batches(1)).target.shape[1:]) if len(data) else "none"
+    if found != tuple(shape):
+        raise ValueError(f"the model is for examples {tuple(shape)}, but those to learn from are {found}")
+
+
 def learnt(data: Data | bool, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     """(C,), (C,) mean and standard deviation of each channel of a set's targets, over what is known of them.
 
@@ -203,19 +212,11 @@ def learnt(data: Data | bool, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
 
     Args:
         data: to learn from; True: zeros and ones.
-        shape: that an example must have, (D,) or (C, …).
-
-    Raises:
-        TypeError: this is no set of examples.
-        ValueError: an empty one, or one of examples of another shape.
+        shape: that an example must have, (D,) or (C, …); see `fitting`.
     """
     if isinstance(data, bool):
         return torch.zeros(shape[0]), torch.ones(shape[0])
-    if not hasattr(data, "batches"):
-        raise TypeError(f"standardise= takes data to learn from, as split.train; got {type(data).__name__}")
-    found = tuple(next(data.batches(1)).target.shape[1:]) if len(data) else "none"
-    if found != tuple(shape):
-        raise ValueError(f"the model is for examples {tuple(shape)}, but those to learn from are {found}")
+    fitting(data, shape, "standardise")
 
     def average(f: Callable[[Tensor], Tensor]) -> Tensor:
         total = n = torch.zeros(shape[0], dtype=torch.double)

@@ -76,6 +76,8 @@ class Events:
         classes = None if names is None else [str(n) for n in names]
         small = torch.from_numpy(plots.pixels(thumbnails)).permute(0, 3, 1, 2) / 255
         with self._trying():
+            side = max(h := small.shape[2], w := small.shape[3])  # TensorBoard fails on tall ones
+            small = nn.functional.pad(small, (0, side - w, 0, side - h), value=1.0)
             self.writer.add_embedding(codes, classes, small, global_step=epoch, tag="codes")
 
     @torch.no_grad()
