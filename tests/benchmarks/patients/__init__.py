@@ -1,0 +1,1 @@
+"""Random trainings, healthy and ill, for `benchmarks/diagnosis.py`."""
