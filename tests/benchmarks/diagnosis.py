@@ -11,8 +11,6 @@ too, and a patient who is no worse than this twin is dropped. A setting without 
 numbers that `diagnose` has no part in say so; see `not_healthy` and `remarks`.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -42,7 +40,7 @@ from benchmarks.patients.faults import FAULTS, Fault
 from benchmarks.patients.settings import VERSION, Setting, measured, setting
 
 FILE = RESULTS / "diagnosis.json"
-EACH, HEALTHY = 4, 240
+EACH, HEALTHY = 3, 160
 VERDICTS = ("right", "symptom", "wrong", "nothing")
 assert in_the_data and in_the_wiring and in_the_training  # they fill FAULTS, in this order
 
@@ -82,11 +80,20 @@ class Patient:
                 fault.make(s)
         return s
 
+    def file(self, healthy: bool = False) -> Path:
+        """Where what its training made is kept."""
+        text = f"{VERSION}" + ("" if self.fault is None or healthy else self.fault.code)
+        return self.folder / f"{self}{' twin' * healthy} {zlib.crc32(text.encode()):08x}.pt"
+
+    @property
+    def there(self) -> bool:
+        """Is it trained, and its twin?"""
+        twin = self.fault is not None and self.fault.effect is not None
+        return self.file().exists() and (not twin or self.file(healthy=True).exists())
+
     def made(self, healthy: bool = False) -> dict[str, Any] | None:
         """What its training made, from the folder or now; None where the training stops with an error."""
-        fault = self.fault
-        text = f"{VERSION} {fault and fault.name}" + ("" if fault is None or healthy else fault.code)
-        file = self.folder / f"{self}{' twin' * healthy} {zlib.crc32(text.encode()):08x}.pt"
+        file = self.file(healthy)
         if file.exists():
             return torch.load(file, weights_only=False)
         s = self.setting(healthy)
@@ -250,13 +257,18 @@ def main() -> None:
     p.add_argument("--unseen", action="store_true", help="judge on the third that was kept apart")
     p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "aelib-patients")
     p.add_argument("--only", default="", help="patients of this name, as healthy")
+    p.add_argument("--there", action="store_true", help="only those that are trained already")
     p.add_argument("--make", action="store_true", help="train them all, and judge none")
     p.add_argument("--failures", type=Path, help="write here what was said of those not named rightly")
     p.add_argument("--write", action="store_true", help=f"put the table into {FILE.name}")
     a = p.parse_args()
-    patients = [Patient(k, fault, a.cache) for k in range(a.each) for fault in FAULTS.values()]
-    patients += [Patient(k, None, a.cache) for k in range(a.healthy)]
-    patients = [q for q in patients if a.only in str(q)]
+    patients: list[Patient] = []
+    for k in range(
+        a.each
+    ):  # one of each, and a part of the healthy ones, so that what is there is fair early
+        patients += [Patient(k, fault, a.cache) for fault in FAULTS.values()]
+        patients += [Patient(i, None, a.cache) for i in range(k, a.healthy, a.each)]
+    patients = [q for q in patients if a.only in str(q) and (q.there or not a.there)]
     if a.make:
         for patient in patients:
             with warnings.catch_warnings():

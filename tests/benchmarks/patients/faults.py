@@ -4,8 +4,6 @@ For each it is written, before anything is judged, which names of a finding coun
 to the line that is to be repaired, and which are symptoms: true of this patient, but a consequence.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Faults of the data: numbers, targets, pixel values, validation, conditions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

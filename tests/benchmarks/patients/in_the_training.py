@@ -1,7 +1,5 @@
 """Faults of the loss and of the training."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Any

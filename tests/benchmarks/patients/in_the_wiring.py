@@ -1,7 +1,5 @@
 """Faults of the wiring: what the loss and the encoder see, the code, gradients and optimizers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

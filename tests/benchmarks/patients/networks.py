@@ -1,7 +1,5 @@
 """Networks and objectives written by hand, as a learner does it."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

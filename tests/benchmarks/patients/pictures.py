@@ -1,7 +1,5 @@
 """Small sets of pictures for patients: 800 to train on, 250 for validation, of 8×8 to 28×28 pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
