@@ -145,19 +145,19 @@ def compare(
     """
     if len(data) < 2 or not len(levels):
         raise ValueError(f"at least two images and one level are needed; got {len(data)} and {len(levels)}")
-    rows: dict[tuple[str, float], dict[str, float]] = {}
+    rows: list[dict[str, object]] = []
     for sigma in levels:
         with seeded(seed):
             batch = data.map(noisy(sigma)).batch()
         for name, method in {"noisy input": lambda x, sigma: x, **methods}.items():
             x_hat = method(batch.x, sigma)
-            row = rows[name, float(sigma)] = {}
+            row: dict[str, object] = {"method": name, "sigma": float(sigma)}
             for quality, metric in (("psnr", metrics.psnr), ("ssim", metrics.ssim)):
                 each = metric(x_hat, batch.target).double()
                 row[quality] = each.mean().item()
                 row[f"{quality}_error"] = each.std().item() / len(each) ** 0.5
-    index = pd.MultiIndex.from_tuples(list(rows), names=["method", "sigma"])
-    return pd.DataFrame(list(rows.values()), index)
+            rows.append(row)
+    return pd.DataFrame(rows).set_index(["method", "sigma"])
 
 
 def score(points: Tensor, x: Tensor, scale: float) -> Tensor:

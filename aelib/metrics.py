@@ -199,11 +199,9 @@ def kl_per_dimension(model: Autoencoder, data: Data) -> Tensor:
     """
     if model.prior is None:
         raise TypeError("a rate needs a prior, and this model has none: it is a plain autoencoder")
-    total = torch.zeros(())
-    for b in batches(model, data):
-        kl = _kl_per_dimension(model.encode(b.x, b.c), model.prior(b.c))
-        total = total + kl.flatten(1).double().sum(0).cpu()
-    return total / len(data)
+    prior = model.prior
+    kl = each(lambda b: _kl_per_dimension(model.encode(b.x, b.c), prior(b.c)).flatten(1), model, data)
+    return kl.double().mean(0)
 
 
 @torch.no_grad()

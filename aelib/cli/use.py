@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
     """Judge a model on its test pictures: error, likelihood, and what its code holds."""
-    from .. import metrics
-    from ..pretrained import load_with_data
+    from .. import metrics, pretrained
 
-    model, split = load_with_data(run, data, which=which)
+    model, split = pretrained.load_with_data(run, data, which=which)
     numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, split.test).items()}
     if json:
         print(json_.dumps({"run": run, "data": split.name, "images": len(split.test)} | numbers))
@@ -53,15 +52,14 @@ def sample(
         out: a .png, replaced if it is there; samples.png in the run's folder by default.
         seed: of the random codes.
     """
-    from .. import latent
-    from ..pretrained import load_with_data
+    from .. import latent, pretrained
 
     if n < 1:
         raise ValueError(f"--n is at least 1; got {n}")
     file, model = _file(out, run, "samples.png"), _model(run, which)
     train, prior = None, "the prior"
     if model.prior is None:
-        train = load_with_data(run, data, which=which)[1].train
+        train = pretrained.load_with_data(run, data, which=which)[1].train
         prior = f"a Gaussian fitted to {min(len(train), latent.FITTED):,} training codes"
     _write_png(file, latent.sample(model, n, train, seed=seed), max(1, round(n**0.5)), zoom)
     print(f"{file}: {n} samples of {prior}")
@@ -121,11 +119,10 @@ def embed(run: str, data: str | None = None, out: str = "", which: str | None = 
     Args:
         out: a .npz or .parquet; codes.npz in the run's folder by default. Elsewhere nothing is replaced.
     """
-    from .. import embedding
-    from ..pretrained import load_with_data
+    from .. import embedding, pretrained
 
     file = _unused(_file(out, run, "codes.npz", suffixes=embedding.SUFFIXES), run)
-    codes = embedding.save(file, *load_with_data(run, data, which=which))
+    codes = embedding.save(file, *pretrained.load_with_data(run, data, which=which))
     n, k = codes["codes"].shape
     print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
 
@@ -194,12 +191,12 @@ def export(
             replaced.
     """
     from .. import export as exporting
-    from ..pretrained import load_with_data
+    from .. import pretrained
 
     folder = Path(out) if out else _beside(run, "")
     for part in ("encoder", "decoder"):
         _unused(folder / f"{part}{exporting.SUFFIXES[format]}", run)
-    model, split = load_with_data(run, data, which=which)
+    model, split = pretrained.load_with_data(run, data, which=which)
     for file, worst in getattr(exporting, format)(model, folder, split.test).items():
         print(f"{file}: differs from the model by {worst:.1e} at most")
 

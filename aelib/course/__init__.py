@@ -1,5 +1,99 @@
-"""What belongs to the course alone: how a page begins, checks of its exercises, the zoo."""
+"""What belongs to the course alone: how a page begins; `check`, answers to its exercises; the `zoo`."""
 
-from .page import PROFILES, data, device, graph, machine, pick, profile, results
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-__all__ = ["PROFILES", "data", "device", "graph", "machine", "pick", "profile", "results"]
+import torch
+
+from .. import datasets, graphs, materials
+from ..contexts import device_named
+from ..datasets import DataError, Split
+from ..errors import unknown
+from ..graphs import Graph
+
+T = TypeVar("T")
+PROFILES = ("full", "quick")
+
+
+def profile() -> str:
+    """`AELIB_PROFILE`: "full" (what a learner runs, the default) or "quick" (what a test runs).
+
+    Raises:
+        ValueError: it is set to something else.
+    """
+    name = os.environ.get("AELIB_PROFILE") or "full"
+    if name not in PROFILES:
+        raise ValueError("AELIB_PROFILE: " + unknown("profile", name, PROFILES))
+    return name
+
+
+def pick(*, full: T, quick: T) -> T:
+    """One of two values, by the profile."""
+    return full if profile() == "full" else quick
+
+
+def device() -> str:
+    """Where `train` runs by default: "cuda", "mps" or "cpu"."""
+    return device_named().type
+
+
+def machine() -> str:
+    """One line: Python, torch and what it runs on."""
+    at = torch.cuda.get_device_name() if torch.cuda.is_available() else device()
+    if at == "cpu":
+        n = torch.get_num_threads()
+        at = f"CPU, {n} thread{'s'[: n > 1]}"
+    return f"Python {sys.version.split()[0]}, torch {torch.__version__.split('+')[0]}, {at}"
+
+
+def data(name: str, otherwise: str, quick: int = 1600, **options: Any) -> Split:
+    """The dataset of a notebook, or, where it cannot be had, the embedded one; says which in a few lines.
+
+    The quick profile takes the first `quick` training images and a quarter as many of the others.
+
+    Args:
+        name: as in `datasets.load`, with its options.
+        otherwise: an embedded dataset.
+        quick: training images in the quick profile.
+    """
+    split = _found(datasets.load, name, otherwise, **options)
+    if profile() == "quick":
+        split = split.head(quick)
+    print(split)
+    return split
+
+
+def graph(name: str, otherwise: str = "digits") -> Graph:
+    """The graph of a notebook, whole in both profiles, or, where it cannot be had, the embedded one; says so.
+
+    Args:
+        name: as in `graphs.load`.
+        otherwise: an embedded graph.
+    """
+    found = _found(graphs.load, name, otherwise)
+    print(found)
+    return found
+
+
+def _found(load: Callable[..., T], name: str, otherwise: str, **options: Any) -> T:
+    print(f"profile {profile()} on {machine()}")
+    try:
+        return load(name, **options)
+    except DataError as e:
+        print(f"{name} is not here, so this page runs on {otherwise}. ({str(e).splitlines()[0]})")
+        return load(otherwise)
+
+
+def results(name: str) -> dict[str, Any]:
+    """What tests/benchmarks/NAME.py measured for a notebook, from several seeds, of materials/results.
+
+    Raises:
+        FileNotFoundError: nothing was measured yet; the message says how to.
+    """
+    file = materials.RESULTS / f"{name}.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there; make it with: python tests/benchmarks/{name}.py")
+    return json.loads(file.read_text("utf-8"))

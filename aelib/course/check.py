@@ -12,11 +12,6 @@ from itertools import compress
 import torch
 from torch import Tensor
 
-__all__ = [
-    "best_answer", "beta_of_mean_squared_error", "bits_per_dimension", "decoder", "direction", "kl",
-    "nearest_others", "normalised", "one_hot", "pca_reconstruction", "score", "slerp", "squared_error",
-    "straight_through", "top_k",
-]  # fmt: skip
 Answers = tuple[Tensor, dict[str, Tensor]]
 
 

@@ -58,9 +58,6 @@ class Batches(Iterator[Batch]):
     def __init__(self, batches: Iterator[Batch], steps: int, total: int) -> None:
         self._batches, self._steps, self._total = batches, steps, total
 
-    def __iter__(self) -> Iterator[Batch]:
-        return self._batches
-
     def __next__(self) -> Batch:
         return next(self._batches)
 

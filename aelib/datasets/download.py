@@ -80,8 +80,8 @@ def _reason(e: Exception) -> str:
     return text.splitlines()[0]
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar file into a folder that appears only when it is complete.
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a tar file into a folder that appears only when it is complete; then the file is deleted.
 
     Raises:
         DataError: the archive is damaged, or a member would land outside the folder.
@@ -100,3 +100,5 @@ def unpack(archive: Path, folder: Path) -> None:
             raise DataError(f"{archive} cannot be unpacked ({e}). Delete it and load again.") from e
         inside = Path(scratch) / folder.name
         os.replace(inside if inside.is_dir() else scratch, folder)
+    archive.unlink()
+    return folder

@@ -33,9 +33,7 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     root = find("food-101/images")
     if root is None:
         archive = download("food-101.tar.gz", [FOOD], FOOD_HASH, what="Food-101 (5 GB)")
-        unpack(archive, cache_dir() / "food-101")
-        archive.unlink()
-        root = cache_dir() / "food-101" / "images"
+        root = unpack(archive, cache_dir() / "food-101") / "images"
     meta = root.parent / "meta"
     try:
         fit, test = (

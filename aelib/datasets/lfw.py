@@ -81,9 +81,7 @@ def _folder() -> Path:
         if (found := find(name)) and any(p.is_dir() for p in os.scandir(found)):
             return found
     archive = download("lfw/lfw-funneled.tgz", [ARCHIVE], ARCHIVE_HASH, what="LFW (233 MB)")
-    unpack(archive, cache_dir() / "lfw" / "lfw_funneled")
-    archive.unlink()
-    return cache_dir() / "lfw" / "lfw_funneled"
+    return unpack(archive, cache_dir() / "lfw" / "lfw_funneled")
 
 
 def _check(folder: Path, files: set[str]) -> None:
@@ -172,9 +170,7 @@ class Pairs:
 
     def strangers(self, folds: Sequence[int]) -> Images:
         """The photos of everybody who is in no pair of these folds: what may be learnt from to judge them."""
-        labels = self.images.labels
-        if labels is None:
-            raise ValueError("these photos have no labels that say who is on them: Images(…, labels=)")
+        labels = cast(np.ndarray, self.images.labels)
         return self.images[~np.isin(labels, labels[self.rows[np.isin(self.fold, folds)]])]
 
     def __repr__(self) -> str:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save as serialise
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -146,8 +148,6 @@ def save(path: str | Path, coder: Coder, index: Index) -> None:
         WriteError: the disk is full, or the folder cannot be written.
         TypeError: a step that is neither `Places`, `Whitening` nor `nn.Flatten`.
     """
-    from safetensors.numpy import save as serialise
-
     for step in coder.steps:
         if type(step) not in STEPS:
             raise TypeError(f"{type(step).__name__} cannot be saved as a step: put it into the model")
@@ -171,8 +171,6 @@ def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or no such file, or it belongs to a model with other weights.
     """
-    from safetensors import safe_open
-
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no index at {path}; write one with retrieval.save")
     try:

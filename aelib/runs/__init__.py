@@ -2,7 +2,6 @@
 
 from .checkpoint import RunError
 from .fitting import fit
-from .loading import load, save
-from .run import Run
+from .run import Run, load, save
 
 __all__ = ["Run", "RunError", "fit", "load", "save"]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from ..files import reason, write_synced
@@ -27,8 +29,6 @@ class RunError(RuntimeError):
 
 def weights(model: nn.Module) -> bytes:
     """A model's weights as safetensors, with its recipe, if `autoencoder` made it, as metadata."""
-    from safetensors.torch import save as serialise
-
     recipe = getattr(model, "recipe", None)
     tensors = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     return serialise(tensors, {"recipe": json.dumps(recipe)} if recipe else None)
@@ -88,8 +88,6 @@ def check(folder: Path) -> None:
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """Weights by name, and the recipe that was saved with them; `RunError` if this is no such file."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, "pt") as file:  # a RecursionError is JSON's
             recipe = json.loads((file.metadata() or {}).get("recipe", "null"))
