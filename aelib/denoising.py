@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from scipy.ndimage import median_filter
 from torch import Tensor, nn
 
 from . import heads, metrics, nets
@@ -35,8 +36,7 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
     Raises:
         ValueError: fewer `seen` than the picture has.
 
-    Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual is
-    what is learnt).
+    Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual).
 
     >>> x = torch.rand(2, 3, 25, 31)
     >>> bool((restorer(3).reconstruct(x) == x).all())
@@ -76,13 +76,8 @@ def median(side: int = 3) -> Method:
     if side < 1 or side % 2 == 0:
         raise ValueError(f"a window has a pixel in its middle, so an odd side; got {side}")
 
-    def method(x: Tensor, sigma: float) -> Tensor:
-        from skimage.filters import median as filtered
-
-        window = np.ones((1, 1, side, side), bool)
-        return torch.from_numpy(filtered(x.numpy(), window, mode="nearest"))
-
-    return method
+    window = (1, 1, side, side)
+    return lambda x, sigma: torch.from_numpy(median_filter(x.numpy(), window, mode="nearest"))
 
 
 def non_local_means(strength: float = 0.6) -> Method:

@@ -1,6 +1,7 @@
 """What all tests share: the quick profile, no downloads, and no data, unless a test is marked `data`."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 os.environ.setdefault("TQDM_DISABLE", "1")  # a bar is no output to compare
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests open ONNX Runtime on their own, too
 
+sys.path.append(str(Path(__file__).parent.parent / "notebooks"))  # where the zoo is
 EMPTY = tempfile.TemporaryDirectory()  # a cache that holds no download; gone when Python ends
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import thumbnails
 import yaml
 from PIL import Image
 
@@ -17,9 +18,6 @@ HERE = Path(__file__).parent.parent
 README = HERE / "README.md"
 DOCUMENTS = sorted([*HERE.glob("*.md"), *(HERE / "materials").glob("*.md")])
 PAGES = sorted((HERE / "notebooks").glob("*.ipynb"))
-sys.path.insert(0, str(HERE / "notebooks"))
-
-import thumbnails  # noqa: E402
 
 each = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 

@@ -3,12 +3,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import zoo
 import zuko
 from torch import nn
 from truth import Rows
 
 from aelib import datasets, heads, losses, models, nets, pretrained, priors, runs
-from aelib.course import zoo
 from aelib.datasets import Batch
 
 SHAPES = [(1, 1, 1), (3, 2, 5), (1, 8, 8), (2, 13, 7), (3, 50, 49), (6,), (1,), (2, 11), (1, 1), (2, 5, 1, 6)]

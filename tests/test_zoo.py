@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+import zoo
 from benchmarks import zoo as benchmark
 from torch import nn
 
 from aelib import contexts, course, datasets, fit, heads, latent, losses, materials, metrics, models, nets
 from aelib import distributions as D
-from aelib.course import zoo
 from aelib.datasets import Batch
 
 X = torch.rand(6, 1, 5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))

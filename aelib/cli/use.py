@@ -26,8 +26,7 @@ def evaluate(run: str, data: str | None = None, which: str | None = None, json: 
 def report(run: str, data: str | None = None, out: str = "", which: str | None = None) -> None:
     """Write one HTML page about a run.
 
-    Numbers, learning curves, reconstructions, samples, a map of the codes, and settings; all in the one file,
-    so it can be mailed.
+    Numbers, learning curves, reconstructions, samples, a map of the codes, settings: one file, to be mailed.
 
     Args:
         out: a .html, replaced if it is there; report.html in the run's folder by default.
@@ -187,8 +186,7 @@ def export(
     Args:
         data: another dataset, or a folder of photos, to compare on.
         format: onnx for other programs (ONNX Runtime …), torchscript for libtorch.
-        out: folder for encoder.onnx and decoder.onnx (or .pt); the run's own by default. Elsewhere nothing is
-            replaced.
+        out: folder for encoder and decoder; the run's own by default. Elsewhere nothing is replaced.
     """
     from .. import export as exporting
     from .. import pretrained

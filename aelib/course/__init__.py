@@ -1,4 +1,4 @@
-"""What belongs to the course alone: how a page begins; `check`, answers to its exercises; the `zoo`."""
+"""What belongs to the course alone: how a page begins; `check`, answers to its exercises."""
 
 import json
 import os

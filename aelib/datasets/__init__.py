@@ -31,8 +31,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Split:
         options: of that dataset, as `size=64` for "lfw"; `help(aelib.datasets.lfw)` lists them.
 
     Raises:
-        ValueError: there is no such dataset or folder (the nearest name is suggested), or it has no such
-            option.
+        ValueError: there is no such dataset, folder (the nearest name is suggested) or option.
         DataError: the files are missing, damaged or cannot be downloaded.
 
     >>> load("digits")

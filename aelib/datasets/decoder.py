@@ -1,7 +1,6 @@
 """One photo, decoded, for training and for queries; and the process that decodes blocks of them.
 
-It is run by its path, not as a part of the package: so it imports Pillow alone, never torch, and is ready
-in a tenth of a second.
+It is run by its path, not as a part of the package: so it imports no torch, and is ready in 0.1 seconds.
 """
 
 import os
@@ -54,10 +53,9 @@ def decode(
 ) -> bytes:  # fmt: skip
     """The central square of a photo, or a box of it, upright, resized to (C, H, W), as C·H·W bytes.
 
-    Of an animation it is the first frame. What is transparent is laid over white; of 16 bits the upper
-    eight count. A JPEG that is at least four times larger than asked for is decoded at a half, a quarter or
-    an eighth of its size (never under twice the size asked for), which its format allows at a fraction of
-    the cost.
+    Of an animation it is the first frame. What is transparent is laid over white; of 16 bits the upper eight
+    count. A JPEG at least four times larger than asked for is decoded at ½, ¼ or ⅛ of its size (never under
+    twice the size asked for), which its format allows at a fraction of the cost.
 
     Args:
         shape: C is 3 (colour) or 1 (grey).

@@ -42,8 +42,7 @@ def download(
         what: what is missed without it, for the error.
 
     Raises:
-        DataError: no mirror answered within seconds, none sent the right bytes, `AELIB_OFFLINE` is set, or
-            the cache cannot be written to.
+        DataError: no mirror sent the right bytes in time, `AELIB_OFFLINE` is set, or the cache is read-only.
     """
     import pooch
     import requests

@@ -53,8 +53,7 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
 def coco(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
     """Photos of everyday scenes: 118,287 to train on, 5,000 to test, or what is there of them.
 
-    They are the parts `train2017` and `val2017` (of the official test part nothing is known). A tenth of the
-    first is the validation part.
+    They are `train2017`, a tenth of it the validation part, and `val2017` (the official test has no labels).
 
     Args:
         size, channels: of the images, as in `folder`.

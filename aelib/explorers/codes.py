@@ -185,8 +185,7 @@ def conditional(
         codes: (N, K), the means of q(z|x, c) at the photos' own conditions.
         photos: (N, C, H, W).
         conditions: (N, M) their own. Rows with a single 1 among 0 are classes, chosen from a list. Otherwise
-            they are attributes, 1 present and 0 absent, or, where −1 occurs, −1 absent and 0 not known,
-            which a question mark says.
+            they are attributes, 1 present and 0 absent, or, where −1 occurs, −1 absent and 0 not known ("?").
         names: M, what each condition means.
 
     Raises:

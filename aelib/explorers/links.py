@@ -44,8 +44,7 @@ class Answers(NamedTuple):
 def links_answers(model: Autoencoder, graph: Graph, node: int, seen: int, k: int = SHOWN) -> Answers:
     """The k nodes most probably linked with a node, of whose links the encoder sees the first `seen` only.
 
-    All other links of the graph are seen. The codes are the posterior's means; scores are computed for this
-    node's N − 1 pairs.
+    All other links are seen. Codes are the posterior's means; scores are of this node's N − 1 pairs alone.
 
     Raises:
         TypeError: the model does not decode links.

@@ -36,8 +36,7 @@ def inverse_multiquadric(a: Tensor, b: Tensor) -> Tensor:
     2 K is the mean of |a − b|² for draws from N(0, 1), and s runs from 0.1 to 10, for near and far codes.
     Its tails are heavy: a code that is far away still has a gradient.
 
-    Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558, section 4; the sum over scales is their
-    implementation's.
+    Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558, section 4, and its code (the scales).
     """
     squares = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
     scales = (2 * a.shape[1] * s for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0))

@@ -2,8 +2,7 @@
 
 They go over as many axes as an example has behind its channels: a series (C, T), a picture (C, H, W), a
 volume (C, D, H, W). A strided convolution with odd kernel k = 2s − 1 and padding s − 1 maps n places to
-⌈n / s⌉, and a transposed one with the right `output_padding` undoes it, for every n: no size needs to be
-divisible by anything.
+⌈n / s⌉, and a transposed one with the right `output_padding` undoes it, for every n, divisible or not.
 """
 
 import math
@@ -61,8 +60,7 @@ class Up(nn.Sequential):
         """(B, widths[-1], …) → (B, C, *size).
 
         Args:
-            size: that is wanted; None: that of the shape, or, where h has other places, the largest that has
-                them.
+            size: that is wanted; None: the shape's, or, where h has other places, the largest with these.
 
         Raises:
             ValueError: an example of this size has other places than h.

@@ -87,8 +87,7 @@ class Coder(nn.Module):
     Args:
         model: an `Autoencoder`, of which the posterior's mean is taken, or any module, as `nn.Flatten()`.
         steps: modules, in order, as `Places(8)`.
-        mirror: the mean of the image's code and its mirror image's. Who looks left and who looks right then
-            have nearly the same code.
+        mirror: the mean of the codes of the image and its mirror image: looking left or right counts little.
     """
 
     def __init__(self, model: nn.Module, *steps: nn.Module, mirror: bool = False) -> None:

@@ -25,13 +25,15 @@
 import copy
 
 from aelib import contexts, course, explorers, latent, losses, metrics, plots
-from aelib.course import check, zoo
+from aelib.course import check
 from aelib import distributions as D
 from aelib.datasets import noisy
 
 import numpy as np
 import torch
 from torch import nn
+
+import zoo  # the file beside this page
 
 clothes = course.data("fashion-mnist", otherwise="digits", quick=1600)
 size = 64 if clothes.shape[1] == 28 else 16

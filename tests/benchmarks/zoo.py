@@ -11,6 +11,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "notebooks"))  # where the members stand
 
 import json
 import statistics
@@ -19,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from zoo import BATCH_SIZE, CODE, EPOCHS, MEMBERS, NOISE, pca
 
 from aelib import datasets, latent, metrics
 from aelib.contexts import seeded
-from aelib.course.zoo import BATCH_SIZE, CODE, EPOCHS, MEMBERS, NOISE, pca
 from aelib.datasets import Images, Split
 from aelib.errors import unknown
 from aelib.models import Autoencoder

@@ -11,12 +11,12 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from .. import datasets, heads, losses, models, nets, runs, training
-from ..contexts import seeded
-from ..datasets import Images
-from ..datasets.batch import Transform
-from ..losses import Objective
-from ..models import Autoencoder
+from aelib import datasets, heads, losses, models, nets, runs, training
+from aelib.contexts import seeded
+from aelib.datasets import Images
+from aelib.datasets.batch import Transform
+from aelib.losses import Objective
+from aelib.models import Autoencoder
 
 CODE, EPOCHS, BATCH_SIZE = 64, 8, 256
 NOISE = datasets.noisy(0.2)
