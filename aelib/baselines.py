@@ -1,6 +1,4 @@
-"""What a model is compared with: the mean example, and PCA with as many numbers as its code has."""
-
-from __future__ import annotations
+"""What a model is compared with: PCA with as many numbers as its code has, and the mean example."""
 
 import contextlib
 import math
@@ -14,27 +12,24 @@ from .datasets import Batch, Data
 from .evaluation import batches, each
 from .heads import VectorQuantizer
 from .metrics import mse, rate_distortion
-from .models import Autoencoder
+from .models import Autoencoder, autoencoder
 
-EXAMPLES, NUMBERS = 5000, 6e7  # PCA is fitted to at most so many examples, of so many numbers in all
-LOST = 1.005  # an error above PCA's by more than rounding
+LOST = 1.005  # times PCA's error: above it by more than rounding
+NOTHING = 1e-6  # of the mean's error: a PCA below it keeps all that there is
 NO_BETTER = 0.95  # of the mean's error: a model above it shows everybody the mean
 NATS = 24 * math.log(2)  # that a float32 holds
-NOTHING = 1e-6  # of the mean's error: a PCA below it keeps all that there is
 
 
-def pca(data: Data, size: int) -> Any:
-    """scikit-learn's PCA of the targets of at most 5,000 examples, chosen at random and the same each time.
+def pca(data: Data, size: int, net: str = "linear", **recipe: Any) -> Autoencoder:
+    """Principal component analysis of some thousand examples, as an autoencoder; see `autoencoder(start=)`.
 
     Args:
         size: components; there are fewer where the examples or their numbers are fewer.
+        net: "fcn" for PCA of patches; then with its other arguments.
     """
-    from sklearn.decomposition import PCA
-
-    width = next(data.batches(1)).target[0].numel()
-    limit = min(EXAMPLES, max(2, int(NUMBERS / width)))
-    x = next(data.batches(min(limit, len(data)), seed=0)).target.flatten(1)
-    return PCA(min(size, *x.shape), random_state=0).fit(x.cpu().numpy())
+    shape = next(data.batches(1)).target.shape[1:]
+    point: dict[str, Any] = {"posterior": "deterministic", "likelihood": "gaussian", "start": data}
+    return autoencoder(shape, size, net=net, **point, **recipe)
 
 
 @dataclass(frozen=True)
@@ -43,8 +38,9 @@ class Comparison:
 
     Attributes:
         mse: the model's.
-        pca: of PCA with as many numbers as the code, fitted to the training examples.
-        mean: of their mean, given for every example.
+        pca: of PCA with as many numbers as the code, fitted to the training examples; for a network of
+            convolutions only, of PCA of patches.
+        mean: of the mean training example, for every example.
         numbers: that the code has.
     """
 
@@ -55,7 +51,7 @@ class Comparison:
 
     def __str__(self) -> str:
         ratio, side = self.mse / max(self.pca, 1e-30), "above" if self.mse > self.pca else "below"
-        much = f"{abs(ratio - 1):.0%} {side}" if ratio < 2 else f"{ratio:.1f} times"
+        much = f"{abs(ratio - 1):.1%} {side}" if ratio < 2 else f"{ratio:.1f} times"
         line = f"mean squared error {self.mse:.3g}, {much} PCA's {self.pca:.3g} with as many numbers"
         if self.pca < NOTHING * self.mean:
             line = f"mean squared error {self.mse:.3g}; PCA with as many numbers loses nothing"
@@ -71,15 +67,17 @@ def compare(model: Autoencoder, train: Data, valid: Data) -> Comparison:
     """
     if not len(train) or not len(valid):
         raise ValueError("a comparison needs training examples, for PCA, and others to judge by")
-    first = next(batches(model, valid, 1))
+    first, recipe = next(batches(model, valid, 1)), model.recipe or {}
     numbers = model.encode(first.x, first.c).mean[0].numel()
-    fitted = pca(train, numbers)
-    v, mean = (torch.as_tensor(a).float().to(model.device) for a in (fitted.components_, fitted.mean_))
+    places = recipe.get("net") == "fcn"
+    whole = linear = pca(train, 1 if places else numbers).to(model.device)
+    if places:
+        linear = pca(train, recipe["latent"], "fcn", hidden=recipe["hidden"]).to(model.device)
+    mean = whole.decode(torch.zeros(1, 1 if places else numbers, device=model.device)).mean
 
     def errors(batch: Batch) -> Tensor:
-        x = batch.x.flatten(1) - mean
-        guesses = (model.reconstruct(batch.x, batch.c), x @ v.T @ v + mean, mean.expand_as(x))
-        return torch.stack([mse(g.view_as(batch.target), batch.target, batch.known) for g in guesses], 1)
+        guesses = model.reconstruct(batch.x, batch.c), linear.reconstruct(batch.x), mean
+        return torch.stack([mse(g.expand_as(batch.target), batch.target, batch.known) for g in guesses], 1)
 
     mine, its, means = each(errors, model, valid).double().mean(0).tolist()
     return Comparison(mine, its, means, numbers)

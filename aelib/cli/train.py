@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -49,7 +50,7 @@ def begin(
         "bernoulli", "gaussian", "gaussian-learnt", "gaussian-predicted", "gaussian-optimal", "laplace",
         "laplace-learnt",
     ] = "gaussian-learnt",
-    latent: int = 64, hidden: list[int] | None = None,
+    latent: int = 64, hidden: list[int] | None = None, start: Literal["auto", "pca", "random"] = "auto",
     objective: Literal["auto", "reconstruction", "elbo", "iwae", "sparse", "contractive"] = "auto",
     beta: float = 1.0, warm_up: float = 0.0, noise: float = 0.0, flip: bool | None = None,
     quick: bool = False, epochs: int | None = None, batch_size: int | None = None,
@@ -76,6 +77,7 @@ def begin(
         likelihood: how a picture is compared with its reconstruction.
         latent: size of the code.
         hidden: widths of the hidden layers, from the image inwards, as [32,64,128].
+        start: from PCA, or from random weights; auto is PCA, which likelihood bernoulli cannot start from.
         objective: auto is the ELBO, or the reconstruction's error for a plain autoencoder.
         beta: weight of the KL term in the ELBO.
         warm_up: share of the training over which beta rises from 0.
@@ -110,13 +112,17 @@ def begin(
     if several:
         fabric.launch()
     split = datasets.load(data, **({} if size is None else {"size": size}))
+    run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
     flip = training.mirrored(split.train, split.valid) if flip is None else flip
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
+    if start == "auto":
+        start = "random" if likelihood == "bernoulli" else "pca"
     with _explaining(), contexts.seeded(seed):
         model = models.autoencoder(
-            split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden
-        )
+            split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden,
+            start=start == "pca" and (bool(run.names()) or split.train),  # those it goes on from are loaded
+        )  # fmt: skip
     name = objective if objective != "auto" else "elbo" if posterior == "gaussian" else "reconstruction"
     goal: losses.Objective = getattr(losses, name)
     with _explaining():
@@ -129,10 +135,10 @@ def begin(
     if name == "elbo":
         goal, rise = partial(goal, beta=beta), training.warm_up(warm_up)
         schedules["beta"] = lambda t: beta * rise(t)
-    config |= {k: getattr(choice, k) for k in ("epochs", "batch_size", "optimizer", "lr")} | {"flip": flip}
-    run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
+    config |= {k: getattr(choice, k) for k in ("epochs", "batch_size", "optimizer", "lr")}
+    config |= {"start": start, "flip": flip}
     if fabric.is_global_zero:
-        print(f"{choice}{', mirrored at random' if flip else ''}", flush=True)
+        print(f"{choice}{', mirrored at random' if flip else ''}", file=sys.stderr, flush=True)
     history = runs.fit(
         model, images, goal, optimizers, epochs=choice.epochs, batch_size=choice.batch_size,
         valid=split.valid, schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
@@ -172,7 +178,9 @@ def resume(run: str, epochs: int | None = None) -> None:
     folder = Run(run)
     folder.about()  # says so, if this is no run
     config = folder.path / "config.yaml"
-    if "net" not in folder.settings():
+    settings = folder.settings()
+    if "net" not in settings:
         raise RunError(f"{run} was begun in Python, not by `aelib train`: call fit again, with run={run!r}")
     more = [] if epochs is None else [f"--epochs={epochs}"]
+    more += [] if "start" in settings else ["--start=random"]  # an older aelib knew no other
     call({"train": begin}, "", ["train", f"--config={config}", f"--out={run}", *more])

@@ -241,7 +241,7 @@ def _complete(
         own = "auto" if optimizers is None else "own"
         choice = choose(model, data, batch_size=settings.get("batch_size"), optimizer=own)
         if given["fabric"] is None or given["fabric"].is_global_zero:
-            print(choice)
+            print(choice, file=sys.stdout if _in_notebook() else sys.stderr, flush=True)
         schedule = choice.schedules() | dict(given["schedule"] or {})
         given |= {"epochs": choice.epochs, "batch_size": choice.batch_size, "schedule": schedule}
     return given, choice

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from ..baselines import pca
 from ..datasets import Data, Images
 from ..datasets.graph import Graph
 from ..heads import VectorQuantizer
+from ..metrics import evaluate, mse
 from .loop import check
 from .optim import Optimizers, adam, cosine, muon
 
@@ -79,13 +79,15 @@ def choose(
         epochs, batch_size, optimizer, lr, schedule: None or "auto" are chosen.
         quick: a tenth of the steps, if they are chosen, for a first look.
     """
-    check(data)
+    check(data, epochs=epochs or 1, batch_size=1 if batch_size is None else batch_size)
+    if lr is not None and not lr >= 0:
+        raise ValueError(f"lr, the learning rate, is a number from 0 up; got {lr}")
     graph = isinstance(getattr(data, "graph", None), Graph)
     quantized = any(isinstance(m, VectorQuantizer) for m in model.modules())
     n = len(data)
     if batch_size is None:
         batch_size = min(max(2 ** round(math.log2(max(n, 1)) / 2), BATCH[0]), BATCH[1])
-    each = 1 if graph else max(1, -(-n // max(batch_size, 1)))
+    each = 1 if graph else -(-n // batch_size)
     if epochs is None:
         epochs = GRAPH_EPOCHS if graph else max(PASSES, -(-STEPS // each))
         epochs = max(1, epochs // QUICK) if quick else epochs
@@ -106,10 +108,9 @@ def mirrored(train: Images, valid: Images) -> bool:
     if len(train.shape) != 3 or len(train) < 2 or not len(valid):
         return False
     known = pca(train, min(COMPONENTS, len(train) // 2))
-    x = next(valid.batches(1000, seed=0)).target
-    both = [v.flatten(1).numpy() for v in (x, x.flip(-1))]
-    plain, turned = (np.square(known.inverse_transform(known.transform(v)) - v).mean() for v in both)
-    return bool(turned <= MIRRORED * plain)
+    turned = valid.map(lambda b: replace(b, x=b.x.flip(-1), target=b.target.flip(-1)))
+    plain, mirror = (evaluate(known, v, {"mse": mse})["mse"] for v in (valid, turned))
+    return mirror <= MIRRORED * plain
 
 
 def _muon_flops(model: nn.Module) -> float:

@@ -61,7 +61,9 @@ class History(list[Record]):
         return min(self, key=lambda record: record[key])
 
     def __repr__(self) -> str:
-        return self.table().to_string(float_format="{:.5g}".format) if self else "History(no epochs yet)"
+        if not self:
+            return "History(no epochs yet)"
+        return self.table().to_string(float_format="{:.5g}".format, max_rows=12)
 
     def _repr_html_(self) -> str:
         return self.table().to_html(float_format="{:.5g}".format, max_rows=12) if self else repr(self)

@@ -71,10 +71,7 @@ def train(
         DivergedError: a term became NaN or infinite; names epoch, step and term.
         ValueError: no images, an optimizer of another model, or one for a term that the objective lacks.
     """
-    check(data)
-    for name, number in (("epochs", epochs), ("batch_size", batch_size)):
-        if number < 1:
-            raise ValueError(f"{name} is at least 1; got {number}")
+    check(data, epochs=epochs, batch_size=batch_size)
     history = History() if history is None else history
     fabric = fabric or Fabric(accelerator=device, devices=1, precision=precision)
     step = Step(model, objective, optimizers, fabric, schedule, clip)
@@ -106,13 +103,16 @@ def train(
         yield record
 
 
-def check(data: Any) -> None:
-    """Raise TypeError if these are no examples, ValueError if there are none."""
+def check(data: Any, **numbers: int) -> None:
+    """Raise TypeError if these are no examples, ValueError if there are none, or if a number is below 1."""
     if not hasattr(data, "batches"):
         hint = ": give it one part, as split.train" if hasattr(data, "train") else ""
         raise TypeError(f"train takes images, not {type(data).__name__}{hint}")
     if len(data) == 0:
         raise ValueError("there are no images to train on")
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} is at least 1; got {number}")
 
 
 @torch.no_grad()
