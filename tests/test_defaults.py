@@ -47,7 +47,9 @@ def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
     model, again = vae(), vae()
     history = fit(model, FEW, losses.elbo, valid=VALID)
     choice = training.choose(vae(), FEW)
-    assert str(choice) in "".join(capsys.readouterr()) and "64 pictures: 64 steps in batches of 8" in str(choice)
+    assert str(choice) in "".join(capsys.readouterr()) and "64 pictures: 64 steps in batches of 8" in str(
+        choice
+    )
     assert len(history) == choice.epochs == 8
     settings = {"epochs": 8, "batch_size": 8, "schedule": choice.schedules(), "valid": VALID}
     best = 10**9
@@ -76,7 +78,7 @@ def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
     fit(plain, FEW, losses.elbo, epochs=2, valid=VALID)
     for _ in training.train(default, FEW, losses.elbo, epochs=2, valid=VALID):
         pass
-    assert same(plain, default) and "".join(capsys.readouterr()) == ""
+    assert same(plain, default) and "pictures" not in "".join(capsys.readouterr())
 
 
 def test_a_run_by_the_rule_goes_on_by_the_same_call_and_remembers_it(short, tmp_path):
