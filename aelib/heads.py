@@ -5,8 +5,6 @@ dimension 1, and its `forward(h)` returns a `torch.distributions.Distribution` w
 per example, (B,), in nats.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

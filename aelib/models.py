@@ -1,7 +1,5 @@
 """The one model class, and the one factory."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain

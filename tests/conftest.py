@@ -14,7 +14,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 os.environ.setdefault("TQDM_DISABLE", "1")  # a bar is no output to compare
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests open ONNX Runtime on their own, too
 
-sys.path.append(str(Path(__file__).parent.parent / "notebooks"))  # where the zoo is
+sys.path.append(str(Path(__file__).parent.parent / "notebooks"))  # what lies beside the pages
 EMPTY = tempfile.TemporaryDirectory()  # a cache that holds no download; gone when Python ends
 
 

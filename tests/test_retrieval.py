@@ -7,6 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
+import verification as protocol
 from benchmarks import search_cost
 from PIL import Image
 from sklearn.decomposition import PCA
@@ -378,7 +379,7 @@ def test_the_threshold_is_the_best_there_is(seed):
     same = rng.random(n) < rng.random()
     scores = (rng.normal(size=n) + same).round(rng.integers(0, 3))  # rounded: many are equal
     best = max(((scores > t) == same).mean() for t in [-9, *(np.unique(scores))])
-    assert ((scores > retrieval.threshold(scores, same)) == same).mean() == best
+    assert ((scores > protocol.threshold(scores, same)) == same).mean() == best
 
 
 def test_the_protocol_has_the_accuracy_that_was_built_into_it():
@@ -390,7 +391,7 @@ def test_the_protocol_has_the_accuracy_that_was_built_into_it():
         for start in (0, 10):
             at = 20 * f + start + np.arange(f)
             scores[at] = 1 - scores[at]
-    v = retrieval.verification(scores, same, fold)
+    v = protocol.verification(scores, same, fold)
     np.testing.assert_allclose(v.folds, [1.0, 0.9, 0.8, 0.7])
     np.testing.assert_allclose(v.thresholds, 0.5)
     assert v.mean == pytest.approx(0.85)
@@ -400,21 +401,21 @@ def test_the_protocol_has_the_accuracy_that_was_built_into_it():
 def test_a_folds_own_pairs_do_not_choose_its_threshold():
     same, fold = np.tile([True, False], 30), np.repeat(np.arange(3), 20)
     scores = np.where(same, 0.9, 0.1) - 2.0 * (fold == 0)  # fold 0 can be parted too, but elsewhere
-    v = retrieval.verification(scores, same, fold)
+    v = protocol.verification(scores, same, fold)
     assert v.folds[0] == 0.5 and v.thresholds[0] == 0.5
     flipped = same.copy()
     flipped[fold == 0] = ~same[fold == 0]  # its truth may be anything: its threshold stays
-    assert retrieval.verification(scores, flipped, fold).thresholds[0] == 0.5
+    assert protocol.verification(scores, flipped, fold).thresholds[0] == 0.5
     for wrong in ((scores[:5], same, fold), (scores, same, 0 * fold), (scores * np.nan, same, fold)):
         with pytest.raises(ValueError):
-            retrieval.verification(*wrong)
+            protocol.verification(*wrong)
 
 
 def test_similarity_is_the_cosine_of_the_pairs_codes():
     rows = np.array([[3, 3], [0, 7], [7, 5], [0, 5]])
     z = DIGITS.batch().x.flatten(1)
     expected = [torch.cosine_similarity(z[a], z[b], 0) for a, b in rows]
-    np.testing.assert_allclose(retrieval.similarity(Coder(nn.Flatten()), DIGITS, rows), expected, rtol=1e-5)
+    np.testing.assert_allclose(protocol.similarity(Coder(nn.Flatten()), DIGITS, rows), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))

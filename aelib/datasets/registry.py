@@ -1,7 +1,5 @@
 """The datasets that are known by name: what each is, its terms, its size, where it is found."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass

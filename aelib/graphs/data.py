@@ -1,7 +1,5 @@
 """Graphs by name: `load("cora")`; graphs of nearest neighbours."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Link prediction: pairs of nodes, linked or not, a split without a leak, and how to find a leak."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What makes an `Autoencoder` one of graphs: an encoder that looks at neighbours, a decoder of links."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from collections.abc import Sequence

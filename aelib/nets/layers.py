@@ -1,7 +1,5 @@
 """Fully connected layers, and what stands before, beside and behind the layers that learn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,12 +1,10 @@
 """Image retrieval: codes that are compared, an index that is asked, and how good its answers are."""
 
 from .coding import Coder, Contrast, Places, Whitening, codes, photo
-from .index import Answer, Index, fingerprint, load, save
+from .index import Answer, Index, fingerprint, load, precision_at, save
 from .photos import Found, index_run, search_run
-from .verification import Verification, precision_at, similarity, threshold, verification
 
 __all__ = [
-    "Answer", "Coder", "Contrast", "Found", "Index", "Places", "Verification", "Whitening", "codes",
-    "fingerprint", "index_run", "load", "photo", "precision_at", "save", "search_run", "similarity",
-    "threshold", "verification",
+    "Answer", "Coder", "Contrast", "Found", "Index", "Places", "Whitening", "codes", "fingerprint",
+    "index_run", "load", "photo", "precision_at", "save", "search_run",
 ]  # fmt: skip

@@ -1,7 +1,5 @@
 """Optimizers and schedules: which parameters move, by how much, and when."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

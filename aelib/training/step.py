@@ -1,7 +1,5 @@
 """One step of a training: the gradient of each term for the parameters that it moves, and their move."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Mapping

@@ -373,6 +373,8 @@ except ValueError as e:
 # earlier recipe for the strokes, so the last number is a second look.
 
 # %% tags=["nbval-ignore-output"]
+from verification import similarity, verification  # the file beside this page
+
 official = course.profile() == "full" and faces.name.startswith("lfw")
 judged = datasets.lfw_pairs() if official else datasets.pairs_of(faces.train, each=16)
 halves = np.array_split(np.unique(judged.fold), 2)
@@ -384,8 +386,8 @@ def verified(make):
     for half in halves:
         mine = np.isin(judged.fold, half)
         coder = make(judged.strangers(half))
-        scores[mine] = retrieval.similarity(coder, judged.images, judged.rows[mine])
-    return retrieval.verification(scores, judged.same, judged.fold)
+        scores[mine] = similarity(coder, judged.images, judged.rows[mine])
+    return verification(scores, judged.same, judged.fold)
 
 
 # %%

@@ -1,49 +1,19 @@
-"""How good the answers are: precision at k by identity, and LFW's protocol of pairs."""
+"""The same person or not? LFW's protocol of pairs: a threshold on similarity, chosen on other pairs."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from ..datasets import Images
-from .coding import codes as codes_of
-from .index import Index
-
-
-def precision_at(
-    codes: Tensor, labels: np.ndarray, k: Sequence[int] = (1, 5, 10), metric: str = "cosine"
-) -> dict[int, float]:
-    """Precision at k: the share of the k nearest other images that show the same person, from 0 to 1.
-
-    Queries are the images of everybody with two or more. Who has few images cannot fill k places: the
-    precision of one-hot codes of the labels is the most there is to reach.
-
-    Args:
-        codes: (N, K).
-        labels: (N,) who it is.
-
-    Raises:
-        ValueError: nobody has two images, or lengths that differ.
-    """
-    who = torch.as_tensor(np.asarray(labels))
-    if len(who) != len(codes):
-        raise ValueError(f"{len(codes)} codes, but {len(who)} labels: need one per code")
-    _, person, counts = who.unique(return_inverse=True, return_counts=True)
-    queries = (counts[person] > 1).nonzero().flatten()
-    if not len(queries):
-        raise ValueError("nobody has two images: there is nobody to find again")
-    rows = Index(codes, metric).ask(codes[queries], max(k), leave_out=queries).rows
-    right = (who[rows] == who[queries][:, None]).double()
-    return {n: right[:, :n].mean().item() for n in k}
+from aelib.datasets import Images
+from aelib.retrieval import codes
 
 
 def similarity(coder: nn.Module, images: Images, rows: np.ndarray) -> np.ndarray:
     """(P,) cosine similarity of the codes of pairs of images (P, 2); only those images are encoded."""
     needed, places = np.unique(rows, return_inverse=True)
-    z = codes_of(coder, images[needed])
+    z = codes(coder, images[needed])
     a, b = z[places.reshape(rows.shape).T]
     return cosine_similarity(a, b).numpy()
 
