@@ -17,7 +17,7 @@ SUFFIXES = (".npz", ".parquet")
 
 
 def codes(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
-    """codes (N, K), part (N,), and where they are known labels (N,), classes, files (N,).
+    """codes (N, K), part (N,); where known labels (N,), classes, files (N,), attributes (N, A), names (A,).
 
     Raises:
         ValueError: examples of another shape, or without the conditions that the model takes.
@@ -33,6 +33,9 @@ def codes(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
         out["classes"] = np.asarray(split.train.classes)
     if split.train.files is not None:
         out["files"] = np.concatenate([np.asarray(data.files) for data in parts.values()])
+    if split.train.attributes is not None:
+        out["attributes"] = np.concatenate([np.asarray(data.attributes) for data in parts.values()])
+        out["names"] = np.array(list(split.train.attributes), str)
     return out
 
 
@@ -59,6 +62,7 @@ def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.nda
             table["file"] = found["files"]
         if "labels" in found:
             table["class"] = found["classes"][found["labels"]]
+        table |= dict(zip(found.get("names", []), found.get("attributes", np.empty(0)).T, strict=False))
         table |= {f"z{i}": z for i, z in enumerate(found["codes"].T)}
         pd.DataFrame(table).to_parquet(buffer, index=False)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -104,12 +105,14 @@ def load_with_data(
     *,
     which: str | None = None,
     device: str = "auto",
+    labels: Any = None,
 ) -> tuple[Autoencoder, Split]:
     """A trained model, and the data that it was trained on, or others of the same shape.
 
     Args:
         path, which, device: as in `load`.
         data: a dataset's name, a folder of photos, or a `Split`; None: what `aelib train` trained it on.
+        labels: of a folder's photos, as in `datasets.folder`; None: those that it was trained with, if any.
 
     Raises:
         RunError: as in `load`; or nothing says what it was trained on, or that folder is no longer there.
@@ -117,22 +120,28 @@ def load_with_data(
             that the data do not carry.
     """
     model = load(path, which=which, device=device)
-    options: dict[str, Any] = {}
-    if model.recipe is not None:
-        options = {"size": model.recipe["shape"][-1], "channels": model.recipe["shape"][0]}
-    if data is None:
-        data, options["size"] = trained_on(path)
-        if data not in DATASETS and not Path(data).is_dir():
-            raise RunError(f"{path} was trained on the photos in {data}, which is not here: name a folder")
+    shape = [] if model.recipe is None else model.recipe["shape"]
+    options: dict[str, Any] = {"size": shape[-1], "channels": shape[0]} if len(shape) == 3 else {}
     if not isinstance(data, Split):
-        known = DATASETS.get(str(data), DATASETS["folder"]).options
-        data = load_data(data, **{k: v for k, v in options.items() if k in known and v is not None})
+        with suppress(*([] if data is None else [RunError])):
+            place, own = trained_on(path)
+            if data is None and place not in DATASETS and not Path(place).is_dir():
+                raise RunError(
+                    f"{path} was trained on the photos in {place}, which is not here: name a folder"
+                )
+            if data is None or Path(data).resolve() == Path(place).resolve():
+                data, options = place, options | own
+        takes = DATASETS.get(str(data), DATASETS["folder"]).options
+        options |= {} if labels is None else {"labels": labels}
+        data = load_data(
+            cast(str, data), **{k: v for k, v in options.items() if k in takes and v is not None}
+        )
     check(model, data.train)
     return model, data
 
 
-def trained_on(path: str | Path) -> tuple[str, int | None]:
-    """What a run was trained on, a dataset's name or a folder, and the size that was asked for.
+def trained_on(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """What a run was trained on, a dataset's name or a folder, and how it was loaded.
 
     Raises:
         RunError: it does not say so, as one that was begun in Python, or comes with the library.
@@ -140,7 +149,7 @@ def trained_on(path: str | Path) -> tuple[str, int | None]:
     config = runs.Run(path).settings() if Path(path).is_dir() else {}
     if "data" not in config or "net" not in config:
         raise RunError(f"{path} does not say what it was trained on: name the data (a dataset or a folder)")
-    return str(config["data"]), config.get("size")
+    return str(config["data"]), {k: config.get(k) for k in ("size", "channels", "labels", "by")}
 
 
 def _file(name: str, ending: str) -> Path:

@@ -133,18 +133,18 @@ def write(
 
 def of_run(
     run: str | Path, data: str | Path | Split[Images] | None = None, *, file: str | Path | None = None,
-    which: str | None = None,
+    which: str | None = None, labels: Any = None,
 ) -> Path:  # fmt: skip
     """The page about a run, with its settings and history, or about another model that `load` finds.
 
     Args:
-        run, data, which: as in `pretrained.load_with_data`.
+        run, data, which, labels: as in `pretrained.load_with_data`.
         file: report.html by default, in the run's folder if it is one.
 
     Returns:
         The file.
     """
-    model, split = load_with_data(run, data, which=which)
+    model, split = load_with_data(run, data, which=which, labels=labels)
     sample = f"aelib sample {run} --n 64 --out samples.png"
     if not Path(run).is_dir():
         return write(file or "report.html", model, split, title=str(run), commands=[sample])

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +21,7 @@ import torch
 import yaml
 from PIL import Image
 
-from aelib import cli, contexts, datasets, export, models, retrieval, runs
+from aelib import cli, contexts, datasets, export, metrics, models, retrieval, runs
 
 SMALL = ["--latent", "3", "--net", "mlp", "--hidden", "[16]", "--epochs", "2"]
 
@@ -146,6 +147,64 @@ def read(files, model):
 
 def pixels(file):
     return np.asarray(Image.open(file).convert("RGB"))
+
+
+def numbers(capsys, *words):
+    capsys.readouterr()
+    assert call("evaluate", *words, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_other_data_are_judged_whole_and_the_runs_own_by_their_test_part(mine, photos, tmp_path, capsys):
+    for i in range(7):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20), (30 * i, 0, 200)).save(tmp_path / "other" / f"{i}.png")
+    shutil.copytree(photos, tmp_path / "copy")
+    own = numbers(capsys, mine)
+    assert (own["part"], own["images"]) == ("test", 4)
+    for same in (photos, tmp_path / "copy"):  # it is known by its pixels too
+        assert numbers(capsys, mine, same)["mse"] == own["mse"]
+    other = numbers(capsys, mine, tmp_path / "other")
+    assert (other["part"], other["images"]) == ("all", 7)
+    whole = datasets.load(tmp_path / "other", size=16).all
+    truth = metrics.evaluate(runs.load(mine), whole)
+    assert other["mse"] == pytest.approx(truth["mse"], abs=1e-6)
+
+
+def test_datasets_of_which_nobody_knows_whether_they_were_trained_on_are_judged_by_their_test_part(
+    tmp_path, capsys
+):
+    model = models.autoencoder((1, 8, 8), 2, net="linear", posterior="deterministic")
+    runs.save(tmp_path / "run", model)
+    assert numbers(capsys, tmp_path / "run", "digits")["images"] == 300
+
+
+def test_a_run_keeps_its_labels_its_groups_and_its_grey(photos, tmp_path, monkeypatch, capsys):
+    files = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*.png"))
+    table = pd.DataFrame({"photo": files, "hue": np.arange(40) / 7, "tone": ["low", "high"] * 20})
+    table.assign(who=np.arange(40) // 4).to_csv(tmp_path / "t.csv", index=False)
+    asked = ["--labels", tmp_path / "t.csv", "--by", "who", "--channels", "1", "--size", "8"]
+    assert call("train", photos, *asked, *SMALL, "--out", tmp_path / "run") == 0
+    said = capsys.readouterr().out
+    assert "each 1×8×8; t.csv, joined by photo: tone: 2 classes, hue: numbers)" in said
+    assert (
+        call("embed", tmp_path / "run")
+        == call("embed", tmp_path / "run", "--out", tmp_path / "c.parquet")
+        == 0
+    )
+    codes = np.load(tmp_path / "run" / "codes.npz")
+    row = [files.index(f) for f in codes["files"]]
+    assert codes["names"].tolist() == ["hue"] and codes["classes"].tolist() == ["high", "low"]
+    np.testing.assert_allclose(codes["attributes"][:, 0], table["hue"][row])
+    assert (codes["classes"][codes["labels"]] == table["tone"][row]).all()
+    who = [set(np.array(row)[codes["part"] == part] // 4) for part in ("train", "valid", "test")]
+    assert sum(map(len, who)) == 10
+    written = pd.read_parquet(tmp_path / "c.parquet")
+    np.testing.assert_allclose(written["hue"], codes["attributes"][:, 0])
+    assert call("reconstruct", tmp_path / "run", photos / files[0]) == call("index", tmp_path / "run") == 0
+    assert call("report", tmp_path / "run", photos, "--labels", tmp_path / "t.csv") == 0
+    assert call("train", photos, *asked[2:], *SMALL, "--out", tmp_path / "b") == 1
+    assert 'by is "folder", or a column of the labels' in capsys.readouterr().err
 
 
 def test_samples_are_those_of_the_model(run, tmp_path):

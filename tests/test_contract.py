@@ -269,14 +269,106 @@ def test_a_mirrored_picture_has_its_missing_pixels_mirrored_too():
     assert 5 < left.sum() < 45 and torch.equal(~b.known[:, 0, 0, -1], ~left)
 
 
-def test_attributes_other_than_0_and_1_are_no_condition_by_themselves():
-    for values, c in (([0, 1, np.nan], [[-1.0], [1.0], [0.0]]), ([-1, 1, 0], None), ([0.5, 0, 1], None)):
-        data = Examples(np.zeros((3, 2)), attributes=pd.DataFrame({"a": values})).map(conditioned())
-        if c:
-            assert data.batch().c.tolist() == c
-        else:
-            with pytest.raises(ValueError, match=r"0 and 1; some of these are neither. Standardise them"):
-                data.batch()
+def condition(values, like=None, rows=slice(None)):
+    """c of one attribute of these values."""
+    data = Examples(np.zeros((len(values), 2)), attributes=pd.DataFrame({"a": values}))
+    return data[rows].map(conditioned(like=None if like is None else data[like])).batch().c[:, 0].tolist()
+
+
+def test_yes_and_no_are_1_and_minus_1_however_they_are_written_and_in_batches_of_any_size():
+    for values in ([0, 1, np.nan, 0], [-1, 1, np.nan, -1], [False, True, None, False]):
+        assert condition(values) == condition(values, slice(None)) == [-1, 1, 0, -1]
+        for i, c in enumerate([-1, 1, 0, -1]):
+            assert condition(values, rows=[i]) == condition(values, slice(None), [i]) == [c]
+
+
+def test_measured_attributes_are_standardised_by_the_training_examples_and_small_ones_stay():
+    assert condition([-1, 0.5, 0.25, np.nan], slice(None)) == [-1, 0.5, 0.25, 0]  # never −3
+    ages = np.array([20.0, 30, 50, 80, np.nan])
+    expected = np.nan_to_num((ages - ages[:3].mean()) / ages[:3].std())
+    np.testing.assert_allclose(condition(ages, slice(3)), expected, rtol=1e-6)
+    assert condition([7, 7, np.inf, np.nan], slice(None)) == [0, 0, 0, 0]
+    for values in ([0.5, 0, 1], [-1, 1, 0], [3, 4, 5]):
+        with pytest.raises(ValueError, match=r"but numbers: standardise.*conditioned\(like=split.train\)"):
+            condition(values)
+    with pytest.raises(ValueError, match="like= is for attributes"):
+        conditioned(like=Examples(np.zeros((3, 2))))
+
+
+KINDS = {
+    "float32": lambda t: t.astype(np.float32),
+    "reversed rows": lambda t: t.iloc[::-1].iloc[::-1],
+    "booleans": lambda t: t.astype(bool),
+    "nullable integers": lambda t: t.astype("Int64"),
+    "nullable booleans": lambda t: t.astype(bool).astype("boolean"),
+    "objects": lambda t: t.astype(object),
+    "categories": lambda t: t.astype("category"),
+    "words": lambda t: t.replace({0: "no", 1: "Yes"}),
+    "text": lambda t: t.astype(str),
+    "dict": lambda t: t.to_dict("list"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attributes_of_any_type_and_order_are_the_same_numbers_by_name(kind):
+    plain = pd.DataFrame({"a": [0, 1, 1, 0], "b": [1, 1, 0, 0], "c": [1, 0, 1, 1]})
+    given = KINDS[kind](plain)
+    for order in (["a", "b", "c"], ["c", "b", "a"], ["b", "a"]):
+        some = {k: given[k] for k in order} if isinstance(given, dict) else given[order]
+        data = of(np.zeros((4, 2)), attributes=some)
+        assert data.batch().y.tolist() == plain[order].to_numpy().tolist()
+        assert data.map(conditioned()).batch().c.tolist() == (2 * plain[order] - 1).to_numpy().tolist()
+        assert data.only("b").batch().y[:, 0].tolist() == data.attribute("b").tolist() == [1, 1, 0, 0]
+    if not isinstance(given, dict):
+        gone = given.astype(object).mask(plain == 1, None)
+        assert np.isnan(Examples(np.zeros((4, 2)), attributes=gone).attribute("a")[1:3]).all()
+
+
+def test_parts_have_their_attributes_in_one_order():
+    table = pd.DataFrame({"a": [0.0, 1, 0], "b": [1.0, 1, 0]})
+    train, valid = (Examples(np.zeros((3, 2)), attributes=table[order]) for order in (["b", "a"], ["a", "b"]))
+    parts = Split(train, valid, valid[:1])
+    assert [list(p.attributes) for p in (parts.train, parts.valid, parts.test)] == [["b", "a"]] * 3
+    assert parts.valid.batch().y.tolist() == parts.train.batch().y.tolist()
+    assert parts.train is train and parts.all.attributes.to_numpy().tolist() == [
+        [1, 0],
+        [1, 1],
+        [0, 0],
+    ] * 2 + [[1, 0]]
+
+
+def test_words_become_an_attribute_each_and_what_is_no_attribute_is_named():
+    data = Examples(np.zeros((4, 2)), attributes={"hair": ["red", None, "grey", "red"]})
+    assert list(data.attributes) == ["hair=grey", "hair=red"]
+    np.testing.assert_array_equal(data.attributes, [[0, 1], [np.nan] * 2, [1, 0], [0, 1]])
+    for wrong, says in (
+        ({"when": pd.to_datetime(["2020", "2021", "2022", "2023"])}, "'when' is dates"),
+        ({"text": [f"word {i}" for i in range(30)]}, "'text' is dates, or 30 different words"),
+        (pd.DataFrame(np.zeros((4, 2)), columns=["a", "a"]), "two attributes have the same name, of a, a"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            Examples(np.zeros((len(pd.DataFrame(wrong)), 2)), attributes=wrong)
+
+
+def test_pixels_of_0_and_1_are_asked_about():
+    masks = u8(9, 1, 8, 8) % 2
+    for kind in (np.uint8, np.int64):
+        with pytest.raises(
+            ValueError, match=r"only 0 and 1 of 255.*x.astype\(bool\) or x \* 255; if they really"
+        ):
+            of(masks.astype(kind))
+    with pytest.warns(UserWarning, match="nearly black"):
+        Images(masks)
+    assert of(masks.astype(bool)).batch().x.max() == of(masks * 255).batch().x.max() == 1
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["one store", "three"])
+def test_the_parts_as_one_set(same):
+    x, y = u8(9, 1, 4, 4), np.arange(9)
+    whole = Images(x, y)
+    parts = [whole[a] if same else Images(x[a], y[a]) for a in (slice(4), slice(4, 4), slice(4, 9))]
+    together = Split(*parts).all
+    assert together.labels.tolist() == y.tolist() and np.array_equal(together.pixels, x)
 
 
 # ---- of ------------------------------------------------------------------------------------------------
@@ -383,7 +475,6 @@ def test_numbers_arrive_where_they_belong(tmp_path):
         (f32(9, 28, 28) * 255, {}, "divide by 255, or give them as uint8"),
         (f32(9, 3, 28, 28) * 6e4, {}, "divide by 65535, or give them as uint16"),
         (u8(9, 8, 8).astype(int), {}, "x.astype(np.uint8)"),
-        (u8(9, 8, 8) % 2, {}, "x * 255 or x.astype(bool)"),
         (u8(9, 8, 8), {"layout": "NCHW"}, "no layout 'NCHW' for an array of shape (9, 8, 8). Known: NCT, "),
         (f32(9), {}, "x[:, None]"),
         (f32(9, 1, 2, 3, 4, 5), {}, "datasets.Examples(x)"),

@@ -16,6 +16,7 @@ CONFIG_BYTES, CONFIG_DEPTH = 2**20, 20  # nobody has that many options, or lists
 COMMON = {  # arguments of several verbs, where a verb's docstring says nothing else
     "run": "folder of the run, a .safetensors file of weights, or pretrained/NAME",
     "data": "another dataset, or a folder of photos; what the run was trained on by default",
+    "labels": "what is known of each photo of DATA: a .csv, .tsv or .parquet, by their names",
     "which": "checkpoint: best (the default), last, or a name",
     "zoom": "each pixel becomes a square of so many; chosen by the picture's size by default",
     "json": "print JSON",

@@ -43,7 +43,8 @@ def list_datasets(download: str | None = None, json: bool = False) -> None:
 
 
 def begin(
-    data: str, out: str = "", size: int | None = None,
+    data: str, out: str = "", size: int | None = None, channels: int | None = None,
+    labels: str | None = None, by: str | None = None,
     net: Literal["linear", "mlp", "conv", "fcn"] = "conv",
     posterior: Literal["deterministic", "gaussian"] = "gaussian",
     likelihood: Literal[
@@ -72,6 +73,9 @@ def begin(
         data: a dataset's name (see `aelib datasets`) or a folder of photos.
         out: folder of the run; runs/DATA by default.
         size: side of the pictures in pixels, where the dataset comes in several.
+        channels: 1 makes colour photos grey.
+        labels: of a folder: a .csv, .tsv or .parquet with what is known of each photo, found by its name.
+        by: a column of these labels, or folder: photos that share it are in one part.
         net: kind of network.
         posterior: deterministic is a plain autoencoder, gaussian a variational one.
         likelihood: how a picture is compared with its reconstruction.
@@ -111,7 +115,10 @@ def begin(
         )  # fmt: skip
     if several:
         fabric.launch()
-    split = datasets.load(data, **({} if size is None else {"size": size}))
+    options = {"size": size, "channels": channels, "labels": labels, "by": by}
+    split = datasets.load(data, **{k: v for k, v in options.items() if v is not None})
+    if split.note and fabric.is_global_zero:
+        print(split)
     run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
     flip = training.mirrored(split.train, split.valid) if flip is None else flip
     images = split.train.map(datasets.flipped) if flip else split.train

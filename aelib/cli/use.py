@@ -10,20 +10,33 @@ from typing import Any, Literal
 
 
 def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
-    """Judge a model on its test pictures: error, likelihood, and what its code holds."""
+    """Judge a model on its test pictures, or on all of other data: the error of its reconstructions.
+
+    Args:
+        data: another dataset, or a folder of photos; the test part of what the run was trained on by default.
+    """
     from .. import metrics, pretrained
+    from ..datasets import DATASETS
+    from ..runs import Run
 
     model, split = pretrained.load_with_data(run, data, which=which)
-    numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, split.test).items()}
+    mine = Run(run).about()["training"].get("fingerprint") if Path(run).is_dir() else None
+    # of a model that does not say what it was trained on it may have been this dataset
+    other = data is not None and (mine is not None or data not in DATASETS)
+    whole = other and split.train.fingerprint() != mine
+    part, pictures = ("all", split.all) if whole else ("test", split.test)
+    numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, pictures).items()}
     if json:
-        print(json_.dumps({"run": run, "data": split.name, "images": len(split.test)} | numbers))
+        print(json_.dumps({"run": run, "data": split.name, "part": part, "images": len(pictures)} | numbers))
     else:
-        print(f"{run} on {len(split.test):,} test pictures of {split.name}")
+        print(f"{run} on {len(pictures):,} pictures of {split.name} ({part})")
         for name, value in numbers.items():
             print(f"  {name:<24} {value:.5g}")
 
 
-def report(run: str, data: str | None = None, out: str = "", which: str | None = None) -> None:
+def report(
+    run: str, data: str | None = None, out: str = "", which: str | None = None, labels: str | None = None
+) -> None:  # fmt: skip
     """Write one HTML page about a run.
 
     Numbers, learning curves, reconstructions, samples, a map of the codes, settings: one file, to be mailed.
@@ -34,7 +47,7 @@ def report(run: str, data: str | None = None, out: str = "", which: str | None =
     from ..report import SUFFIXES, of_run
 
     file = _file(out, run, "report.html", suffixes=SUFFIXES)
-    print(f"{of_run(run, data, file=file, which=which)}: open it in a browser")
+    print(f"{of_run(run, data, file=file, which=which, labels=labels)}: open it in a browser")
 
 
 def sample(
@@ -109,11 +122,13 @@ def interpolate(
     print(f"{file}: {first} → {second} in {steps} steps, {kind}")
 
 
-def embed(run: str, data: str | None = None, out: str = "", which: str | None = None) -> None:
+def embed(
+    run: str, data: str | None = None, out: str = "", which: str | None = None, labels: str | None = None
+) -> None:  # fmt: skip
     """Write the codes of pictures to a file, with their labels and file names.
 
-    A .npz holds codes (N, K), part (train, valid or test) and, where they are known, labels, classes and
-    files. A .parquet is a table with a row per picture.
+    A .npz holds codes (N, K), part (train, valid or test) and, where they are known, labels, classes, files
+    and attributes (N, A) with their names. A .parquet is a table with a row per picture.
 
     Args:
         out: a .npz or .parquet; codes.npz in the run's folder by default. Elsewhere nothing is replaced.
@@ -121,7 +136,7 @@ def embed(run: str, data: str | None = None, out: str = "", which: str | None = 
     from .. import embedding, pretrained
 
     file = _unused(_file(out, run, "codes.npz", suffixes=embedding.SUFFIXES), run)
-    codes = embedding.save(file, *pretrained.load_with_data(run, data, which=which))
+    codes = embedding.save(file, *pretrained.load_with_data(run, data, which=which, labels=labels))
     n, k = codes["codes"].shape
     print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import unknown
 from .batch import Batch, Batches, Transform, cut, kept
 from .store import SCALES, pieces, read, span, tensor
+from .tables import numbers
 
 RESIDENT_BYTES = 4 * 2**30  # a larger set stays in main memory (or on disk) and is sent batch by batch
 E = TypeVar("E", bound="Examples")
@@ -32,7 +33,8 @@ class Examples:
             tensor, or what else has a shape, a dtype and rows.
         labels: (N,) integers, one class (or one person) an example.
         classes: what the labels mean: `classes[labels[i]]` is a name.
-        attributes: a table of N rows and A columns, 1 = present, 0 = absent, NaN = not known.
+        attributes: a table of N rows and A columns of any type, kept as floats (see `tables.numbers`): 1 =
+            present, 0 = absent, or a number that is measured; NaN = not known.
         rows: (N,) which rows of the store these are, in order; None: all. Nothing is copied.
         transforms: applied to every batch, in order; see `map`.
         paths: (M,) bytes, the file of each row of the store; see `files`.
@@ -72,6 +74,8 @@ class Examples:
             )
         if isinstance(self.store, Tensor):  # in the same memory
             object.__setattr__(self, "store", self.store.detach().cpu().numpy())
+        if self.attributes is not None:
+            object.__setattr__(self, "attributes", numbers(self.attributes))
         for name in ("labels", "attributes", "weights"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
@@ -149,7 +153,7 @@ class Examples:
         return changed
 
     def attribute(self, name: str) -> np.ndarray:
-        """(N,) values of one attribute: 1 present, 0 absent, NaN not known.
+        """(N,) values of one attribute: 1 present, 0 absent, or a number; NaN not known.
 
         Raises:
             KeyError: there is no such attribute; the message names the nearest.
@@ -257,7 +261,7 @@ class Examples:
         here = kept(self)
         if device not in here:
             y: Any = self.labels if self.attributes is None else self.attributes.to_numpy(np.float32)
-            y = None if y is None else torch.tensor(y)
+            y = None if y is None else torch.tensor(np.ascontiguousarray(y))  # columns may be in reverse
             w: Any = self.weights
             w = None if w is None else torch.tensor(w / w.mean(), dtype=torch.float32)
             fill = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,26 +19,36 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from . import tables
 from .cache import DataError, cached_pixels
 from .decoder import SUFFIXES, is_photo
 from .decoding import decode
 from .images import Images, Split
 
+PARTS = {b"train": "train", b"val": "valid", b"test": "test"}
+PART = re.compile(rb"(train|val|test)(?:ing|id|idation)?[-_ ]?(?:set|data|images)?\d*")  # a folder of one
+COMPARED = 2**29  # bytes of pixels, of which copies are looked for: a second
 SHARE = 0.1  # of the photos: the validation part, and as many again the test part
 # of systems and other programs: thumbnails, copies, what was deleted
 NOT_MEANT = (b"@eadir", b"__macosx", b"$recycle.bin", b"#recycle", b"lost+found")
 
 
-def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed: int = 0) -> Split:
+def folder(
+    path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed: int = 0, labels: Any = None,
+    by: str | None = None,
+) -> Split:  # fmt: skip
     """The photos in a folder and in all folders below it, cut to the central square.
 
-    If they lie in two subfolders or more, and none beside these, the subfolders are classes. A tenth of the
-    photos is the test part, a tenth the validation part, of each class alike. Which is in which follows from
-    the names and the seed, so a copy of the folder elsewhere is split in the same way.
+    If they lie in subfolders train, test and valid (or val, training, train2017 … in large or small letters),
+    these are the parts. What is not there is dealt from the training part: a tenth of its photos is the test
+    part, a tenth the validation part, of each class alike. Which is in which follows from the names and the
+    seed, so a copy of the folder elsewhere is split in the same way. If they lie in two subfolders or more
+    (or parts do), and none beside these, the subfolders are classes.
 
     They are decoded once, by all processors, into a file in the cache, which is read as batches need it: a
     set may be larger than the memory. They are decoded again when one is added, changed or removed. Photos
-    that cannot be read (as HEIC) are left out and listed in `Split.unreadable`.
+    that cannot be read (as HEIC) are left out and listed in `Split.unreadable`; `Split.note` says what was
+    understood.
 
     Args:
         path: of the folder. Files that are no photos (by the end of their name; by their first bytes if the
@@ -45,16 +56,29 @@ def folder(path: str | os.PathLike[str], size: int = 64, channels: int = 3, seed
         size: side of the images in pixels.
         channels: 3 colour, 1 grey.
         seed: decides which photo is in which part.
+        labels: a table with what is known of each photo, found by its name: a .csv, .tsv or .parquet, a
+            `DataFrame`, a mapping. Which columns become classes or attributes: `tables.known`.
+        by: a column of that table, as "patient", or "folder": photos that share it are in one part.
 
     Raises:
         DataError: there is no such folder (the message names the nearest), or no photo in it that can be
             read, or the disk of the cache is full.
-        ValueError: a size below 1, or a number of channels other than 1 and 3.
+        ValueError: a size below 1, a number of channels other than 1 and 3, a table that does not name the
+            photos, or fewer groups than parts.
     """
     root = existing(path)
     data, unreadable = photos("folder", root, size, channels)
-    test, valid, train = dealt(by_subfolder(data), seed, 2)
-    return Split(train, valid, test, root.name, unreadable)
+    data, part, groups, notes = arranged(data, root.name, labels, by)
+    of_train = np.arange(len(data)) if part is None else np.flatnonzero(part == "train")
+    parts = {} if part is None else {name: data[part == name] for name in set(part)}
+    if missing := [name for name in ("test", "valid") if name not in parts]:
+        some = dealt(data[of_train], seed, len(missing), None if groups is None else groups[of_train])
+        parts |= dict(zip([*missing, "train"], some, strict=True))
+        notes += [] if part is None else [f"dealt from train: {', '.join(missing)}"]
+    split = Split(parts["train"], parts["valid"], parts["test"], root.name, unreadable, "; ".join(notes))
+    if shared := _in_two(split):
+        warnings.warn(f"{shared}. Their error says nothing about other photos", stacklevel=3)
+    return split
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
@@ -190,21 +214,127 @@ def names(data: Images) -> np.ndarray:
 
 def by_subfolder(data: Images) -> Images:
     """With the first folder on the way to each photo as its class, if there are two and none lies outside."""
-    paths = names(data)
-    tops = np.fromiter((p[: max(p.find(b"/"), 0)] for p in paths), paths.dtype, len(paths))
+    tops = _level(names(data), 0)
     classes, labels = np.unique(tops, return_inverse=True)
     if len(classes) < 2 or b"" in classes:
         return data
     return replace(data, labels=labels, classes=[os.fsdecode(top) for top in classes])
 
 
-def dealt(data: Images, seed: int, parts: int) -> list[Images]:
-    """Parts of a tenth each, of every class alike, then the rest; by the photos' names, not their order."""
+def _level(paths: np.ndarray, k: int) -> np.ndarray:
+    """(N,) bytes, the k-th folder on the way to each photo; empty if there is none."""
+    return np.fromiter(((p.split(b"/")[k:-1] or [b""])[0] for p in paths), paths.dtype, len(paths))
+
+
+def arranged(
+    data: Images, above: str, labels: Any = None, by: str | None = None
+) -> tuple[Images, np.ndarray | None, np.ndarray | None, list[str]]:
+    """Photos with what their folders and a table say of them: classes, part (N,), group (N,), notes.
+
+    Parts are train, valid and test; "" is a photo beside their folders.
+    """
+    paths, notes = names(data), list[str]()
+    shared = os.path.commonpath([os.path.dirname(p) for p in (paths[0], paths[-1])])  # what holds all photos
+    above_all = [name for name in shared.split(b"/") if name]
+    n = next((i for i, name in enumerate(above_all) if _part(name) == "train"), len(above_all))
+    tops, place = np.unique(_level(paths, n), return_inverse=True)
+    kinds = np.array([_part(top) for top in tops])
+    if "train" in kinds and (len(set(kinds) - {""}) > 1 or len(tops) == 1):
+        part, inner = kinds[place], _level(paths, n + 1)
+        classes, place = np.unique(inner, return_inverse=True)
+        if (inner[part == "train"] != b"").all() and len(set(classes) - {b""}) > 1:
+            first = int(classes[0] == b"")  # in a part that has no subfolders
+            known = [os.fsdecode(name) for name in classes[first:]] + [tables.NOT_KNOWN] * first
+            data = replace(data, labels=(place - first) % len(known), classes=known)
+        notes.append(f"parts as in {', '.join(os.fsdecode(top) for top in tops[kinds != ''])}")
+    else:
+        data, part = by_subfolder(data), None
+    groups = np.array([os.path.dirname(p) for p in paths]) if by == "folder" else None
+    if labels is not None:
+        table, called = tables.read_table(labels)
+        table, column, lost = tables.aligned(table, [os.fsdecode(p) for p in paths], above)
+        if lost:
+            warnings.warn(f"{called}: {lost}", stacklevel=4)
+        for name in [] if part is not None else list(table):
+            own = table[name].map(lambda cell: _part(str(cell).encode()), na_action="ignore")
+            if own.nunique() > 1 and {"train"} < set(own.dropna()) <= set(PARTS.values()):
+                part, notes = own.fillna("train").to_numpy(str), [f"parts as in column {name}"]
+                table = table.drop(columns=name)  # photos without a row are there to train on
+        if by in table:
+            groups = table.pop(cast(str, by)).fillna(pd.Series(paths).map(str)).to_numpy(str)
+        found, what = tables.known(table)
+        notes.append(f"{called}, joined by {column}: {what}")
+        data = replace(data, **found)
+    if by is not None and groups is None:
+        raise ValueError(f'by is "folder", or a column of the labels; got {by!r}')
+    if part is not None and (beside := part == "").any():
+        one = os.fsdecode(paths[beside][0])
+        warnings.warn(f"photos in no part, left out: {beside.sum():,}, first {one}", stacklevel=4)
+    if part is not None and groups is not None:
+        parts = pd.Series(part).groupby(groups).nunique()
+        if (torn := parts > 1).any():
+            warnings.warn(f"groups in two parts: {torn.sum():,}, first {parts.idxmax()}", stacklevel=4)
+    return data, part, groups, notes
+
+
+def _part(folder: bytes) -> str:
+    """train, valid or test, if a folder is called so; else nothing."""
+    found = PART.fullmatch(folder.strip().lower())
+    return PARTS[found[1]] if found else ""
+
+
+def dealt(data: Images, seed: int, parts: int, groups: np.ndarray | None = None) -> list[Images]:
+    """Parts of a tenth each, of every class alike, then the rest; by the photos' names, not their order.
+
+    Args:
+        groups: (N,) what must not be in two parts; then classes are not dealt alike.
+    """
     n, salt = len(data), str(seed).encode()
-    hashes = (hashlib.blake2b(p, digest_size=8, key=salt).digest() for p in names(data))
-    lots = np.fromiter((int.from_bytes(h, "big") for h in hashes), np.uint64, n)
+
+    def lots(words: Iterable[bytes]) -> np.ndarray:
+        hashes = (hashlib.blake2b(word, digest_size=8, key=salt).digest() for word in words)
+        return np.array([int.from_bytes(h, "big") for h in hashes], np.uint64)
+
+    if groups is not None:
+        each, place = np.unique(groups, return_inverse=True)
+        order = np.argsort(lots(os.fsencode(str(g)) for g in each))
+        return [data[rows] for rows in in_shares(place, order, [SHARE] * parts)]
+    drawn = lots(names(data))
     labels = np.zeros(n, np.int64) if data.labels is None else data.labels
-    place = pd.Series(lots).groupby(labels).rank(method="first").to_numpy()  # in its class, from 1
-    order = np.lexsort((lots, (place - 0.5) / np.bincount(labels)[labels]))
+    place = pd.Series(drawn).groupby(labels).rank(method="first").to_numpy()  # in its class, from 1
+    order = np.lexsort((drawn, (place - 0.5) / np.bincount(labels)[labels]))
     tenth = max(round(n * SHARE), int(n > parts))
     return [data[np.sort(rows)] for rows in np.split(order, [tenth * (i + 1) for i in range(parts)])]
+
+
+def in_shares(groups: np.ndarray, order: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
+    """The rows of each part: whole groups, in this order, until it has about its share; then the rest.
+
+    Args:
+        groups: (N,) number of the group of each row.
+        order: of the groups.
+    """
+    if len(order) <= len(shares):
+        raise ValueError(
+            f"{len(shares) + 1} parts need as many groups in by, or more; there are {len(order)}"
+        )
+    ends, at = np.cumsum(np.bincount(groups)[order]) / len(groups), [0]  # shares of the first 1, 2, … groups
+    for k, share in enumerate(shares, 1):
+        goal = share + (ends[at[-1] - 1] if at[-1] else 0)
+        most = len(order) - len(shares) + k - 1
+        at.append(int(np.clip(np.abs(ends - goal).argmin() + 1, at[-1] + 1, most)))
+    return [np.flatnonzero(np.isin(groups, some)) for some in np.split(order, at[1:])]
+
+
+def _in_two(split: Split) -> str:
+    """Which photos are in two parts, pixel for pixel, in words; of large sets it is not looked for."""
+    met, twice = dict[int, tuple[str, str]](), list[str]()
+    for part in ("train", "valid", "test") if split.train.store.nbytes <= COMPARED else ():
+        data: Images = getattr(split, part)
+        rows = range(len(data)) if data.rows is None else data.rows
+        for file, row in zip(names(data), rows, strict=True):
+            picture = data.store[row].tobytes()
+            other, first = met.setdefault(hash(picture), (part, os.fsdecode(file)))
+            if other != part:
+                twice.append(f"{first} ({other}) and {os.fsdecode(file)} ({part})")
+    return f"photos in two parts, pixel for pixel: {len(twice):,}, first {twice[0]}" if twice else ""

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from .examples import Examples
-from .images import CHANNELS, Images, Split, in_unit
-from .photos import by_subfolder, existing, photos
+from .images import BLACK, CHANNELS, Images, Split, in_unit
+from .photos import arranged, existing, in_shares, photos
 from .store import SCALES, span
 
 # what the axes of an array can be: N examples, D variables or depth, C channels, T steps, H × W pixels
@@ -38,7 +38,8 @@ def of(
         data: an array or tensor, a `DataFrame` (of which numbers are taken), a torch `Dataset` (each item
             is read once) or `DataLoader` (whose data set is taken), what scikit-learn's loaders return, or
             a folder of photos.
-        labels: (N,) integers or names, one class an example; of a `DataFrame` also a column's name.
+        labels: (N,) integers or names, one class an example; of a `DataFrame` also a column's name; of a
+            folder also a table, as in `folder`.
         layout: what the axes are, where that is not plain: one of `LAYOUTS`, as "NHWC".
         attributes, weights: as of `Examples`.
 
@@ -53,12 +54,9 @@ def of(
     """
     notes: list[str] = []
     target: Any = None
-    known = {} if labels is None or isinstance(data, pd.DataFrame) else _named(labels)
     if isinstance(data, str | os.PathLike):
-        if Path(data).is_file():
-            raise ValueError(f"{data} is a file: read it first, as of(pd.read_csv(…)) or of(np.load(…))")
-        pictures, _ = photos("folder", existing(data), 64)
-        data = replace(by_subfolder(pictures), note="photos, the central squares at 64×64")
+        data, labels, _ = _folder(data, labels, None)
+    known = {} if labels is None or isinstance(data, pd.DataFrame) else _named(labels)
     if isinstance(data, DataLoader):
         if data.collate_fn is not default_collate:
             raise ValueError("this DataLoader makes its batches by a collate_fn of its own: give its arrays")
@@ -104,8 +102,8 @@ def split(
 
     Args:
         data, labels: `Examples`, or anything that `of` takes.
-        by: (N,) the group (person, patient, video …) of each example, or the name of a `DataFrame`'s column
-            with it: no group is in two parts.
+        by: (N,) the group (person, patient, video …) of each example, or the name of what holds it: a column
+            of the `DataFrame`, an attribute; of a folder as in `folder`. No group is in two parts.
         valid, test: the shares of the examples, which whole groups meet roughly.
         seed: the same seed deals in the same way.
 
@@ -117,6 +115,11 @@ def split(
     """
     if isinstance(data, pd.DataFrame) and isinstance(by, str):
         data, by = data.drop(columns=by), data[by]
+    elif isinstance(data, str | os.PathLike):
+        data, labels, groups = _folder(data, labels, by if isinstance(by, str) else None)
+        by = groups if isinstance(by, str) else by
+    elif isinstance(data, Examples) and isinstance(by, str):
+        by = data.attribute(by)
     data = of(data, labels)
     groups = np.arange(len(data)) if by is None else pd.factorize(np.asarray(by), use_na_sentinel=False)[0]
     if len(groups) != len(data):
@@ -127,11 +130,21 @@ def split(
     if len(sizes) < 3:
         raise ValueError(f"three parts need at least three {'examples' if by is None else 'groups in by'}")
     order = np.random.default_rng(seed).permutation(len(sizes))
-    ends = np.cumsum(sizes[order]) / len(data)  # the share of the first 1, 2, … groups
-    first = np.clip(np.abs(ends - test).argmin() + 1, 1, len(sizes) - 2)
-    second = np.clip(np.abs(ends - ends[first - 1] - valid).argmin() + 1, first + 1, len(sizes) - 1)
-    parts = [np.flatnonzero(np.isin(groups, g)) for g in np.split(order, [first, second])]
-    return Split(data[parts[2]], data[parts[1]], data[parts[0]])
+    tested, validated, trained = in_shares(groups, order, [test, valid])
+    return Split(data[trained], data[validated], data[tested])
+
+
+def _folder(
+    path: str | os.PathLike[str], labels: Any, by: str | None
+) -> tuple[Images, Any, np.ndarray | None]:
+    """The photos in a folder, what of the labels was no table, and their groups."""
+    if Path(path).is_file():
+        raise ValueError(f"{path} is a file: read it first, as of(pd.read_csv(…)) or of(np.load(…))")
+    table = labels if isinstance(labels, str | os.PathLike | pd.DataFrame | Mapping) else None
+    root = existing(path)
+    data, _, groups, _ = arranged(photos("folder", root, 64)[0], root.name, table, by)
+    data = replace(data, note="photos, the central squares at 64×64")
+    return data, labels if table is None else None, groups
 
 
 def _named(labels: Any) -> dict[str, Any]:
@@ -203,13 +216,13 @@ def _read(x: Any, layout: str | None) -> tuple[Any, list[str]]:
     pixels = "H" in layout
     if pixels and x.dtype.kind == "f":
         in_unit(low, high)
+    if pixels and x.dtype.kind in "iu" and high == 1:
+        raise ValueError(BLACK)
     if pixels and x.dtype.kind in "iu" and x.dtype.name not in ("uint8", "uint16"):
         raise ValueError(
             f"pixels are uint8, uint16 or floats in [0, 1]; these are {x.dtype} from {low:g} to "
             f"{high:g}: x.astype(np.uint8) if they go up to 255"
         )
-    if pixels and x.dtype == np.uint8 and high == 1:
-        raise ValueError("pixels of 0 and 1 out of 255 are nearly black: x * 255 or x.astype(bool) is meant?")
     if x.dtype == bool:
         x = np.asarray(x).astype(np.uint8) * np.uint8(255)
     elif str(x.dtype) not in SCALES:  # or in the byte order of another machine

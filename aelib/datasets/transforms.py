@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from .batch import Batch, Transform
+from .examples import Examples
 
 
 def flipped(batch: Batch) -> Batch:
@@ -200,33 +202,49 @@ def binarised(batch: Batch) -> Batch:
     return replace(batch, x=x, target=x)
 
 
-def conditioned(classes: int | None = None) -> Transform:
+def conditioned(classes: int | None = None, like: Examples | None = None) -> Transform:
     """Make what is known about each example its condition c (B, K).
 
+    Labels become one-hot vectors. Attributes: 1 (present) stays 1, 0 or −1 (absent) becomes −1, and what is
+    not known 0. With `like`, numbers become (y − mean) / standard deviation, unless the largest |y| is
+    between ½ and 1: then they stay as they are.
+
     Args:
-        classes: labels become one-hot vectors of this size; None: attributes become +1 present,
-            −1 absent, 0 not known.
+        classes: size of the one-hot vectors; None: attributes.
+        like: the training examples, which say for all parts what each attribute holds.
 
     Raises:
-        ValueError: on the first batch: there are no labels or attributes, or attributes other than 0 and 1,
-            which stay as they are by `map(lambda b: dataclasses.replace(b, c=b.y))`.
+        ValueError: there are no labels or attributes, or some are neither −1, 0 nor 1 and there is no `like`.
     """
+    if like is not None:
+        if like.attributes is None or classes is not None:
+            raise ValueError("like= is for attributes: training examples that have them, and no classes")
+        y = like.attributes.replace([np.inf, -np.inf], np.nan)
+        yes_no, stays = y.isin([0, 1, np.nan]).all(), y.abs().max().between(0.5, 1)
+        centre = y.mean().mask(stays, 0).mask(yes_no, 0.5).to_numpy(np.float32)
+        width = y.std(ddof=0).replace(0, 1).mask(stays, 1).mask(yes_no, 0.5).to_numpy(np.float32)
 
     def f(batch: Batch) -> Batch:
-        if batch.y is None:
+        y = batch.y
+        if y is None:
             raise ValueError("these examples have neither labels nor attributes to be a condition")
-        if classes is None:
-            if batch.y.ndim != 2:
-                raise ValueError("these examples have labels: say how many classes, as conditioned(10)")
-            c = torch.nan_to_num(2 * batch.y - 1)
-            if not (c.abs() == (batch.y == batch.y)).all():
+        if classes is not None:
+            if y.ndim != 1:
                 raise ValueError(
-                    "conditioned() makes −1 and 1 of attributes that are 0 and 1; some of these are neither. "
-                    "Standardise them, then data.map(lambda b: dataclasses.replace(b, c=b.y))"
+                    "these examples have attributes, not labels: use conditioned() without a number"
                 )
-            return replace(batch, c=c)
-        if batch.y.ndim != 1:
-            raise ValueError("these examples have attributes, not labels: use conditioned() without a number")
-        return replace(batch, c=one_hot(batch.y, classes).float())
+            return replace(batch, c=one_hot(y, classes).float())
+        if y.ndim != 2:
+            raise ValueError("these examples have labels: say how many classes, as conditioned(10)")
+        if like is not None:
+            y = (y - torch.from_numpy(centre).to(y)) / torch.from_numpy(width).to(y)
+        elif not (y.isnan() | (y == 0) | (y.abs() == 1)).all() or ((y < 0).any(0) & (y == 0).any(0)).any():
+            raise ValueError(
+                "some attributes are neither 0 and 1 nor −1 and 1, but numbers: standardise them by the "
+                "training examples, as data.map(conditioned(like=split.train))"
+            )
+        else:
+            y = torch.where(y == 0, -1, y)
+        return replace(batch, c=torch.nan_to_num(y, 0, 0, 0))
 
     return f
