@@ -93,7 +93,10 @@ def verdict(model: Autoencoder, train: Data, valid: Data) -> list[str]:
     elif found.pca < NOTHING * found.mean:
         lines.append("a code of so many numbers can hold the whole of an example: choose a smaller one")
     elif found.mse > LOST * found.pca:
-        lines.append("PCA is better: train for more epochs, or begin at PCA (start)")
+        recipe, cure = model.recipe or {}, "train for more epochs, or take a larger network"
+        cure = cure if recipe.get("start") else "begin at PCA (start=)"
+        cure = "no linear network can do more: take another" if recipe.get("net") == "linear" else cure
+        lines.append(f"PCA is better: {cure}")
     with contextlib.suppress(TypeError):  # a point has no rate
         rate = rate_distortion(model, valid)["rate"]
         if rate > NATS * found.numbers:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import __version__, latent, metrics, plots, runs
+from . import __version__, baselines, latent, metrics, plots, runs
 from .contexts import evaluating
 from .datasets import Images, Split
 from .evaluation import check
@@ -25,6 +25,8 @@ SUFFIXES = (".html", ".htm")
 SHOWN, MAPPED, COLOURED = 16, 1000, 10  # pictures, codes on the map, classes with a colour of their own
 WHAT = {
     "mse": ("mean squared error per pixel", "0 is perfect; grey levels run from 0 to 1"),
+    "pca": ("the same, of PCA with as many numbers as the code", "fitted to training pictures"),
+    "mean": ("the same, of the mean training picture", "for every picture"),
     "psnr": ("peak signal-to-noise ratio, dB", "more is better; 3 dB is half of the squared error"),
     "ssim": ("structural similarity", "1 is perfect"),
     "pearson": ("Pearson's correlation over the pixels", "1 is perfect"),
@@ -162,7 +164,11 @@ def of_run(
 def numbers(model: Autoencoder, split: Split[Images]) -> dict[str, str]:
     """What `WHAT` explains, as far as the model has it."""
     test = split.test
-    out = metrics.evaluate(model, test) | {"variance": metrics.fraction_of_variance(model, test)}
+    out = metrics.evaluate(model, test)
+    if len(split.train):
+        found = baselines.compare(model, split.train, test)
+        out = {"mse": out["mse"], "pca": found.pca, "mean": found.mean} | out
+    out |= {"variance": metrics.fraction_of_variance(model, test)}
     if model.prior is not None:
         out |= metrics.rate_distortion(model, test)
         out["bound"] = out["rate"] + out["distortion"]

@@ -47,9 +47,8 @@ def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
     model, again = vae(), vae()
     history = fit(model, FEW, losses.elbo, valid=VALID)
     choice = training.choose(vae(), FEW)
-    assert str(choice) in "".join(capsys.readouterr()) and "64 pictures: 64 steps in batches of 8" in str(
-        choice
-    )
+    assert f"{choice}\n" in "".join(capsys.readouterr())
+    assert str(choice).startswith("64 pictures: 64 steps in batches of 8 (8 epochs)")
     assert len(history) == choice.epochs == 8
     settings = {"epochs": 8, "batch_size": 8, "schedule": choice.schedules(), "valid": VALID}
     best = 10**9
