@@ -17,6 +17,7 @@ from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import latent, losses, models
+from .contexts import seeded
 from .datasets import Examples
 from .training import History, adam, cosine, train
 
@@ -56,6 +57,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         history_: the `History` of the training.
         data_min_, data_range_: of all numbers of the training set; the range of a constant one is 1.
         mean_: (D,) mean of the training rows, the reference of `score`.
+        codes_: (N, K) of up to 5,000 training rows, drawn from q(z|x), for `sample`.
         shape_, code_shape_: of one row and of one code in the model, as (C, H, W) and (K,) or (K, h, w).
 
     Raises:
@@ -105,6 +107,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.model_.zero_grad()  # gradients are no part of what is copied and saved
         self.code_shape_ = tuple(self.model_.encode(torch.zeros(1, *self.shape_)).mean.shape[1:])
         self._n_features_out = math.prod(self.code_shape_)  # what get_feature_names_out counts by
+        self.codes_ = latent.draws(self.model_, self._examples(X), seed)[0].flatten(1).numpy()
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -120,6 +123,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if Z.shape[1] != self._n_features_out:
             raise ValueError(f"codes are (N, {self._n_features_out}), as from `transform`; got {Z.shape}")
         return self._rows(Z).astype(Z.dtype)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """New rows (n_samples, D), decoded from the prior or one fitted to `codes_`; see `latent.matched`."""
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        drawn: Any = latent.matched(self.model_, torch.as_tensor(self.codes_))[0].prior
+        with seeded(int(check_random_state(random_state).randint(2**31 - 1))):
+            return self._rows(drawn(None).sample((n_samples,)).flatten(1).numpy())
 
     def score(self, X: Any, y: object = None) -> float:
         """R² of the reconstruction: 1 − Σ (x − x̂)² / Σ (x − mean_)²; 1 is perfect, 0 is the mean.

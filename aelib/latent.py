@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from .contexts import evaluating, seeded
 from .datasets import Data, Examples
 from .errors import unknown
-from .evaluation import each
+from .evaluation import batches, each
 from .models import Autoencoder
-from .priors import fit_prior
+from .priors import Autoregressive, choose, fit_prior
 
-FITTED = 2000  # codes that a Gaussian in the place of a prior is fitted to, at most
+FITTED = 5000  # codes that a prior is fitted to, at most: more bring little and take long
+NAMES = {
+    "diagonal": "a Gaussian without correlations", "full": "a Gaussian",
+    "mixture": "a mixture of {components} Gaussians",
+}  # fmt: skip
 
 
 def encode(model: Autoencoder, data: Data, batch_size: int = 500) -> Tensor:
@@ -36,24 +40,70 @@ def decode(model: Autoencoder, z: Tensor, c: Tensor | None = None, batch_size: i
 def sample(
     model: Autoencoder, n: int, data: Examples | None = None, c: Tensor | None = None, seed: int = 0
 ) -> Tensor:
-    """(n, …) decoded codes, on the CPU: codes drawn from the prior, or from a Gaussian in its place.
+    """(n, …) decoded codes, on the CPU: drawn from the model's prior, or, with data, as `sampler` decides.
 
     Args:
-        data: training examples, for a model without a prior: the Gaussian is fitted to 2,000 of their codes.
+        data: training examples, whose codes a prior is fitted to where there is none or they are far from it.
         c: (n, K) conditions, for a model that takes them.
-        seed: of the draw.
+        seed: of the codes.
 
     Raises:
         ValueError: the model has no prior, and there are no data.
     """
+    drawn = model if data is None else sampler(model, data)[0]
     with seeded(seed, model.device), evaluating(model):
-        if model.prior is not None or data is None:
-            return model.sample(n, c).cpu()
-        few = data[:FITTED]
-        first = few[:1].batch(model.device)
-        shape = model.encode(first.x, first.c).mean.shape[1:]
-        z = fit_prior(encode(model, few), "full")(None).sample((n,))
-        return decode(model, z.reshape(n, *shape), c)
+        return drawn.sample(n, c).cpu()
+
+
+def sampler(model: Autoencoder, data: Examples) -> tuple[Autoencoder, str]:
+    """The model with the prior to sample from, as `matched` to codes of the data; and in words which and why.
+
+    The parts are the model's own; only its prior is replaced.
+    """
+    return matched(model, *draws(model, data))
+
+
+@torch.no_grad()
+def draws(model: Autoencoder, data: Examples, seed: int = 0) -> tuple[Tensor, Tensor | None]:
+    """(N, K) or (N, K, h, w) codes drawn from q(z|x), of up to 5,000 examples; and the conditions, if any.
+
+    A prior is fitted to these, not to the means of q: it is these that the decoder was trained on.
+    """
+    rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:FITTED].sort().values
+    some = batches(model, data[rows.numpy()], seed=seed)
+    codes, c = zip(*((model.encode(b.x, b.c).sample().cpu(), b.c) for b in some), strict=True)
+    return torch.cat(codes), None if c[0] is None else torch.cat(c)
+
+
+@torch.no_grad()
+def matched(model: Autoencoder, codes: Tensor, c: Tensor | None = None) -> tuple[Autoencoder, str]:
+    """The model, with a prior fitted to the codes if its own is far from them or missing; and that in words.
+
+    Far is what `priors.choose` says. A prior over a codebook is kept: `losses.prior_likelihood` trains it.
+
+    Args:
+        codes: (N, K) or (N, K, h, w); the first 5,000 are used.
+        c: (N, …) their conditions, for the model's own prior. A fitted one is of the codes of all conditions.
+
+    Raises:
+        ValueError: codes that are not finite.
+    """
+    z = codes[:FITTED].detach().cpu()
+    if not z.isfinite().all():
+        raise ValueError("some codes are not finite numbers: aelib.diagnose(model, data) looks for the cause")
+    if isinstance(model.prior, Autoregressive):
+        return model, "the prior over the codebook"
+    own = None
+    if model.prior is not None:
+        p = model.prior(None if c is None else c[:FITTED].to(model.device))
+        z = z.reshape(-1, *p.event_shape)
+        own = p.log_prob(z.to(model.device)).cpu().double()
+    kind, options, nats, far = choose(z.flatten(1), own)
+    if own is not None and not far:
+        return model, "the model's prior, which its codes match"
+    why = "the model has no prior" if own is None else f"the model's prior is {nats:.3g} nats per code away"
+    said = f"{NAMES[kind].format(**options)} fitted to {len(z):,} training codes, since {why}"
+    return Autoencoder(model.encoder, model.decoder, fit_prior(z, kind, **options)).to(model.device), said
 
 
 def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 import yaml
 from PIL import Image
 
-from aelib import cli, contexts, datasets, export, metrics, models, retrieval, runs
+from aelib import cli, datasets, export, latent, metrics, models, retrieval, runs
 
 SMALL = ["--latent", "3", "--net", "mlp", "--hidden", "[16]", "--epochs", "2"]
 
@@ -207,11 +207,11 @@ def test_a_run_keeps_its_labels_its_groups_and_its_grey(photos, tmp_path, monkey
     assert 'by is "folder", or a column of the labels' in capsys.readouterr().err
 
 
-def test_samples_are_those_of_the_model(run, tmp_path):
+def test_samples_are_those_of_the_model_and_the_prior_is_named(run, tmp_path, capsys):
     assert call("sample", run, "--n", "9", "--seed", "4", "--zoom", "2", "--out", tmp_path / "s.png") == 0
-    model = runs.load(run, device="cpu")
-    with contexts.seeded(4):
-        expected = (model.sample(9) * 255).round().byte().numpy()
+    model, said = latent.sampler(runs.load(run, device="cpu"), datasets.load("digits").train)
+    assert f"9 samples of {said}" in capsys.readouterr().out
+    expected = (latent.sample(model, 9, seed=4) * 255).round().byte().numpy()
     seen = pixels(tmp_path / "s.png")
     assert seen.shape == (2 * (3 * 10 - 2), 2 * (3 * 10 - 2), 3)
     assert abs(seen[::2, ::2, 0][10:18, 20:28].astype(int) - expected[5, 0].astype(int)).max() <= 1
@@ -219,9 +219,17 @@ def test_samples_are_those_of_the_model(run, tmp_path):
     assert (tmp_path / "t.png").read_bytes() != (tmp_path / "s.png").read_bytes()
 
 
+def test_without_the_training_pictures_the_models_prior_is_sampled(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("sample", "pretrained/vae-fashion-mnist", "--n", "2") == 0
+    assert "the model's prior; with its training pictures" in capsys.readouterr().out
+    assert call("sample", "pretrained/ae-lfw", "--n", "2") == 1
+    assert "name the data" in capsys.readouterr().err
+
+
 def test_a_plain_autoencoder_samples_from_what_stands_in_for_a_prior(mine, capsys):
     assert call("sample", mine, "--n", "4", "--zoom", "1") == 0
-    assert "Gaussian fitted to 32 training codes" in capsys.readouterr().out
+    assert "fitted to 32 training codes, since the model has no prior" in capsys.readouterr().out
     assert pixels(mine / "samples.png").shape == (34, 34, 3)
 
 

@@ -57,6 +57,21 @@ def test_the_score_is_that_of_its_inverse_transform_against_the_training_mean():
     assert ae.score(X[200:]) == pytest.approx(r2(ae, X[200:], X[:200].mean(0)), abs=1e-12)
 
 
+@pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
+def test_its_samples_have_the_moments_of_the_reconstructions(posterior):
+    likelihood = "gaussian" if posterior == "deterministic" else "gaussian-optimal"
+    ae = made(n_components=3, posterior=posterior, likelihood=likelihood, epochs=20).fit(X * 3 - 100)
+    rows, made_of = ae.sample(1500, random_state=0), ae.inverse_transform(ae.codes_)
+    assert rows.shape == X[:1500].shape and np.array_equal(rows[:1], ae.sample(1500, random_state=0)[:1])
+    assert not np.array_equal(ae.sample(2), ae.sample(2)), "without a seed they are new ones each time"
+    spread = made_of.std(0).mean()
+    assert np.abs(rows.mean(0) - made_of.mean(0)).max() < 0.3 * spread
+    assert rows.std(0).mean() == pytest.approx(spread, rel=0.15)
+    for bad in (0, 2.5):
+        with pytest.raises((ValueError, TypeError), match="n_samples"):
+            ae.sample(bad)
+
+
 @pytest.mark.parametrize("scale, shift", [(1e-6, 0), (1e5, -3e6)])
 def test_units_do_not_matter(scale, shift):
     a, b = made().fit(X), made().fit(X * scale + shift)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from aelib import datasets, latent, models, priors
+from aelib import contexts, datasets, heads, latent, metrics, models, priors
 
 DIGITS = datasets.load("digits").test
 MODEL = models.autoencoder(DIGITS.shape, 4, net="mlp", posterior="deterministic")
@@ -146,7 +146,89 @@ def test_bad_arguments_are_named():
         priors.fit_prior(torch.randn(9, 2), "mixtur")
     with pytest.raises(ValueError, match=r"codes are \(N, K\)"):
         priors.fit_prior(torch.randn(9), "full")
+    with pytest.raises(ValueError, match="not finite"):
+        latent.matched(MODEL, torch.full((20, 4), torch.nan))
     with pytest.raises(ValueError, match="Did you mean 'spherical'"):
         latent.interpolate(torch.zeros(3), torch.zeros(3), [0.5], "sperical")
     with pytest.raises(ValueError, match=r"one shape; got \(3,\) and \(4,\)"):
         latent.interpolate(torch.zeros(3), torch.zeros(4), [0.5])
+
+
+# ---- whether codes and prior match, and what is sampled from ---------------------------------------------
+
+
+def judged(codes):
+    """What `choose` says of codes (N, K) and N(0, 1)."""
+    return priors.choose(codes, priors.StandardNormal(codes.shape[1])().log_prob(codes).double())
+
+
+@pytest.mark.parametrize("n, k", [(60, 2), (300, 1), (300, 16), (40, 30)])
+def test_codes_from_the_prior_are_not_called_far(n, k):
+    torch.manual_seed(0)
+    assert sum(judged(torch.randn(n, k))[3] for _ in range(60)) <= 1
+
+
+def test_the_test_alone_keeps_its_level_and_sees_what_is_there():
+    torch.manual_seed(0)
+    nats = torch.tensor([judged(torch.randn(200, 25))[2] for _ in range(300)])
+    assert (40 * nats > np.log(200)).float().mean() <= 0.02  # a fifth is held out; two kinds are compared
+    shifted = [judged(torch.randn(200, 25) + 0.3)[3] for _ in range(50)]
+    assert sum(shifted) >= 45
+
+
+def test_the_distance_is_the_kl_of_the_codes_from_the_prior():
+    torch.manual_seed(0)
+    mean, scale = torch.tensor([1.0, 0.0, -2.0]), torch.tensor([1.0, 0.3, 2.0])
+    _, _, nats, far = judged(torch.randn(8000, 3) * scale + mean)
+    kl = 0.5 * (mean.square() + scale.square() - 1 - 2 * scale.log()).sum().item()
+    assert far and nats == pytest.approx(kl, abs=0.3)  # three standard errors
+
+
+def test_the_kind_is_chosen_by_codes_that_were_held_out():
+    torch.manual_seed(0)
+    alone, clusters = torch.randn(1000, 3), 4 * torch.randn(5, 3)[torch.randint(5, (1000,))]
+    mixed = torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.3, 0.0], [0.0, 0.0, 1.0]])
+    assert priors.choose(alone[:30])[0] == "diagonal"
+    assert priors.choose(alone @ mixed)[0] == "full"
+    assert priors.choose(clusters + 0.3 * alone)[0] == "mixture"
+    auto, full = (priors.fit_prior(clusters + 0.3 * alone, k)() for k in ("auto", "full"))
+    fresh = clusters + 0.3 * torch.randn(1000, 3)
+    assert auto.log_prob(fresh).mean() > full.log_prob(fresh).mean() + 1
+
+
+@pytest.mark.parametrize("n, k", [(1, 3), (2, 3), (6, 40), (30, 40)])
+def test_few_codes_or_constant_ones_still_have_a_prior(n, k):
+    for codes in (torch.randn(n, k), torch.ones(n, k)):
+        z = priors.fit_prior(codes)().sample((9,))
+        assert z.shape == (9, k) and z.isfinite().all() and (z - codes.mean(0)).abs().max() < 6
+
+
+def straight(prior, *shape):
+    """Codes are the examples, pictures are the codes."""
+    return models.Autoencoder(heads.Deterministic(), heads.Gaussian(1.0), prior and prior(*shape))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 3)], ids=["numbers", "places"])
+@pytest.mark.parametrize("prior", [None, priors.StandardNormal], ids=["without prior", "with prior"])
+def test_samples_are_like_the_data_where_codes_are_far_from_the_prior(shape, prior):
+    torch.manual_seed(0)
+    k = int(np.prod(shape))
+    z = (torch.randn(1500, k) @ torch.randn(k, k) + 3).view(-1, *shape)
+    model, data = straight(prior, *shape), datasets.Examples(z.numpy())
+    drawn, said = latent.sampler(model, data)
+    assert drawn.encoder is model.encoder and drawn.prior is not model.prior
+    assert ("since the model has no prior" if prior is None else "nats per code away") in said
+    images = latent.sample(model, 1500, data)
+    assert images.shape == z.shape and torch.equal(images, latent.sample(drawn, 1500))
+    far = metrics.frechet_distance(images.flatten(1), z.flatten(1))
+    assert far < 0.05 * metrics.frechet_distance(torch.randn(1500, k), z.flatten(1))
+
+
+def test_a_prior_that_codes_match_is_kept():
+    torch.manual_seed(0)
+    data, model = datasets.Examples(torch.randn(900, 3).numpy()), straight(priors.StandardNormal, 3)
+    drawn, said = latent.sampler(model, data)
+    assert drawn is model and said == "the model's prior, which its codes match"
+    with contexts.seeded(4):
+        expected = model.sample(5)
+    torch.testing.assert_close(latent.sample(model, 5, data, seed=4), expected)

@@ -6,7 +6,20 @@ import pandas as pd
 import pytest
 import torch
 
-from aelib import contexts, datasets, embedding, evaluation, export, latent, models, pretrained, report, runs
+from aelib import (
+    contexts,
+    datasets,
+    embedding,
+    evaluation,
+    export,
+    heads,
+    latent,
+    models,
+    pretrained,
+    priors,
+    report,
+    runs,
+)
 from aelib.datasets import Images, Split
 from aelib.runs import RunError
 from aelib.training import History
@@ -18,6 +31,16 @@ FACES = datasets.load("faces-sample")
 def vae(shape=(1, 8, 8), **names):
     with contexts.seeded(0):
         return models.autoencoder(shape, 3, net="mlp", hidden=(16,), **names)
+
+
+def with_codes_at(mean, **names):
+    """A VAE whose posteriors are N(mean, 1), whatever the picture."""
+    model = vae(**names)
+    with torch.no_grad():
+        last = model.encoder[1][1][-1]
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([mean] * 3 + [0.0] * 3))
+    return model
 
 
 def conditional(split):
@@ -99,7 +122,7 @@ def test_a_model_made_by_hand_is_checked_by_asking_it():
         evaluation.check(models.Autoencoder(colour.encoder, colour.decoder), FACES.test)
 
 
-def test_samples_come_from_the_prior_or_from_a_gaussian_like_the_codes():
+def test_samples_come_from_the_prior_or_from_one_like_the_codes():
     model, plain = vae(), vae(posterior="deterministic")
     with contexts.seeded(4):
         expected = model.sample(5)
@@ -112,6 +135,24 @@ def test_samples_come_from_the_prior_or_from_a_gaussian_like_the_codes():
         latent.sample(plain, 5)
 
 
+def test_samples_of_a_conditional_model_keep_its_conditions():
+    data, model = conditional(DIGITS), with_codes_at(40.0, conditions=10)
+    drawn, said = latent.sampler(model, data.train)
+    assert "nats per code away" in said and drawn.prior(None).mean.min() > 30
+    c = data.test[:7].batch().c
+    images = latent.sample(drawn, 7, c=c)
+    assert images.shape == (7, 1, 8, 8) and not images.equal(latent.sample(drawn, 7, c=c.flip(0)))
+
+
+def test_a_prior_over_a_codebook_is_kept():
+    model = vae(posterior="deterministic")
+    model.encoder[-1] = heads.VectorQuantizer(5, 3)
+    model(DIGITS.train.batch().x)
+    assert "has no prior" in latent.sampler(model, DIGITS.train)[1]
+    model.prior = priors.Autoregressive(model.encoder[-1], 3, width=8, layers=1, heads=2)
+    assert latent.sampler(model, DIGITS.train) == (model, "the prior over the codebook")
+
+
 # ---- the page --------------------------------------------------------------------------------------------
 
 
@@ -120,11 +161,15 @@ def test_a_page_needs_a_model_and_pictures_and_no_run(tmp_path):
         [{"epoch": 1, "train/loss": 3.0, "seconds": 60.0}, {"epoch": 2, "train/loss": 2.0, "seconds": 75}]
     )
     file = report.write(
-        tmp_path / "deep" / "a.html", vae(), DIGITS, history, title="Mine <1>", settings={"β": 4}
+        tmp_path / "deep" / "a.html", with_codes_at(0.0), DIGITS, history, title="Mine <1>", settings={"β": 4}
     )
     text = file.read_text()
     assert file == tmp_path / "deep" / "a.html" and "<h1>Mine &lt;1&gt;</h1>" in text
+    assert "random codes of the model&#x27;s prior, which its codes match" in text
+    assert "the model's own prior" not in text
     assert "2 epochs in 2 min" in text and "β" in text and "rate: KL" in text and "Going on" not in text
+    text = report.write(tmp_path / "a.html", with_codes_at(40.0), DIGITS).read_text()
+    assert "fitted to 60 training codes, since" in text and text.count('alt="sample') == 2 * len(DIGITS.test)
     assert "Not kept." in report.write(tmp_path / "b.html", vae(), DIGITS).read_text()
 
 

@@ -54,26 +54,31 @@ def sample(
     run: str, data: str | None = None, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0,
     which: str | None = None,
 ) -> None:  # fmt: skip
-    """Make new pictures from random codes of the prior, as a grid.
+    """Make new pictures from random codes, as a grid.
 
-    A plain autoencoder has no prior: a Gaussian fitted to the codes of its training pictures is used instead.
+    The codes are sampled where those of the training pictures are: from the model's prior, if they match it,
+    else from a mixture or a Gaussian fitted to them. Which one it was, and why, is printed.
 
     Args:
-        data: for that Gaussian, a dataset or a folder of photos; what the run was trained on by default.
+        data: the training pictures, a dataset or a folder of photos; what the run says by default.
         n: how many.
         out: a .png, replaced if it is there; samples.png in the run's folder by default.
         seed: of the random codes.
     """
     from .. import latent, pretrained
+    from ..datasets import DataError
+    from ..runs import RunError
 
     if n < 1:
         raise ValueError(f"--n is at least 1; got {n}")
     file, model = _file(out, run, "samples.png"), _model(run, which)
-    train, prior = None, "the prior"
-    if model.prior is None:
-        train = pretrained.load_with_data(run, data, which=which)[1].train
-        prior = f"a Gaussian fitted to {min(len(train), latent.FITTED):,} training codes"
-    _write_png(file, latent.sample(model, n, train, seed=seed), max(1, round(n**0.5)), zoom)
+    try:
+        model, prior = latent.sampler(model, pretrained.load_with_data(run, data, which=which)[1].train)
+    except (RunError, DataError):
+        if data is not None or model.prior is None:
+            raise
+        prior = f"the model's prior; with its training pictures, aelib sample {run} DATA, its codes are asked"
+    _write_png(file, latent.sample(model, n, seed=seed), max(1, round(n**0.5)), zoom)
     print(f"{file}: {n} samples of {prior}")
 
 

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from typing import cast
 
 import ipywidgets as widgets
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import latent, plots, priors
 from ..contexts import evaluating, seeded
@@ -63,12 +64,14 @@ def latent_space_strip(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Seq
     return latent.decode(model, (z + torch.tensor(amounts)[:, None] * axes[:, None]).flatten(0, 1))
 
 
-@torch.no_grad()
 def latent_space_random(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
-    """(K,) a code sampled from the prior, or, without one, from a Gaussian fitted to the codes (N, K)."""
-    prior = priors.fit_prior(codes, "full") if model.prior is None else model.prior
-    with seeded(seed, model.device):
-        return prior(None).sample().flatten().cpu()
+    """(K,) a code sampled from the model's prior, or from one fitted to the codes; see `latent.matched`."""
+    return _random(latent.matched(model, codes)[0], seed)
+
+
+def _random(model: Autoencoder, seed: int) -> Tensor:
+    with torch.no_grad(), seeded(seed, model.device):
+        return cast(nn.Module, model.prior)(None).sample().flatten().cpu()
 
 
 def latent_space(
@@ -106,6 +109,7 @@ def latent_space(
     ]
     decoded, near = Panel("decoded"), Panel("nearest photo")
     mean, seeds = codes.mean(0), itertools.count()
+    sampler = cache(lambda: latent.matched(model, codes)[0])  # fitted once, and only if a code is asked for
     start = mean
 
     def move(z: Tensor) -> None:
@@ -125,7 +129,7 @@ def latent_space(
         near.show(photos[i : i + 1])
 
     explorer = Explorer("latent_space", draw, *sliders)
-    random = explorer.button("random", "a code", lambda: move(latent_space_random(model, codes, next(seeds))))
+    random = explorer.button("random", "a code", lambda: move(_random(sampler(), next(seeds))))
     reset = explorer.button("reset", "the mean code, all sliders 0", lambda: move(mean))
     title = widgets.Label("principal directions (of variance), in sd")
     column = widgets.VBox([title, grid(sliders[: len(names)], 200)], layout=widgets.Layout(flex="1 1 270px"))

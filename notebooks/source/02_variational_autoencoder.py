@@ -332,7 +332,7 @@ learnt, others = (
     {"plain, N(0, 1)": with_prior(plain, priors.StandardNormal(64))},
 )
 for name, model in (("plain", plain), ("σ learnt", learnt)):
-    others[f"{name}, fitted"] = with_prior(model, priors.fit_prior(codes_drawn(model)))
+    others[f"{name}, fitted"] = with_prior(model, priors.fit_prior(codes_drawn(model), "full"))
 
 # %%
 rows, reconstructed, sampled = [], {"photo": faces.test[:8].batch().x}, {}
