@@ -263,9 +263,7 @@ def main() -> None:
     p.add_argument("--write", action="store_true", help=f"put the table into {FILE.name}")
     a = p.parse_args()
     patients: list[Patient] = []
-    for k in range(
-        a.each
-    ):  # one of each, and a part of the healthy ones, so that what is there is fair early
+    for k in range(a.each):  # what is made first is of all kinds
         patients += [Patient(k, fault, a.cache) for fault in FAULTS.values()]
         patients += [Patient(i, None, a.cache) for i in range(k, a.healthy, a.each)]
     patients = [q for q in patients if a.only in str(q) and (q.there or not a.there)]

@@ -50,7 +50,7 @@ RANGE = ("pixels outside the likelihood's range",)
 COLLAPSE = ("posterior collapse",)
 OTHERS = ("inputs and targets of different images",)
 CHANGED = ("target is a changed input", *OTHERS)  # both lead to the line that makes the target
-NOISE = ("noise in the target", "noise in both")
+NOISE = ("noise in the target",)
 
 
 def worse(ill: dict[str, float], twin: dict[str, float]) -> bool:

@@ -49,7 +49,7 @@ def each_against_every_target(s: Setting) -> None:
     of_parts(s, f)
 
 
-@fault("loss", BATCH, ("hardly trained",))
+@fault("loss", (*BATCH, "pixels that the loss does not see"), ("hardly trained",))
 def loss_of_the_first_image(s: Setting) -> None:
     of_parts(s, lambda error, kl, *_: (error + kl)[:1])
 
@@ -118,13 +118,13 @@ def penalty_on_weights(s: Setting) -> None:
     s.objective = objective
 
 
-@fault("loss", ("penalty outweighs",), (*NO_USE, "dead units", "code numbers"),
+@fault("loss", ("penalty too strong",), (*NO_USE, "dead units", "code numbers"),
        needs=lambda s: s.kind == "sparse", effect=worse)  # fmt: skip
 def sparsity_far_too_strong(s: Setting) -> None:
     s.objective = partial(losses.sparse, weight=float(10 ** s.rng.uniform(0.5, 2)))
 
 
-@fault("loss", ("code without noise", "code is not sampled"), ("codes far from the prior",), needs=elbo_like)
+@fault("loss", ("no noise in the code",), ("codes far from the prior",), needs=elbo_like)
 def no_noise_in_the_code(s: Setting) -> None:
     beta = 1.0
 
@@ -217,7 +217,7 @@ class Noisy(nn.Module):
         return F.dropout(h, 0.3, training=True)
 
 
-@fault("training", ("random in evaluation", "dropout in evaluation"), ("neighbours", *NO_USE))
+@fault("training", ("random in evaluation",), ("neighbours", *NO_USE))
 def dropout_in_evaluation(s: Setting) -> None:
     s.model.encoder = before(s.model.encoder, Noisy())
 
