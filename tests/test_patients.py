@@ -3,11 +3,9 @@
 import pytest
 import torch
 from benchmarks import diagnosis
-from benchmarks.diagnosis import Patient, judged, not_healthy, remarks, shares, table, verdict
+from benchmarks.diagnosis import Patient, remarks, verdict
 from benchmarks.patients import pictures, settings
 from benchmarks.patients.faults import FAULTS
-
-from aelib import diagnose
 
 HERE = ("digits", "letters", "patches", "cartoon faces")
 
@@ -22,7 +20,7 @@ def batches(s):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = [next(iter(part.batches(32))) for part in (s.data.train[:32], s.valid[:32])]
-    return [v for b in found for v in (b.x, b.target, b.c) if v is not None]
+    return [v for b in found for v in (b.x, None if b.target is b.x else b.target, b.c) if v is not None]
 
 
 def what_a_fault_can_change(s):
@@ -54,7 +52,14 @@ def test_a_fault_changes_its_patient_and_nothing_else_is_random(name, tmp_path):
 
 
 def test_a_patient_from_the_folder_is_the_one_that_was_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(settings.Setting, "epochs", 1, raising=False)
+    drawn = settings.setting
+
+    def short(seed):
+        s = drawn(seed)
+        s.epochs = 1
+        return s
+
+    monkeypatch.setattr(diagnosis, "setting", short)
     patient = Patient(0, FAULTS["target mirrored"], tmp_path)
     made = patient.made()
     loaded = patient.load()
@@ -67,3 +72,19 @@ def test_a_patient_from_the_folder_is_the_one_that_was_trained(tmp_path, monkeyp
 def test_a_third_of_the_patients_is_unseen(tmp_path):
     every = [Patient(k, f, tmp_path) for k in range(3) for f in [*FAULTS.values(), None]]
     assert 0.25 < sum(p.unseen for p in every) / len(every) < 0.42
+
+
+def test_the_first_name_decides():
+    fault = FAULTS["targets of other images"]
+    said = ["inputs and targets of different images", "hardly trained", "overfitting"]
+    assert [verdict(fault, [name]) for name in said] == ["right", "symptom", "wrong"]
+    assert verdict(fault, said[1:] + said[:1]) == "symptom" and verdict(fault, []) == "nothing"
+
+
+def test_of_a_healthy_one_may_be_said_what_is_measured():
+    well = {"train": 0.9, "valid": 0.89, "pca": 0.9, "active": 1.0, "gap": 0.0, "still falling": 0.0}
+    assert remarks(well) == set() and not diagnosis.not_healthy(well)
+    assert remarks(well | {"valid": 0.8}) == {"overfitting"}
+    early = remarks(well | {"still falling": 0.2, "gap": 1.0})
+    assert early == {"hardly trained", "codes far from the prior"}
+    assert diagnosis.not_healthy(well | {"valid": 0.5}) and diagnosis.not_healthy(well | {"active": 0.3})
