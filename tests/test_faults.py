@@ -76,7 +76,7 @@ def status(arguments):
 
 def sign(folder):
     """Make the checksums of a checkpoint those of its files: an attacker can do so too."""
-    sums = {name: checkpoint._digest(folder / name) for name in (WEIGHTS, STATE)}
+    sums = {name: checkpoint.digest(folder / name) for name in (WEIGHTS, STATE)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": sums}))
 
 

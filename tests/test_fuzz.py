@@ -161,7 +161,7 @@ def trained(place):
 
 
 def signed(folder):
-    sums = {name: checkpoint._digest(folder / name) for name in (WEIGHTS, STATE)}
+    sums = {name: checkpoint.digest(folder / name) for name in (WEIGHTS, STATE)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": sums}))
 
 

@@ -422,7 +422,7 @@ def test_similarity_is_the_cosine_of_the_pairs_codes():
 def test_pairs_are_made_in_folds_without_a_common_person(seed):
     labels = np.repeat(np.arange(60), RNG.integers(1, 6, 60))
     images = Images(np.zeros((len(labels), 1, 2, 2), np.uint8), labels, [str(i) for i in range(60)])
-    pairs = datasets.pairs_of(images, folds=5, each=8, seed=seed)
+    pairs = protocol.pairs_of(images, folds=5, each=8, seed=seed)
     who = labels[pairs.rows]
     np.testing.assert_array_equal(who[:, 0] == who[:, 1], pairs.same)
     assert (pairs.rows[:, 0] != pairs.rows[:, 1]).all() and len(
@@ -435,9 +435,9 @@ def test_pairs_are_made_in_folds_without_a_common_person(seed):
     left = pairs.strangers([0, 1])
     assert not set(left.labels) & (people[0] | people[1]) and people[2] <= set(left.labels)
     with pytest.raises(ValueError, match="too few for 50 folds"):
-        datasets.pairs_of(images, folds=50)
+        protocol.pairs_of(images, folds=50)
     with pytest.raises(ValueError, match="labels"):
-        datasets.pairs_of(Images(images.store))
+        protocol.pairs_of(Images(images.store))
 
 
 PEOPLE = {"Ann_A": 3, "Bob_B": 1, "Cid_C": 2, "Dee_D": 1}

@@ -12,7 +12,7 @@ from .embedded import digits, faces_sample
 from .examples import Examples
 from .food import coco, food_101
 from .images import Images, Split
-from .lfw import Pairs, lfw, lfw_pairs, pairs_of
+from .lfw import Pairs, lfw, lfw_pairs
 from .mnist import fashion_mnist, mnist
 from .photos import folder
 from .reading import of, split
@@ -55,5 +55,5 @@ __all__ = [
     "DATASETS", "Batch", "Batches", "Data", "DataError", "Examples", "Images", "Pairs", "Source", "Split",
     "binarised", "coco", "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped",
     "folder", "food_101", "lfw", "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "of",
-    "pairs_of", "salt_and_pepper", "split",
+    "salt_and_pepper", "split",
 ]  # fmt: skip

@@ -212,37 +212,3 @@ def lfw_pairs(
         raise DataError(f"{file} has {len(rows)} pairs and announces {folds * 2 * each}: get it again.")
     fold = np.arange(folds).repeat(2 * each)
     return Pairs(images, np.array(rows), np.array(same), fold)
-
-
-def pairs_of(images: Images, folds: int = 10, each: int = 60, seed: int = 0) -> Pairs:
-    """Pairs of labelled images, made as LFW's are: people are dealt out to folds, half of the pairs are same.
-
-    Args:
-        images: with labels.
-        folds: how many; no person is in two of them.
-        each: pairs of a fold, at most: there are not more than the people's photos allow.
-        seed: of the choice.
-
-    Raises:
-        ValueError: no labels, or a fold without two photos of one person or without two people.
-    """
-    if images.labels is None:
-        raise ValueError("pairs need labels: who is on the image")
-    rng = np.random.default_rng(seed)
-    counts = np.bincount(images.labels)
-    many = rng.permutation(np.flatnonzero(counts > 1))
-    rows: list[np.ndarray] = []
-    sizes: list[int] = []
-    for k in range(folds):
-        mine = np.flatnonzero(np.isin(images.labels, many[k::folds]))
-        a, b = np.triu_indices(len(mine), 1)
-        equal = images.labels[mine[a]] == images.labels[mine[b]]
-        n = min(each // 2, equal.sum(), (~equal).sum())
-        if n < 1:
-            raise ValueError(f"{len(many)} people with two images or more are too few for {folds} folds")
-        for kind in (equal, ~equal):
-            chosen = rng.choice(np.flatnonzero(kind), n, replace=False)
-            rows.append(np.stack([mine[a[chosen]], mine[b[chosen]]], 1))
-        sizes.append(2 * n)
-    same = np.concatenate([np.arange(n) < n // 2 for n in sizes])
-    return Pairs(images, np.concatenate(rows), same, np.arange(folds).repeat(sizes))

@@ -1,6 +1,5 @@
 """Graphs by name: `load("cora")`; graphs of nearest neighbours."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,6 +15,7 @@ from ..datasets import DataError, Examples
 from ..datasets.download import download, find
 from ..datasets.graph import Graph
 from ..errors import unknown
+from ..files import digest
 from .nets import geometric
 
 URL = "https://github.com/kimiyoung/planetoid/raw/master/data/"  # where PyTorch Geometric finds them too
@@ -110,7 +110,7 @@ def _file(name: str, part: str, sha: str) -> Path:
             return download(relative, [url], f"sha256:{sha}", otherwise="digits", what=f"The graph {name}")
         except DataError as e:
             raise DataError(str(e).replace("datasets.load", "graphs.load")) from e
-    if hashlib.sha256(found.read_bytes()).hexdigest() != sha:
+    if digest(found) != sha:
         raise DataError(f"{found} is damaged, or another version (its checksum differs). Copy it again.")
     return found
 

@@ -1,6 +1,5 @@
 """The index in a run's folder: made, asked, and the pictures that it finds."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ..datasets import Images, Split
 from ..evaluation import check
-from ..files import write_file
+from ..files import digest, write_file
 from ..models import Autoencoder
 from ..pretrained import load, load_with_data, trained_on
 from ..runs import RunError
@@ -81,7 +80,7 @@ def index_run(
     save_index(folder / INDEX, coder, Index(rows))
     place = str(Path(name).resolve()) if Path(name).is_dir() else name  # a folder's is known from everywhere
     about = {"data": None if isinstance(data, Split) else place, "which": which,
-             "shape": list(split.shape), "index": _digest(folder / INDEX), "files": names}  # fmt: skip
+             "shape": list(split.shape), "index": digest(folder / INDEX), "files": names}  # fmt: skip
     write_file(folder / NAMES, json.dumps(about).encode())
     return len(names)
 
@@ -105,7 +104,7 @@ def search_run(
     folder, again = Path(run), f"aelib index {run}, or retrieval.index_run({str(run)!r})"
     try:
         about = json.loads((folder / NAMES).read_text("utf-8"))
-        same = about["index"] == _digest(folder / INDEX)
+        same = about["index"] == digest(folder / INDEX)
         shape, files = about["shape"], about["files"]
     except FileNotFoundError as e:
         raise RunError(f"{run} has no index yet: {again}") from e
@@ -143,8 +142,3 @@ def _names(images: Images, part: str, data: str) -> list[str]:
     if images.files is None:
         return [f"{data}/{part}/{i}" for i in range(len(images))]
     return [str(Path(data, f).resolve()) if Path(data).is_dir() else str(f) for f in images.files]
-
-
-def _digest(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Checkpoints: folders that are whole or not there, whose files are checked, and that execute nothing."""
 
-import hashlib
 import io
 import json
 import os
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from ..files import reason, write_synced
+from ..files import digest, reason, write_synced
 from ..training import History, Optimizers, Unfinished
 from ..training.optim import by_term
 
@@ -56,7 +55,7 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
         write_synced(part / WEIGHTS, weights(model))
         torch.save(state, buffer := io.BytesIO())  # to a file it would hide a full disk behind its own error
         write_synced(part / STATE, buffer.getvalue())
-        sums = {name: _digest(part / name) for name in (WEIGHTS, STATE)}
+        sums = {name: digest(part / name) for name in (WEIGHTS, STATE)}
         write_synced(part / MANIFEST, json.dumps({"sha256": sums}, indent=1).encode())
         if folder.exists():  # of the same step, written before the training went back to an earlier one
             shutil.rmtree(folder)
@@ -79,7 +78,7 @@ def check(folder: Path) -> None:
     """Raise `RunError` if a file of this checkpoint is not what was written."""
     try:
         sums = json.loads((folder / MANIFEST).read_text("utf-8"))["sha256"]
-        damaged = [name for name in (WEIGHTS, STATE) if _digest(folder / name) != sums[name]]
+        damaged = [name for name in (WEIGHTS, STATE) if digest(folder / name) != sums[name]]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise RunError(f"the checkpoint {folder} is damaged ({type(e).__name__}: {e})") from e
     if damaged:
@@ -184,8 +183,3 @@ def _others(model: nn.Module, groups: dict[str, list[Any]]) -> list[Tensor]:
 
 def _kinds(groups: dict[str, list[Any]]) -> dict[str, list[str]]:
     return {term: [type(o).__name__ for o in group] for term, group in groups.items()}
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

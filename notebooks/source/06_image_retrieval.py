@@ -373,10 +373,10 @@ except ValueError as e:
 # earlier recipe for the strokes, so the last number is a second look.
 
 # %% tags=["nbval-ignore-output"]
-from verification import similarity, verification  # the file beside this page
+from verification import pairs_of, similarity, verification  # the file beside this page
 
 official = course.profile() == "full" and faces.name.startswith("lfw")
-judged = datasets.lfw_pairs() if official else datasets.pairs_of(faces.train, each=16)
+judged = datasets.lfw_pairs() if official else pairs_of(faces.train, each=16)
 halves = np.array_split(np.unique(judged.fold), 2)
 print(judged, "official" if official else "made here, the same way")
 
