@@ -186,7 +186,7 @@ def test_a_run_keeps_its_labels_its_groups_and_its_grey(photos, tmp_path, monkey
     asked = ["--labels", tmp_path / "t.csv", "--by", "who", "--channels", "1", "--size", "8"]
     assert call("train", photos, *asked, *SMALL, "--out", tmp_path / "run") == 0
     said = capsys.readouterr().out
-    assert "each 1×8×8; t.csv, joined by photo: tone: 2 classes, hue: numbers)" in said
+    assert "each 1×8×8; t.csv, joined by photo: tone: 2 classes, hue: numbers; 10 groups by who)" in said
     assert (
         call("embed", tmp_path / "run")
         == call("embed", tmp_path / "run", "--out", tmp_path / "c.parquet")

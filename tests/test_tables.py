@@ -48,7 +48,7 @@ def files(split):
 @pytest.mark.parametrize(
     "train, valid, test",
     [("train", "valid", "test"), ("Train", "VAL", "Test"), ("training", "validation", "testing"),
-     ("train2017", "val2017", "test2017"), ("train_images", "val_images", "test_images")],
+     ("train2017", "dev2017", "test2017"), ("train_images", "val_images", "test_images")],
 )  # fmt: skip
 @pytest.mark.parametrize("above", ["", "images/", "a/b/"])
 def test_folders_of_parts_are_parts_and_classes_lie_inside(root, train, valid, test, above):
@@ -76,6 +76,22 @@ def test_parts_that_are_missing_are_dealt_from_train(root, given):
         assert (name in found.note.partition("dealt from train")[2]) == (folder not in given)
         assert np.bincount(parts(found)[name].labels).tolist() == ([20, 20] if folder in given else [2, 2])
     assert sum(map(len, parts(found).values())) == 40 * len(given)
+
+
+def test_parts_may_lie_in_each_class(root):
+    fill(
+        root,
+        [
+            f"{c}/{p}/{c}{p}{i}.png"
+            for c in ("cats", "dogs")
+            for p in ("train", "val", "test")
+            for i in range(3)
+        ],
+    )
+    for part, name in zip(parts(load(root)).values(), ("train", "val", "test"), strict=True):
+        assert {f.split("/")[1] for f in part.files} == {name} and part.names.tolist() == ["cats"] * 3 + [
+            "dogs"
+        ] * 3
 
 
 def test_what_only_looks_like_parts_are_classes(root):
@@ -130,6 +146,8 @@ WAYS = {
     "backslashes": lambda t: t.assign(file=".\\" + t["file"]).to_csv("t.csv", index=False),
     "without endings": lambda t: t.assign(file=t["file"].str[:3]).to_csv("t.csv", index=False),
     "as numbers": lambda t: t.assign(file=np.arange(30)),
+    "as Excel writes": lambda t: t.to_csv("t.txt", index=False, sep="\t", encoding="utf-16"),
+    "numbers that became floats": lambda t: t.assign(file=np.arange(30.0)),
     "in capitals": lambda t: t.assign(file=t["file"].str.upper()).to_csv("t.csv", index=False),
     "other ending": lambda t: t.assign(file=t["file"].str[:3] + ".JPG").to_csv("t.csv", index=False),
 }
@@ -203,6 +221,21 @@ def test_photos_and_rows_without_a_partner_are_counted_and_named(root):
     unknown = np.array([int(f[:3]) < 5 for f in whole.files])
     assert (whole.names[unknown] == "not known").all() and np.isnan(whole.attribute("x")[unknown]).all()
     np.testing.assert_array_equal(whole.attribute("x")[~unknown], [int(f[:3]) for f in whole.files[~unknown]])
+
+
+def test_classes_are_called_as_they_were_written(root):
+    fill(root, NUMBERS)
+    for pair in (("no", "yes"), ("False", "True"), ("9", "10"), ("a, 1", "b")):
+        labels = lines(root, "t.csv", "file,class", *(f'{f},"{pair[i % 2]}"' for i, f in enumerate(NUMBERS)))
+        assert list(load(root, labels=labels).train.classes) == list(pair)
+
+
+def test_masks_of_0_and_1_are_asked_about(root):
+    root.mkdir()
+    for i in range(5):
+        Image.fromarray(RNG.integers(0, 2, (9, 9), np.uint8)).save(root / f"{i}.png")
+    with pytest.warns(UserWarning, match="the pixels are only 0 and 1 of 255"):
+        datasets.load(root, size=9, channels=1)
 
 
 def test_what_says_nothing_is_left_out_and_named(root):

@@ -1,7 +1,5 @@
 """Examples of any shape, with what is known about each."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

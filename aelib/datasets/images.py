@@ -51,7 +51,7 @@ class Images(Examples):
 
 BLACK = (
     "the pixels are only 0 and 1 of 255: nearly black. If 1 means white (a mask), give x.astype(bool) or "
-    "x * 255; if they really are so dark, datasets.Images(x) keeps them"
+    "x * 255 (of a folder, its pixels); if they really are so dark, datasets.Images(x) keeps them"
 )
 
 

@@ -1,7 +1,5 @@
 """Your own photos: any folder of them, a handful or ten million."""
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import os
@@ -25,8 +23,8 @@ from .decoder import SUFFIXES, is_photo
 from .decoding import decode
 from .images import Images, Split
 
-PARTS = {b"train": "train", b"val": "valid", b"test": "test"}
-PART = re.compile(rb"(train|val|test)(?:ing|id|idation)?[-_ ]?(?:set|data|images)?\d*")  # a folder of one
+PARTS = {b"train": "train", b"val": "valid", b"dev": "valid", b"test": "test"}
+PART = re.compile(rb"(train|val|dev|test)(?:ing|id|idation)?[-_ ]?(?:set|data|images)?\d*")  # a folder of one
 COMPARED = 2**29  # bytes of pixels, of which copies are looked for: a second
 SHARE = 0.1  # of the photos: the validation part, and as many again the test part
 # of systems and other programs: thumbnails, copies, what was deleted
@@ -142,7 +140,7 @@ def photos(
             stacklevel=4,
         )
     good = np.delete(np.arange(len(files)), list(unread))
-    return Images(pixels, rows=good, paths=files), unreadable
+    return replace(Images(pixels), rows=good, paths=files), unreadable
 
 
 def listed(root: Path, only: np.ndarray | None = None) -> tuple[np.ndarray, str]:
@@ -212,13 +210,19 @@ def names(data: Images) -> np.ndarray:
     return paths if data.rows is None else paths[data.rows]
 
 
-def by_subfolder(data: Images) -> Images:
-    """With the first folder on the way to each photo as its class, if there are two and none lies outside."""
-    tops = _level(names(data), 0)
-    classes, labels = np.unique(tops, return_inverse=True)
-    if len(classes) < 2 or b"" in classes:
+def by_subfolder(data: Images, level: int = 0, train: Any = slice(None)) -> Images:
+    """With a folder on the way to each photo as its class, if there are two and no photo lies outside.
+
+    Args:
+        level: which folder, from 0, the outermost.
+        train: (N,) which photos must not; others may: their class is not known.
+    """
+    classes, labels = np.unique(_level(names(data), level), return_inverse=True)
+    outside = int(classes[0] == b"")
+    if len(classes) - outside < 2 or (outside and not labels[train].all()):
         return data
-    return replace(data, labels=labels, classes=[os.fsdecode(top) for top in classes])
+    known = [os.fsdecode(name) for name in classes[outside:]] + [tables.NOT_KNOWN] * outside
+    return replace(data, labels=(labels - outside) % len(known), classes=known)
 
 
 def _level(paths: np.ndarray, k: int) -> np.ndarray:
@@ -233,40 +237,34 @@ def arranged(
 
     Parts are train, valid and test; "" is a photo beside their folders.
     """
-    paths, notes = names(data), list[str]()
-    shared = os.path.commonpath([os.path.dirname(p) for p in (paths[0], paths[-1])])  # what holds all photos
-    above_all = [name for name in shared.split(b"/") if name]
-    n = next((i for i, name in enumerate(above_all) if _part(name) == "train"), len(above_all))
-    tops, place = np.unique(_level(paths, n), return_inverse=True)
-    kinds = np.array([_part(top) for top in tops])
-    if "train" in kinds and (len(set(kinds) - {""}) > 1 or len(tops) == 1):
-        part, inner = kinds[place], _level(paths, n + 1)
-        classes, place = np.unique(inner, return_inverse=True)
-        if (inner[part == "train"] != b"").all() and len(set(classes) - {b""}) > 1:
-            first = int(classes[0] == b"")  # in a part that has no subfolders
-            known = [os.fsdecode(name) for name in classes[first:]] + [tables.NOT_KNOWN] * first
-            data = replace(data, labels=(place - first) % len(known), classes=known)
-        notes.append(f"parts as in {', '.join(os.fsdecode(top) for top in tops[kinds != ''])}")
-    else:
-        data, part = by_subfolder(data), None
-    groups = np.array([os.path.dirname(p) for p in paths]) if by == "folder" else None
+    paths, part, groups, notes = names(data), None, None, list[str]()
+    for n in range(3):  # as train/cats, images/train/cats or cats/train
+        tops, place = np.unique(_level(paths, n), return_inverse=True)
+        kinds = np.array([_part(top) for top in tops])
+        if part is None and "train" in kinds and (len(set(kinds) - {""}) > 1 or len(tops) == 1):
+            part = kinds[place]
+            data = by_subfolder(data, n + 1, part == "train")
+            data = by_subfolder(data, n - 1) if n and data.labels is None else data
+            notes.append(f"parts as in {', '.join(os.fsdecode(top) for top in tops[kinds != ''])}")
+    data = by_subfolder(data) if part is None else data
     if labels is not None:
-        table, called = tables.read_table(labels)
-        table, column, lost = tables.aligned(table, [os.fsdecode(p) for p in paths], above)
-        if lost:
-            warnings.warn(f"{called}: {lost}", stacklevel=4)
+        table, how = tables.joined(labels, [os.fsdecode(p) for p in paths], above)
         for name in [] if part is not None else list(table):
             own = table[name].map(lambda cell: _part(str(cell).encode()), na_action="ignore")
             if own.nunique() > 1 and {"train"} < set(own.dropna()) <= set(PARTS.values()):
                 part, notes = own.fillna("train").to_numpy(str), [f"parts as in column {name}"]
                 table = table.drop(columns=name)  # photos without a row are there to train on
         if by in table:
-            groups = table.pop(cast(str, by)).fillna(pd.Series(paths).map(str)).to_numpy(str)
+            groups = table.pop(cast(str, by)).astype(object).fillna(pd.Series(paths)).to_numpy(str)
         found, what = tables.known(table)
-        notes.append(f"{called}, joined by {column}: {what}")
+        notes.append(f"{how}: {what}" if what else how)
         data = replace(data, **found)
-    if by is not None and groups is None:
-        raise ValueError(f'by is "folder", or a column of the labels; got {by!r}')
+    if by == "folder" and groups is None:
+        groups = np.array([os.path.dirname(p) for p in paths])
+    if by is not None:
+        if groups is None:
+            raise ValueError(f'by is "folder", or a column of the labels; got {by!r}')
+        notes.append(f"{len(set(groups)):,} groups by {by}")
     if part is not None and (beside := part == "").any():
         one = os.fsdecode(paths[beside][0])
         warnings.warn(f"photos in no part, left out: {beside.sum():,}, first {one}", stacklevel=4)

@@ -1,7 +1,5 @@
 """`of`: examples of what holds them; `split`: three parts of them, groups kept together."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import replace

@@ -3,6 +3,7 @@
 import io
 import os
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -35,11 +36,12 @@ def numbers(table: Any) -> pd.DataFrame:
         return table
     columns: dict[str, pd.Series] = {}
     for name, column in table.items():
-        values = _floats(column)
-        words = [] if values is not None else sorted(column.dropna().astype(str).unique())
+        if (values := _floats(column)) is not None:
+            columns[str(name)] = values
+            continue
+        words = sorted(column.dropna().astype(str).unique())
         if column.dtype.kind in "mM" or len(words) > MOST:
             raise ValueError(f"attributes are numbers; {name!r} is dates, or {len(words)} different words")
-        columns |= {} if values is None else {str(name): values}
         for word in words:
             columns[f"{name}={word}"] = (column.astype(str) == word).astype(float).where(column.notna())
     return pd.DataFrame(columns, index=table.index)
@@ -49,10 +51,12 @@ def _floats(column: pd.Series) -> pd.Series | None:
     """The column as numbers, NaN where missing; None if it holds words or dates."""
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column if column.dtype.kind == "f" else column.astype(np.float64)
-    known = column.dropna().astype(str).str.strip().str.lower()
-    found = known.map(WORDS) if known.isin(list(WORDS)).all() else pd.to_numeric(known, errors="coerce")
-    wrong = column.dtype.kind in "mM" or found.isna().any()
-    return None if wrong else found.astype(np.float64).reindex(column.index)
+    each = column.dropna().astype(object).unique()  # mostly few
+    words = pd.Series(each).astype(str).str.strip().str.lower()
+    found = words.map(WORDS) if words.isin(list(WORDS)).all() else pd.to_numeric(words, errors="coerce")
+    if column.dtype.kind in "mM" or found.isna().any():
+        return None
+    return column.astype(object).map(dict(zip(each, found, strict=True))).astype(np.float64)
 
 
 def known(table: pd.DataFrame) -> tuple[dict[str, Any], str]:
@@ -62,29 +66,27 @@ def known(table: pd.DataFrame) -> tuple[dict[str, Any], str]:
     Others are attributes: −1 and 1 become 0 and 1, numbers stay as they are; see `numbers`.
     """
     values: dict[Any, Any] = {name: _floats(table[name]) for name in table}
-    several = table.nunique().to_dict()
-    words = [n for n, v in values.items() if v is None]
-    whole = [n for n, v in values.items() if n in words or (v.dropna() % 1 == 0).all()]
-    whole = [n for n in whole if str(n).lower() in CLASSES]
-    classes = [n for n in [*whole, *words] if several[n] < table[n].count()][:1]
-    left = [n for n in table if n not in classes and (not several[n] or (n in words and several[n] > MOST))]
-    left += [n for n in words if n not in left and table[n].dtype.kind in "mM"]
+    several, words = table.nunique().to_dict(), [n for n, v in values.items() if v is None]
+    named = [n for n in table if str(n).lower() in CLASSES and (n in words or not (values[n] % 1 > 0).any())]
+    dates = [n for n in words if table[n].dtype.kind in "mM"]
+    classes = [n for n in [*named, *words] if several[n] < table[n].count() and n not in dates][:1]
+    unfit = [n for n in table if not several[n] or n in dates or (n in words and several[n] > MOST)]
+    left = [n for n in unfit if n not in classes]
     attributes: Any = numbers(table.drop(columns=[*classes, *left]))
-    signs = [
-        n for n, column in attributes.items() if -1 in (held := set(column.dropna())) and held <= {-1, 1}
-    ]
-    attributes[signs] = attributes[signs].gt(0).astype(np.float64).where(attributes[signs].notna())
+    signs = attributes.isin([-1, 1, np.nan]).all()
+    attributes = attributes.mask((attributes == -1) & signs, 0)
     yes_no, out = attributes.isin([0, 1, np.nan]).all(), dict[str, Any]()
     notes = [f"{n}: {'yes or no' if yes_no[n] else 'numbers'}" for n in attributes]
     notes = [*notes[:5], f"{len(notes) - 5} more"] if len(notes) > 6 else notes
     for n in classes:
-        given = values[n] if n not in words else table[n].astype(str).where(table[n].notna())
-        labels, found = pd.factorize(pd.Series(given), sort=True)
-        names = [str(c) if n in words else f"{c:g}" for c in found] + [NOT_KNOWN] * bool((labels < 0).any())
+        given = table[n].astype(str).where(table[n].notna())
+        measured = pd.to_numeric(given, errors="coerce")
+        plain = measured.notna().sum() == table[n].count()  # so that 10 comes after 9
+        labels, found = pd.factorize(measured if plain else given, sort=True)
+        names = [f"{c:g}" if plain else str(c) for c in found] + [NOT_KNOWN] * bool((labels < 0).any())
         out |= {"labels": labels % len(names), "classes": names}
         notes.insert(0, f"{n}: {len(found)} classes")
-    if attributes.shape[1]:
-        out["attributes"] = attributes
+    out |= {"attributes": attributes} if attributes.shape[1] else {}
     notes += [f"left out: {', '.join(map(str, left))}"] if left else []
     return out, ", ".join(notes)
 
@@ -100,22 +102,23 @@ def read_table(source: Any) -> tuple[pd.DataFrame, str]:
         ValueError: there is no such file, or it is no table.
     """
     if isinstance(source, Mapping | pd.Series):
-        source = (
-            pd.Series(source, name=getattr(source, "name", None) or "label").rename_axis("file").to_frame()
-        )
+        name = getattr(source, "name", None) or "label"
+        source = pd.Series(source, name=name).rename_axis("file").to_frame()
     if isinstance(source, pd.DataFrame):
-        plain = isinstance(source.index, pd.RangeIndex) and source.index.name is None
-        return source if plain else source.reset_index(), "the table"
-    file = Path(source).expanduser()
+        plain = source.index.name is None and source.index.dtype.kind in "iu"
+        return source.reset_index(drop=plain), "the table"
     try:
+        file = Path(source).expanduser()
         if file.suffix.lower() == ".parquet":
             return read_table(pd.read_parquet(file))[0], file.name
         if file.suffix.lower() not in (".csv", ".tsv", ".txt"):
             raise ValueError("it is of another kind")
-        return _lines(file.read_text("utf-8-sig", "backslashreplace")), file.name
-    except (ImportError, OSError, ValueError) as e:
+        raw = file.read_bytes()
+        code = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        return _lines(raw.decode(code, "backslashreplace")), file.name
+    except (ImportError, OSError, TypeError, ValueError) as e:
         kinds = ".csv, .tsv, .txt or (with PyArrow) .parquet"
-        raise ValueError(f"{file} cannot be read: {e}. Labels are a {kinds} with a row per photo") from e
+        raise ValueError(f"{source} cannot be read: {e}. Labels are a {kinds} with a row per photo") from e
 
 
 def _lines(text: str) -> pd.DataFrame:
@@ -138,50 +141,66 @@ def _lines(text: str) -> pd.DataFrame:
     return table if named else table.rename(columns=lambda i: f"column {i + 1}")
 
 
-def aligned(table: pd.DataFrame, files: Sequence[str], above: str) -> tuple[pd.DataFrame, str, str]:
-    """The rows of these photos, in their order; the column that names them; what has no partner, if anything.
+def joined(labels: Any, files: Sequence[str], above: str) -> tuple[pd.DataFrame, str]:
+    """The rows of a table that belong to these photos, in their order; and which column names them.
 
-    A photo is named by its path or the last parts of it, with its ending or without.
+    A photo is named by its path or the last parts of it, with its ending or without. Photos without a row,
+    and rows without a photo, are counted in a warning.
 
     Args:
+        labels: as of `read_table`.
         files: (N,) paths of the photos below a folder.
         above: the folder's name.
 
     Raises:
         ValueError: no column names the photos, a name means several of them, or rows of one photo differ.
     """
-    full = [f"{above}/{file}" for file in files]
-    deepest = max(f.count("/") for f in full)
-    ways = [(w, d, _keys(full if d else files, w, d)) for w, d in product((False, True), range(deepest + 1))]
-    best, column, names = 0, "", list[str | None]()
-    cells = {str(name): [str(cell) for cell in table[name].dropna().unique()] for name in table}
+    table, called = read_table(labels)
+    table = table.rename(columns=str)
+    full, column, names, best = [f"{above}/{file}" for file in files], "", list[str | None](), 0
+    cells = {name: [_cell(cell) for cell in table[name].dropna().unique()] for name in table.columns}
     for name in list(cells)[1:]:  # numbers are names in the first column alone, not ages
         cells[name] = [] if all(cell.isdigit() for cell in cells[name]) else cells[name]
-    for name, (plain, depth, mine) in product(cells, ways):
-        at = dict(zip(_keys(cells[name], plain, depth), cells[name], strict=True))
-        found = [at.get(key) for key in mine]
-        each_is_one = len(at) == len(cells[name]) and len(set(mine)) == len(mine)
-        if each_is_one and (hits := len(found) - found.count(None)) > best:
-            best, column, names = hits, name, found
-    ends = _keys(full, True, 1)
-    several = {key for key, n in Counter(ends).items() if n > 1}
-    for name in [column] if best else cells:
-        for cell, key in zip(cells[name], _keys(cells[name], True, 1), strict=True):
-            if key in several and cell not in names and "/" not in cell:
-                a, b, *_ = (file for file, end in zip(files, ends, strict=True) if end == key)
-                raise ValueError(f"{cell!r} (column {name!r}) can be {a} or {b}: name photos by their paths")
+    for plain, depth in product((False, True), range(max(f.count("/") for f in full) + 1)):
+        mine = _keys(full if depth else files, plain, depth) if best < len(files) else []
+        for name in cells if len(set(mine)) == len(files) else ():
+            at = dict(zip(_keys(cells[name], plain, depth), cells[name], strict=True))
+            found = [at.get(key) for key in mine]
+            if len(at) == len(cells[name]) and (hits := len(found) - found.count(None)) > best:
+                best, column, names = hits, name, found
+    if not best or best < len(cells[column]):
+        _refuse_unclear([column] if best else list(cells), cells, full, set(names))
     if not best:
         held = "; ".join(f"{name!r} ({', '.join(some[:2])} …)" for name, some in cells.items())
         raise ValueError(f"no column names the photos, as {files[0]!r}. There are {held}")
-    rows = table.rename(columns=str).dropna(subset=column).drop_duplicates()
-    rows = rows.set_index(rows.pop(column).astype(str))
+    rows = table.dropna(subset=column).drop_duplicates()
+    rows = rows.set_index(rows.pop(column).map(_cell))
     if len(twice := rows.index[rows.index.duplicated() & rows.index.isin(names)]):
         raise ValueError(f"rows of one photo differ, first of {twice[0]!r}: there must be one row per photo")
     alone = [file for file, name in zip(files, names, strict=True) if name is None]
     strange = list(rows.index.difference(names, sort=False))
     lost = {"photos without a row": alone, "rows without a photo": strange}
-    said = "; ".join(f"{what}: {len(some):,}, first {some[0]}" for what, some in lost.items() if some)
-    return rows.reindex(names).reset_index(drop=True), column, said
+    if said := "; ".join(f"{what}: {len(some):,}, first {some[0]}" for what, some in lost.items() if some):
+        warnings.warn(f"{called}: {said}", stacklevel=5)
+    return rows.reindex(names).reset_index(drop=True), f"{called}, joined by {column}"
+
+
+def _cell(cell: Any) -> str:
+    """A cell as text; numbers that pandas made floats are whole again."""
+    return str(cell).removesuffix(".0")
+
+
+def _refuse_unclear(columns: list[str], cells: Mapping[str, list[str]], full: list[str], clear: set) -> None:
+    """Raise `ValueError` if a cell is no path and the name of several photos."""
+    ends = _keys(full, True, 1)
+    several = {key for key, n in Counter(ends).items() if n > 1}
+    for name in columns:
+        for cell, key in zip(cells[name], _keys(cells[name], True, 1), strict=True):
+            if key in several and cell not in clear and "/" not in cell:
+                a, b, *_ = (
+                    file.partition("/")[2] for file, end in zip(full, ends, strict=True) if end == key
+                )
+                raise ValueError(f"{cell!r} (column {name!r}) can be {a} or {b}: name photos by their paths")
 
 
 def _keys(names: Sequence[str], plain: bool, depth: int) -> list[str]:

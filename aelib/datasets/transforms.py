@@ -1,7 +1,5 @@
 """Functions of a batch for `Examples.map`: what changes the input is data."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
