@@ -5,13 +5,13 @@ import itertools
 import math
 from functools import partial
 
+import check
 import pytest
 import torch
 from torch import nn
 from truth import Rows
 
 from aelib import contexts, explorers, heads, losses, metrics, models, nets, priors, runs, training
-from aelib.course import check
 from aelib.datasets import Batch
 from aelib.priors import Autoregressive
 from aelib.training import adam

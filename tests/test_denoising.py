@@ -2,6 +2,7 @@
 
 import math
 
+import check
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +15,6 @@ from aelib import datasets, explorers, heads, losses, metrics, models, nets, tra
 from aelib import denoising as dn
 from aelib import distributions as D
 from aelib.contexts import seeded
-from aelib.course import check
 from aelib.datasets import Batch, Images, flipped, masked, noisy, occluded, salt_and_pepper
 from aelib.explorers.widgets import Panel
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import check
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,6 @@ from torch.utils._pytree import tree_leaves
 
 from aelib import contexts, explorers, graphs, heads, latent, losses, models, runs, training
 from aelib import distributions as D
-from aelib.course import check
 from aelib.datasets import DataError
 from aelib.graphs import data
 

@@ -2,12 +2,12 @@
 
 from functools import partial
 
+import check
 import pytest
 import torch
 from torch import nn
 
 from aelib import datasets, losses, metrics, models
-from aelib.course import check
 from aelib.datasets import Batch
 from aelib.runs import fit
 from aelib.training import adam, assess

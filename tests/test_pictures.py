@@ -3,6 +3,7 @@
 import io
 import math
 
+import check
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,6 @@ from PIL import Image
 from torch import nn
 
 from aelib import course, datasets, heads, nets, plots
-from aelib.course import check
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 

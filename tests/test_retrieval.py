@@ -3,6 +3,7 @@
 import os
 import sys
 
+import check
 import ipywidgets as widgets
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from aelib import datasets, explorers, models, retrieval, runs
-from aelib.course import check
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
 from aelib.explorers.widgets import Panel

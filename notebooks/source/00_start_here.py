@@ -26,7 +26,7 @@
 from functools import partial
 
 from aelib import course, explorers, fit, latent, load, losses, metrics, models, plots, pretrained
-from aelib.course import check
+import check  # the file beside this page
 from aelib import training
 
 import torch

@@ -27,7 +27,7 @@ from functools import partial
 
 from aelib import contexts, course, explorers, fit, heads, load, losses, metrics, models, plots, pretrained
 from aelib import priors
-from aelib.course import check
+import check  # the file beside this page
 from aelib import datasets, nets
 from aelib.datasets import Batch, binarised
 from aelib.training import adam, cosine, warm_up

@@ -25,7 +25,7 @@
 from functools import partial
 
 from aelib import AutoencoderTransformer, course, datasets, explorers, fit, latent, load, losses
-from aelib.course import check
+import check  # the file beside this page
 from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
 

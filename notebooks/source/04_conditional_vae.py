@@ -25,7 +25,7 @@
 import math
 
 from aelib import course, explorers, fit, heads, latent, load, losses, metrics, models, plots, pretrained
-from aelib.course import check
+import check  # the file beside this page
 from aelib import training
 from aelib.datasets import Batch, conditioned, flipped
 from aelib.training import adam, cosine

@@ -28,7 +28,7 @@ from dataclasses import replace
 from functools import partial
 
 from aelib import contexts, course, denoising, explorers, fit, losses, metrics, models, nets, plots
-from aelib.course import check
+import check  # the file beside this page
 from aelib.datasets import flipped, masked, noisy, occluded, salt_and_pepper
 from aelib.training import adam, cosine
 

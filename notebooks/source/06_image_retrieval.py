@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 
 from aelib import course, datasets, explorers, fit, heads, latent, losses, models, plots, retrieval
-from aelib.course import check
+import check  # the file beside this page
 from aelib.datasets import flipped, noisy, occluded
 from aelib.retrieval import Coder, Contrast, Index, Places
 from aelib.training import adam, cosine

@@ -25,7 +25,7 @@
 import copy
 
 from aelib import contexts, course, explorers, latent, losses, metrics, plots
-from aelib.course import check
+import check  # the file beside this page
 from aelib import distributions as D
 from aelib.datasets import noisy
 

@@ -27,7 +27,7 @@ import math
 from functools import partial
 
 from aelib import course, explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
-from aelib.course import check
+import check  # the file beside this page
 from aelib.datasets import flipped
 from aelib.training import adam, cosine
 

@@ -27,7 +27,7 @@ from functools import partial
 
 from aelib import contexts, course, datasets, explorers, graphs, heads, latent, losses, models, plots
 from aelib import priors, runs, training
-from aelib.course import check
+import check  # the file beside this page
 
 import numpy as np
 import torch

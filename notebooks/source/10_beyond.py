@@ -26,7 +26,7 @@ import time
 from functools import partial
 
 from aelib import contexts, course, explorers, heads, latent, losses, metrics, models, plots, pretrained
-from aelib.course import check
+import check  # the file beside this page
 from aelib import datasets, fit, nets, priors
 from aelib import distributions as D
 from aelib.datasets import binarised

@@ -30,7 +30,7 @@ from dataclasses import replace
 
 from aelib import contexts, course, diagnose, explorers, fit, heads, latent, losses, metrics, models, nets
 from aelib import plots, priors
-from aelib.course import check
+import check  # the file beside this page
 from aelib.datasets import Batch, Split, conditioned, noisy
 from aelib.training import adam, cosine
 

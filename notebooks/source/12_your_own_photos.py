@@ -33,7 +33,7 @@ from itertools import count
 from pathlib import Path
 
 from aelib import course, datasets, explorers, fit, latent, losses, metrics, models, plots, runs
-from aelib.course import check
+import check  # the file beside this page
 from aelib.datasets import download, flipped
 from aelib.retrieval import Coder, Index, codes, photo
 from aelib.training import cosine, muon

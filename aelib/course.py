@@ -1,4 +1,4 @@
-"""What belongs to the course alone: how a page begins; `check`, answers to its exercises."""
+"""How a page of the course begins: its profile, its device and its data, said in three lines."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from .. import datasets, graphs, materials
-from ..contexts import device_named
-from ..datasets import DataError, Split
-from ..errors import unknown
-from ..graphs import Graph
+from . import datasets, graphs, materials
+from .contexts import device_named
+from .datasets import DataError, Split
+from .errors import unknown
+from .graphs import Graph
 
 T = TypeVar("T")
 PROFILES = ("full", "quick")
