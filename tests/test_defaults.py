@@ -127,7 +127,7 @@ def test_the_command_line_keeps_what_is_set_and_stores_what_was_chosen(
     config = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
     assert config | chosen == config and len(runs.Run(tmp_path / "one").history()) == chosen["epochs"]
     assert "1,297 pictures: " in said and (", mirrored at random" in said) == config["flip"]
-    assert "validation: mean squared error" in said and "PCA's" in said
+    assert "validation: error" in said and "PCA's" in said
     cli.main([*words, f"--out={tmp_path}/one"])  # it has ended, and is only read
     cli.main(["train", f"--config={tmp_path}/one/config.yaml", f"--out={tmp_path}/two"])
     assert same(runs.load(tmp_path / "one"), runs.load(tmp_path / "two"))

@@ -86,12 +86,12 @@ def begin(
         beta: weight of the KL term in the ELBO.
         warm_up: share of the training over which beta rises from 0.
         noise: standard deviation of noise on what the encoder sees (a denoising autoencoder).
-        flip: mirror pictures at random; by default where PCA knows mirrored pictures as well as the others.
+        flip: mirror pictures at random; by default where PCA fits mirrored ones as well as the others.
         quick: a tenth of the steps, for a first look.
-        epochs: passes over the training pictures; by default as many as give 2,000 steps, at least 5.
-        batch_size: the most pictures in a step, of all devices together; grows with the pictures by default.
+        epochs: passes over the training pictures.
+        batch_size: the most pictures in a step, of all devices together.
         optimizer: adam, or muon on the matrices and adam on the rest; auto takes muon where it costs little.
-        lr: learning rate; 0.001 for adam, 0.02 for muon by default.
+        lr: learning rate.
         schedule: of the learning rate.
         clip: the largest norm of the gradient.
         accelerator: where it runs; auto takes CUDA, else MPS, else the CPU.
