@@ -85,7 +85,7 @@ def vae():
 
 def convolutional_vae_with_learnt_scale():
     model = models.autoencoder(SHAPE, SIZE, hidden=(4, 8), likelihood="gaussian-learnt")
-    return model, digits(), trained(model, digits(), losses.elbo)
+    return model, digits(), trained(model, digits(), losses.elbo, epochs=25)
 
 
 def beta_vae():
@@ -529,7 +529,7 @@ OTHERS = {
     relu_before_pixels_of_both_signs: "outputs cannot reach the pixels",
     means_over_the_batch_as_well: "hidden β",
     kl_with_sigma_for_its_logarithm: "KL miscalculated",
-    all_of_an_image_averaged_away: "the same picture for every image",
+    all_of_an_image_averaged_away: "encoder does not see all of the picture",
 }
 
 
@@ -567,20 +567,18 @@ def test_measures_are_those_of_the_metrics():
     assert measures["spread of codes"] == pytest.approx(spread, rel=1e-4)
 
 
-@pytest.mark.parametrize("error, kl, constant", [(1.0, 1.0, 0.0), (0.01, 0.5, 0.0), (3.0, -2.0, 0.1)])
+@pytest.mark.parametrize("error, kl", [(1.0, 1.0), (0.01, 0.5), (3.0, -2.0)])
 @pytest.mark.parametrize("scalar", [False, True])
-def test_the_weights_of_a_loss_are_found(error, kl, constant, scalar):
+def test_the_weights_of_a_loss_are_found(error, kl, scalar):
     def objective(model, batch):
         terms = losses.elbo(model, batch)
         loss = error * terms["nll"] + kl * terms["kl"]
-        loss = loss + constant * sum(w.abs().sum() for w in model.parameters())
         return {"loss": loss.mean().expand(len(batch)) if scalar else loss}
 
     torch.manual_seed(0)
     model, other = build(), build()
     w = loss_weights(objective, model, other, digits().train[:256].batch())
     assert (w.error, w.kl) == pytest.approx((error, kl), rel=0.01)
-    assert (w.constant is not None) == (constant > 0)
 
 
 @pytest.mark.parametrize("beta", [0.01, 50.0])

@@ -12,21 +12,27 @@ from ..losses import Objective
 from ..models import Autoencoder
 from ..training import Optimizers, Record
 from . import data as d
-from . import learning, wiring
+from . import learning as t
+from . import objective as o
+from . import validation as v
+from . import wiring as w
 from .evidence import Evidence, Finding
 
+# the order of evidence: what comes first explains what looks wrong behind it
 CHECKS: list[Callable[[Evidence], Finding | None]] = [
-    d.missing_numbers, d.alike, d.out_of_range, d.idle_corruption, d.foreign_targets, d.unrelated_condition,
-    d.valid_prepared_differently, d.valid_among_train,
-    wiring.broken_weights, wiring.deaf_decoder, wiring.way_round_the_code, wiring.neighbours,
-    wiring.lost_condition, wiring.unreachable_pixels, wiring.unreachable_codes, wiring.stuck_together,
-    wiring.no_gradient, wiring.no_optimizer, wiring.idle_optimizer, wiring.encoder_without_error,
-    learning.hidden_beta, learning.another_kl, learning.penalty_on_weights, learning.other_validation,
-    learning.stale_statistics, learning.shrunken_weights, learning.steps_too_large,
-    learning.vanishing_gradient, learning.dead_units, learning.steps_too_small, learning.collapse,
-    learning.ignored_condition, learning.codes_off_the_prior, learning.overfitting, learning.saturated,
+    d.missing_numbers, w.broken_weights, w.broken_outputs, d.alike, d.out_of_range,  # numbers
+    d.idle_corruption, d.other_target, d.same_noise, o.unused_target,  # target against input
+    d.unrelated_condition, d.condition_values, d.condition_holds_picture,  # conditions
+    w.random_in_evaluation, w.way_round_the_code, w.neighbours, w.narrow, w.lost_condition,  # what passes
+    o.unseen_pixels, w.unreachable_pixels, w.unreachable_codes, w.stuck_together,
+    w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
+    o.mixed_images, o.hidden_beta, o.another_kl, o.no_noise, o.penalty_on_weights,  # the loss
+    v.prepared_differently, v.among_train, v.other_images,  # what is measured
+    t.stale_statistics, t.shrunken_weights, t.dropout_too_strong, t.penalty_too_strong, t.steps_too_large, t.vanishing_gradient,
+    t.dead_units, t.steps_too_small,  # training
+    t.collapse, t.ignored_condition, t.codes_off_the_prior, v.overfitting, t.saturated,  # its result
 ]  # fmt: skip
-DECISIVE = {d.missing_numbers, d.alike, wiring.broken_weights}  # after these, everything looks ill
+DECISIVE = {d.missing_numbers, w.broken_weights, w.broken_outputs, d.alike}  # then everything looks ill
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def diagnose(
                 causes.setdefault(finding.name, finding)
                 if check in DECISIVE:
                     break
-        last = learning.one_for_all(evidence) if not causes else None
+        last = t.one_for_all(evidence) if not causes else None
         return Report([last] if last else list(causes.values()), evidence.measures())
 
 

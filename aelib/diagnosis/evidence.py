@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.dropout import _DropoutNd
 
 from ..datasets import Batch, Examples
 from ..distributions import Delta
@@ -25,9 +26,11 @@ from ..losses import Objective, elbo, kl_per_dimension, reconstruction
 from ..models import Autoencoder
 from ..training import Optimizers, Record
 from ..training.optim import by_term
-from .loss import LossWeights, loss_weights
+from .loss import LossWeights, loss_weights, some_of
 
 SAMPLE = 256  # images looked at
+STEPS = 100  # of a training on trial
+PROBES = 32  # directions in which a Jacobian is looked at
 Gradients = dict[str, Tensor | None]
 
 
@@ -50,11 +53,25 @@ class Outcome(NamedTuple):
     x_hat: Tensor
 
 
-def sample(data: Examples, device: torch.device) -> Batch:
+def sample(data: Examples, device: torch.device, seed: int = 0) -> Batch:
     """At most `SAMPLE` images, evenly spread over the set, with the transforms of the data."""
     rows = np.unique(np.linspace(0, len(data) - 1, SAMPLE).astype(int))
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return data[rows].batch(device)
+
+
+class Passing(NamedTuple):
+    """What gets through a part: numbers of the code that are alive, of how many; ranks of Jacobians, of how much.
+
+    Args:
+        blind: the share of the pixels that the encoder does not look at, or that the decoder gives no gradient.
+    """
+
+    live: int
+    numbers: int
+    rank: int
+    possible: int
+    blind: float
 
 
 def permuted(v: Tensor) -> Tensor:
@@ -109,6 +126,18 @@ class Evidence:
         return self.look(self.model, self.batch)
 
     @cached_property
+    def many(self) -> list[Batch]:
+        """More of the training images, 2,048 at most, in batches."""
+        torch.manual_seed(0)
+        rows = np.unique(np.linspace(0, len(self.data) - 1, 8 * SAMPLE).astype(int))
+        return list(self.data[rows].batches(SAMPLE, device=self.model.device))
+
+    @cached_property
+    def again(self) -> Batch:
+        """The images of `batch`, made once more: what is random in their making differs."""
+        return sample(self.data, self.model.device, seed=1)
+
+    @cached_property
     def explained(self) -> float:
         """The share of variance explained, of the training images."""
         return explained(self.outcome.x_hat, self.batch.target)
@@ -154,6 +183,101 @@ class Evidence:
             if w.ndim > 1 and w.requires_grad and start[name].any() and not w.equal(start[name])
         }
 
+    @torch.enable_grad()
+    def passing(self, part: str, seed: int) -> Passing:
+        """What gets through a part whose weights are a start, in double precision: far above rounding."""
+        model, first = copy.deepcopy(self.model).double(), self.batch.target.shape[1]
+        reinitialise(model, seed)
+        x, c = (v if v is None else v[:PROBES].double() for v in (self.batch.x, self.batch.c))
+        if part == "encoder":
+            h = torch.cat([x, x + 3 * torch.randn_like(x)])
+            c = c if c is None else torch.cat([c, c])
+        else:
+            h = torch.randn_like(model.encode(x, c).mean).detach()
+
+        def f(h: Tensor, c: Tensor | None) -> Tensor:
+            return (
+                model.encode(h, c) if part == "encoder" else model.decode(h, c, model.sized(x))
+            ).mean.flatten(1)
+
+        h.requires_grad_()
+        out = f(h, c)
+        v = torch.randn_like(out).requires_grad_()
+        (g,) = torch.autograd.grad(out, h, v, create_graph=True)
+        if part == "encoder":
+            live = out.detach().std(0) > 1e-9 * out.std()
+            g = g.detach()[:, :first].flatten(2) if g.ndim > 2 else g.detach()[:, None]
+            seen = g.abs().amax(0)
+            blind = (seen < 1e-9 * seen.max()) | (g.std(2).max() < 1e-9 * seen.max())
+        else:
+            numbers = torch.linspace(0, h[0].numel() - 1, min(h[0].numel(), PROBES)).long().unique()
+            z = h[:1].detach().flatten(1).repeat(len(numbers) + 1, 1)
+            z[range(len(numbers)), numbers] += 3  # more than a rounding to whole numbers takes away
+            changed = f(z.view(-1, *h.shape[1:]), None if c is None else c[:1].expand(len(z), -1)).detach()
+            live = (changed[:-1] - changed[-1]).abs().amax(1) > 1e-9 * changed.abs().max()
+            (there,) = torch.autograd.grad(
+                (g * torch.randn_like(g)).sum(), v
+            )  # what h's motion does to a pixel
+            blind = (there.abs().amax(0) == 0) & (out.std(0) > 1e-9 * out.std())
+        one = h[:1].detach().expand(PROBES, *h.shape[1:]).clone().requires_grad_()
+        out = f(one, None if c is None else c[:1].expand(PROBES, -1))
+        (g,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), one)
+        sizes = torch.linalg.svdvals(g.flatten(1))
+        possible = min(int(live.sum()), PROBES, out.shape[1], g[0].numel())
+        rank = (
+            int((sizes > 1e-11 * sizes[0]).sum()) if sizes[0] > 0 else possible
+        )  # no gradient: another matter
+        return Passing(int(live.sum()), len(live), rank, possible, blind.double().mean().item())
+
+    def passes(self, part: str) -> list[Passing]:
+        """`passing` of some starts; none where the code knows float32 alone."""
+        try:
+            return [self.passing(part, seed) for seed in range(3)]
+        except (RuntimeError, TypeError, NotImplementedError):
+            return []
+
+    @cached_property
+    def lags(self) -> bool:
+        """Whether it explains less than half of what a PCA does; a tenth, where its objective is not known."""
+        return self.explained < (0.1 if self.given is None else 0.5) * self.linear
+
+    @cached_property
+    def linear(self) -> float:
+        """The share of variance that a PCA of these images explains with as many numbers as the code has."""
+        t = (self.batch.target - self.batch.target.mean(0)).flatten(1).cpu().double()
+        each = torch.linalg.eigvalsh(t @ t.T).flip(0)
+        return (each[: self.outcome.codes.shape[1]].sum() / each.sum().clamp_min(1e-30)).item()
+
+    @cached_property
+    def longer(self) -> float:
+        """Variance explained after a few steps more."""
+        return self.trial(self.model)
+
+    @cached_property
+    def anew(self) -> float:
+        """Variance explained after the same few steps from the start."""
+        return self.trial(self.fresh)
+
+    @torch.enable_grad()
+    def trial(self, model: Autoencoder, dropout: bool = True, objective: Objective | None = None) -> float:
+        """The share of variance that a copy explains after `STEPS` of Adam, perhaps by other rules."""
+        model = copy.deepcopy(model).train().requires_grad_()
+        for m in model.modules():
+            if isinstance(m, _DropoutNd) and not dropout:
+                m.p = 0.0
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        torch.manual_seed(0)
+        rows = torch.randint(len(self.batch), (STEPS, min(32, len(self.batch))))
+        for some in rows:
+            loss = (objective or self.objective)(model, some_of(self.batch, some.to(self.batch.x.device)))[
+                "loss"
+            ].mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+            optimizer.step()
+        return explained(self.look(model.eval(), self.batch).x_hat, self.batch.target)
+
     # the loss and its gradients
 
     @property
@@ -166,6 +290,13 @@ class Evidence:
     def weights(self) -> LossWeights | None:
         """The weights of the terms in the objective that was given."""
         return None if self.given is None else loss_weights(self.given, self.model, self.fresh, self.batch)
+
+    @cached_property
+    def weights_of_halves(self) -> LossWeights | None:
+        """The same in batches of half the size."""
+        return (
+            None if self.given is None else loss_weights(self.given, self.model, self.fresh, self.batch, 20)
+        )
 
     @cached_property
     def term_of(self) -> dict[str, str | None]:

@@ -3,81 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
-from ..training import assess
-from .evidence import Evidence, Finding, explained, permuted
+from ..losses import reconstruction
+from ..metrics import frechet_distance
+from .evidence import STEPS, Evidence, Finding, explained, permuted
 
-
-def hidden_beta(p: Evidence) -> Finding | None:
-    """The weight of the KL that the loss really has, against one example's error in nats."""
-    if (w := p.weights) is None:
-        return None
-    if w.error <= 0:
-        name, cure = "error missing in the loss, or with the wrong sign", "loss = error + KL: both go down"
-    elif w.kl is None or 0.1 <= w.kl / w.error <= 10:
-        return None
-    elif w.kl / w.error < -1e-3:
-        name, cure = "KL with the wrong sign", "loss = error + KL; the KL is never negative"
-    elif w.kl / w.error < 1e-3:
-        name = "no KL in the loss"
-        cure = "use the objective losses.elbo; without the KL nothing makes codes look like the prior"
-    else:
-        name = "hidden β"
-        cure = "sum both terms over an example and take the mean over the batch only; then β = 1 is the ELBO"
-    weights = f"loss = {w.error:.3g} · {w.kind}" + ("" if w.kl is None else f" + {w.kl:.3g} · KL")
-    beta = "" if w.kl is None or w.error <= 0 else f": a β of {w.kl / w.error:.4g}"
-    return Finding(name, f"example by example, {weights} (both summed over the example){beta}", cure)
-
-
-def another_kl(p: Evidence) -> Finding | None:
-    """A term called "kl" that is not KL(q ‖ p)."""
-    if p.given is None or p.kl is None:
-        return None
-    with torch.no_grad():
-        said = p.given(p.model, p.batch).get("kl")
-    true = p.kl.sum().item()
-    if said is None or abs(said.mean().item() - true) <= 0.01 * max(true, 0.1):
-        return None
-    return Finding(
-        "KL miscalculated",
-        f'the objective\'s term "kl" is {said.mean():.4g}; KL(q ‖ p) of these posteriors is {true:.4g} nats',
-        "per dimension ½ (m² + s² − 1 − log s²), with s the standard deviation; or losses.kl_term",
-    )
-
-
-def penalty_on_weights(p: Evidence) -> Finding | None:
-    """A part of the loss that no image changes, but the weights do."""
-    if (w := p.weights) is None or w.constant is None:
-        return None
-    return Finding(
-        "penalty that sees no image",
-        f"a part of the loss, {w.constant:.3g}, is the same for all images and changes with the weights only",
-        "a sparse code needs a penalty on activations, losses.sparse; on weights it is a weight decay",
-    )
-
-
-def other_validation(p: Evidence) -> Finding | None:
-    """A validation number that these validation images do not give."""
-    last = p.history[-1] if len(p.history) else {}
-    if p.valid is None or p.valid_data is None or p.given is None or "valid/loss" not in last:
-        return None
-    said, train = last["valid/loss"], last.get("train/loss", math.nan)
-    got = assess(p.model, p.valid_data, p.given, device=p.model.device.type)["loss"]
-    with torch.no_grad():
-        each = p.objective(p.model, p.valid)["loss"].std().item()
-    if abs(said - got) <= 0.02 * each:
-        return None
-    return Finding(
-        "validation scored on other images",
-        f"the history's last valid/loss is {said:.4g} (train/loss {train:.4g}); these images give {got:.4g}",
-        "score the validation set itself, as train(…, valid=split.valid) does; a leftover variable of the "
-        "training loop is no validation. (Were other weights loaded since?)",
-    )
+FAR = 0.3  # of the prior's variance: all means half a standard deviation off are 0.25, twice its size is 1
 
 
 def stale_statistics(p: Evidence) -> Finding | None:
@@ -94,37 +30,66 @@ def stale_statistics(p: Evidence) -> Finding | None:
 
 
 def steps_too_large(p: Evidence) -> Finding | None:
-    """A loss that rises, or weights that ran away."""
+    """A loss that rises, or weights that ran away to where a few steps from the start lead further."""
     losses = [r["train/loss"] for r in p.history if "train/loss" in r]
     name, times = max(p.growth.items(), key=lambda item: item[1], default=("", 1.0))
-    if len(losses) >= 2 and losses[-1] > min(losses) + 0.5 * (max(losses) - min(losses)):
-        if max(losses) - min(losses) < 0.02 * abs(losses[0]):
-            return None
+    fall = max(losses) - min(losses) if losses else 0.0
+    if fall > 0.02 * abs(losses[0] if losses else 0) and losses[-1] > min(losses) + 0.5 * fall:
         evidence = f"the training loss rose from {min(losses):.4g} to {losses[-1]:.4g} at the end"
-    elif p.explained < 0.05 and times > 5:
-        evidence = f"variance explained is {p.explained:.2f}, and {name} is {times:.0f} times its start"
+    elif p.lags and times > 3 and (p.explained < 0.05 or max(p.anew, p.longer) > p.explained + 0.1):
+        evidence = (
+            f"{name} is {times:.0f} times its start, and variance explained {p.explained:.2f}; a PCA "
+            f"explains {p.linear:.2f}, and {STEPS} small steps lead to {max(p.anew, p.longer):.2f}"
+        )
     else:
         return None
-    cure = "divide the learning rate by ten; schedule={'lr': cosine()} lets it start small"
+    cure = "start again with a learning rate ten times smaller; schedule={'lr': cosine()} lets it start small"
     return Finding("learning rate too large", evidence, cure)
 
 
 def steps_too_small(p: Evidence) -> Finding | None:
-    """Weights where they started, or a loss that still falls in a straight line."""
-    if steps_too_large(p):
+    """A model that a few steps more make much better: what its training did not reach, not what it cannot."""
+    if not p.lags or steps_too_large(p) or p.longer < p.explained + 0.2 * p.linear:
         return None
-    losses = [r["train/loss"] for r in p.history if "train/loss" in r] or [0.0]
-    half = len(losses) // 2
-    before, after = losses[0] - losses[half], losses[half] - losses[-1]
-    moved = max((abs(math.log(max(r, 1e-12))) for r in p.growth.values()), default=0.0)
-    if len(losses) >= 6 and before > 0 and after > 0.8 * before:
-        evidence = f"the loss fell by {before:.3g} in the training's first half, by {after:.3g} in its second"
-    elif p.explained < 0.05 and moved < 0.1:
-        sizes = f"no weight matrix differs in size by more than {math.expm1(moved):.0%} from its start"
-        evidence = f"variance explained is {p.explained:.2f}, and {sizes}"
-    else:
-        return None
+    losses = [r["train/loss"] for r in p.history if "train/loss" in r]
+    evidence = (
+        f"variance explained is {p.explained:.2f}, a PCA explains {p.linear:.2f}, and {STEPS} steps more "
+        f"lead to {p.longer:.2f}"
+    )
+    if len(losses) > 1:
+        late = losses[len(losses) // 2] - losses[-1]
+        evidence += (
+            f"; the loss went from {losses[0]:.4g} to {losses[-1]:.4g}, in the second half by {late:.3g}"
+        )
     return Finding("hardly trained", evidence, "train it, or longer, or with a larger learning rate")
+
+
+def dropout_too_strong(p: Evidence) -> Finding | None:
+    """Dropout without which a few steps more lead much further."""
+    shares = [m.p for m in p.model.modules() if isinstance(m, _DropoutNd) and m.p > 0]
+    if not shares or not p.lags or (without := p.trial(p.model, dropout=False)) < p.longer + 0.1 * p.linear:
+        return None
+    return Finding(
+        "dropout too strong",
+        f"dropout is {max(shares):.2g}; variance explained is {p.explained:.2f}, after {STEPS} steps more "
+        f"{p.longer:.2f}, after as many without dropout {without:.2f}",
+        "an autoencoder's code is its regulariser: dropout=0 first, then at most 0.1",
+    )
+
+
+def penalty_too_strong(p: Evidence) -> Finding | None:
+    """A plain autoencoder whose objective keeps it from what the error alone leads to."""
+    if p.given is None or p.model.prior is not None or not p.lags or p.weights is not None:
+        return None
+    alone = p.trial(p.fresh, objective=reconstruction)
+    if alone < max(p.anew, p.explained) + 0.2 * p.linear:
+        return None
+    return Finding(
+        "penalty too strong",
+        f"variance explained is {p.explained:.2f}; from the start {STEPS} steps lead to {p.anew:.2f} with this "
+        f"objective, to {alone:.2f} with the error alone",
+        "divide the weight of the penalty by ten, until the error is no more than a little larger",
+    )
 
 
 def shrunken_weights(p: Evidence) -> Finding | None:
@@ -203,37 +168,28 @@ def ignored_condition(p: Evidence) -> Finding | None:
     )
 
 
+@torch.no_grad()
 def codes_off_the_prior(p: Evidence) -> Finding | None:
-    """Codes that are much longer or shorter than what the prior draws."""
+    """Codes that are not where the prior draws them: another mean, other sizes, or correlated."""
     if p.model.prior is None:
         return None
-    with torch.no_grad():
-        prior, n = p.model.prior(p.batch.c), len(p.batch)
-        drawn = prior.sample() if prior.batch_shape else prior.sample((n,))
-    sizes = [v.flatten(1).square().mean().sqrt().item() for v in (p.outcome.z, drawn)]
-    if 1 / 3 < sizes[0] / sizes[1] < 3:
+    prior, n = p.model.prior(p.batch.c), len(p.batch)
+    drawn, other = (
+        (prior.sample() if prior.batch_shape else prior.sample((n,))).flatten(1) for _ in range(2)
+    )
+    z = p.outcome.z.flatten(1)
+    few = slice(None, max(1, n // 4))  # of more numbers so few images show no correlation
+    unit = drawn[:, few].var(0).sum().item()
+    gap = (frechet_distance(z[:, few], drawn[:, few]) - frechet_distance(other[:, few], drawn[:, few])) / unit
+    if gap < FAR:
         return None
+    away = ((z.mean(0) - drawn.mean(0)).abs() / drawn.std(0)).max().item()
+    wide = [v.square().mean().sqrt().item() for v in (z, drawn)]
     return Finding(
         "codes far from the prior",
-        f"codes have a root mean square of {sizes[0]:.2g}, draws from the prior of {sizes[1]:.2g}",
+        f"the codes' means are off by up to {away:.2g} of the prior's standard deviations, their root mean "
+        f"square is {wide[0]:.2g} and the prior's {wide[1]:.2g}; Fréchet distance {gap:.2g} of the prior's variance",
         "samples are drawn where no code is: check the KL, or set model.prior = priors.fit_prior(codes)",
-    )
-
-
-def overfitting(p: Evidence) -> Finding | None:
-    """Errors that are larger on validation images."""
-    if p.valid is None:
-        return None
-    x_hat, target = p.look(p.model, p.valid).x_hat, p.valid.target
-    train = (p.outcome.x_hat - p.batch.target).square().mean().item()
-    valid = (x_hat - target).square().mean().item()
-    if valid < 2 * train:
-        return None
-    return Finding(
-        "overfitting",
-        f"the squared error is {valid / train:.1f} times as large in validation; variance explained "
-        f"{p.explained:.2f} in training, {explained(x_hat, target):.2f} in validation",
-        "more images, data.map(flipped) or noise, weight decay, or stop where valid/loss is smallest",
     )
 
 

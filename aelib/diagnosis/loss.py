@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from ..datasets import Batch
@@ -25,13 +29,13 @@ class LossWeights:
         error: of the error.
         kind: which error.
         kl: of the KL; None where there is none.
-        constant: a part that changes with the weights but with no image; None where there is none.
+        wrong: how the KL is miscalculated; empty if it is right.
     """
 
     error: float
     kind: str
     kl: float | None
-    constant: float | None
+    wrong: str = ""
 
 
 def _cross_entropy(p: Distribution, target: Tensor) -> Tensor:
@@ -46,20 +50,51 @@ ERRORS = {
 }  # fmt: skip
 
 
+def _divergence(m: Tensor, log_var: Tensor) -> Tensor:
+    return 0.5 * (m.square() + log_var.exp() - 1 - log_var).flatten(1).sum(1)
+
+
+WRONG = {  # from N(0, 1), as they are found in code: what takes the place of log σ²
+    "with log σ for log σ²": lambda m, s: _divergence(m, s.log()),
+    "with σ for log σ²": lambda m, s: _divergence(m, s),
+    "with 4 log σ for log σ²": lambda m, s: _divergence(m, 4 * s.log()),
+    "the wrong way round, KL(p ‖ q)": lambda m, s: _divergence(m / s, -2 * s.log()),
+    "of the means alone": lambda m, s: _divergence(m, torch.zeros_like(s)),
+}
+
+
+def some_of(batch: Batch, rows: Tensor) -> Batch:
+    """These rows of a batch."""
+    return replace(batch, **{k: v[rows] for k, v in vars(batch).items() if v is not None})
+
+
+@contextlib.contextmanager
+def means_for_samples(model: Autoencoder) -> Iterator[None]:
+    """Inside, the posterior's samples are its means: what an objective returns hangs on no noise."""
+
+    def quiet(_: nn.Module, __: Any, q: Distribution) -> Distribution:
+        q = copy.copy(q)
+        q.rsample = q.sample = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)  # type: ignore[method-assign]
+        return q
+
+    with model.encoder.register_forward_hook(quiet):
+        yield
+
+
 def loss_weights(
-    objective: Objective, model: Autoencoder, fresh: Autoencoder, data: Batch
+    objective: Objective, model: Autoencoder, fresh: Autoencoder, data: Batch, n: int = 10
 ) -> LossWeights | None:
     """Fit the loss by its error and its KL; None if it is made of something else.
 
-    The mean loss of each of many small batches is fitted, under two sets of weights: the model's and fresh
-    ones. So it does not matter where the objective takes its means, and a constant that differs between the
-    two sets is a penalty on weights.
+    The mean loss of each of n small batches is fitted, under two sets of weights: the model's and fresh ones.
+    So it does not matter where the objective takes its means.
     """
-    old, new = (_means(objective, m, data) for m in (model, fresh))
+    old, new = (_means(objective, m, data, n) for m in (model, fresh))
     if old is None or new is None:
         return None
-    for kind in ERRORS:
-        names = [name for name in (kind, "kl") if name in old]
+    kls = [k for k in ("", *WRONG) if k in old and k in new] or [None]
+    for wrong, kind in product(kls, ERRORS):
+        names = [kind] if wrong is None else [kind, wrong]
         tables = [torch.stack([means[name] for name in [*names, "loss"]], 1) for means in (old, new)]
         m = torch.cat([(t - t.mean(0)) / t[:, -1].std().clamp_min(1e-30) for t in tables])
         size = m[:, :-1].norm(dim=0)
@@ -68,26 +103,21 @@ def loss_weights(
         x, y = m[:, :-1] / size, m[:, -1]
         w = torch.linalg.lstsq(x, y[:, None]).solution[:, 0] / size
         rest = (y - m[:, :-1] @ w).square().mean().sqrt()
-        if rest > EXACT:
-            continue
         doubt = rest * torch.linalg.pinv(x.T @ x).diagonal().sqrt() / size
-        if doubt.max() > 0.02 * w.abs().max():
-            continue  # a KL that is nearly nothing everywhere drowns in the rounding of the loss
-        left = [(t[:, -1] - t[:, :-1] @ w).mean().item() for t in tables]
-        constant = left[0] if abs(left[0] - left[1]) > 1e-3 * old["loss"].abs().mean() else None
-        return LossWeights(w[0].item(), kind, w[1].item() if len(w) > 1 else None, constant)
+        # a KL that is nearly nothing everywhere drowns in the rounding of the loss
+        if rest > EXACT or doubt.max() > 0.02 * w.abs().max() or (wrong and abs(w[1]) < 1e-3 * abs(w[0])):
+            continue
+        return LossWeights(w[0].item(), kind, w[1].item() if len(w) > 1 else None, wrong or "")
     return None
 
 
 @torch.no_grad()
-def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, Tensor] | None:
-    """Mean loss, errors and KL of each small batch, (N,); None where the objective decodes otherwise."""
-    n = max(4, len(data) // 25)
-    if len(data) < 2 * n:
-        return None
+def _means(objective: Objective, model: Autoencoder, data: Batch, n: int) -> dict[str, Tensor] | None:
+    """Mean loss, errors and KLs of each small batch, (N,); None where the objective decodes otherwise."""
+    n = min(n, len(data) // 2)
     out: dict[str, list[Tensor]] = {}
     for rows in torch.arange(len(data), device=data.x.device).chunk(n):
-        batch = replace(data, **{k: v[rows] for k, v in vars(data).items() if v is not None})
+        batch = some_of(data, rows)
         qs: list[Distribution] = []
         ps: list[Distribution] = []
         with (
@@ -100,7 +130,63 @@ def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, T
         terms |= {kind: f(ps[0], batch.target) for kind, f in ERRORS.items()}
         if model.prior is not None and not isinstance(qs[0], Delta):
             with contextlib.suppress(NotImplementedError):
-                terms["kl"] = kl_divergence(qs[0], model.prior(batch.c))
+                terms[""] = kl_divergence(qs[0], model.prior(batch.c))
+                terms |= {k: f(qs[0].mean, qs[0].stddev) for k, f in WRONG.items()}
         for name, term in terms.items():
             out.setdefault(name, []).append(term.mean().cpu().double())
-    return {name: torch.stack(each) for name, each in out.items()}
+    return {name: torch.stack(each) for name, each in out.items()} if n >= 4 else None
+
+
+@torch.no_grad()
+def mixing(objective: Objective, model: Autoencoder, batch: Batch) -> str:
+    """How the loss of a batch of 64 mixes its images; empty if it does not.
+
+    The mean loss is the same in any order of the images; it is another when the decoder gets the codes of
+    other images; and the same for a batch that holds each image twice. In double precision, and with means
+    for samples, that is exact.
+    """
+    model, batch = copy.deepcopy(model).double(), some_of(batch, torch.arange(min(64, len(batch))))
+    batch = replace(
+        batch,
+        **{k: v.double() for k, v in vars(batch).items() if k in ("x", "target", "c") and v is not None},
+    )
+
+    def mean(rows: Tensor, seed: int = 0) -> float:
+        torch.manual_seed(seed)
+        return objective(model, some_of(batch, rows))["loss"].mean().item()
+
+    rows = torch.arange(len(batch))
+    with means_for_samples(model):
+        first = mean(rows)
+        noise = max(abs(mean(rows, seed) - first) for seed in (1, 2, 3)) + 1e-9 * abs(first)
+        turned = max(abs(mean(rows.roll(k)) - first) for k in (1, 7, 20))
+        with model.decoder.register_forward_pre_hook(lambda _, args: (args[0].roll(1, 0), *args[1:])):
+            exchanged = abs(mean(rows) - first)
+        twice, four = mean(rows.repeat(2)), mean(rows.repeat(4))
+    if turned > 5 * noise:
+        return f"it changes by {turned:.3g} when the same images come in another order"
+    if exchanged < 1e-8 * abs(first):
+        return "it stays the same when every image gets the reconstruction of another"
+    if abs(twice) > 1.5 * abs(first) + noise and abs(four) > 1.5 * abs(twice):
+        return f"it is {first:.4g}, and {twice:.4g} when each image comes twice: a sum over the batch"
+    return ""
+
+
+@torch.enable_grad()
+def reached(objective: Objective, model: Autoencoder, batch: Batch) -> Tensor | None:
+    """(N, …) the size of the loss's gradient at each pixel of each reconstruction; None: unknown."""
+    held: dict[int, Tensor] = {}
+    shape = batch.target.shape[1:]
+
+    def keep(_: nn.Module, __: Any, p: Distribution) -> None:
+        values = vars(getattr(p, "base_dist", p)).values()
+        mine = [v for v in values if isinstance(v, Tensor) and v.requires_grad and v.shape[1:] == shape]
+        held.update({id(v): v for v in mine})
+
+    with model.decoder.register_forward_hook(keep):
+        loss = objective(model, batch)["loss"].mean()
+    if not held or not loss.requires_grad:
+        return None
+    found = torch.autograd.grad(loss, list(held.values()), allow_unused=True)
+    sizes = [g.abs().reshape(-1, *shape) for g in found if g is not None]
+    return sum(sizes) if sizes else None

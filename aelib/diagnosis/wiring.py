@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
 
 import torch
+from torch import Tensor
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from .data import out_of_range
 from .evidence import Evidence, Finding, permuted, reinitialise
@@ -22,17 +25,56 @@ def broken_weights(p: Evidence) -> Finding | None:
 
 
 @torch.no_grad()
-def deaf_decoder(p: Evidence) -> Finding | None:
-    """A decoder that is not given the code."""
-    z = torch.randn_like(p.look(p.fresh, p.batch).z)
-    a, b = (p.fresh.decode(v, p.batch.c).mean for v in (z, permuted(z)))
-    if not a.equal(b):
+def broken_outputs(p: Evidence) -> Finding | None:
+    """NaN or infinity from finite weights and images: the first module to give it is named."""
+    first: list[str] = []
+    with ExitStack() as hooks:
+        for name, m in p.model.named_modules():
+            if not any(m.children()):
+                hooks.enter_context(
+                    m.register_forward_hook(
+                        lambda _, __, out, n=name: (
+                            first.append(n) if isinstance(out, Tensor) and not out.isfinite().all() else None
+                        )
+                    )
+                )
+        values = {"codes": p.outcome.z, "reconstructions": p.outcome.x_hat}
+    bad = {k: 1 - v.isfinite().float().mean().item() for k, v in values.items()}
+    if any(bad.values()):
+        said = ", ".join(f"{share:.2g} of the {k}" for k, share in bad.items()) + " are NaN or infinite"
+        return Finding(
+            "NaN in the outputs",
+            said + (f", first after {first[0]}" if first else ""),
+            "look for exp, log, a square root or a division there: clamp what goes in, or add a small number",
+        )
+    loss = p.objective(p.model, p.batch)["loss"]
+    gradients = [n for n, g in p.trained_gradients.items() if g is not None and not g.isfinite().all()]
+    if loss.isfinite().all() and not gradients:
         return None
+    what = f"the gradients of {len(gradients)} parameters, as {gradients[0]}," if gradients else "the loss"
     return Finding(
-        "code does not reach the decoder",
-        "a copy with new weights decodes other codes to exactly the same pixels",
-        "follow z through the decoder: is it overwritten, multiplied by zero, or never used?",
+        "NaN in the loss",
+        f"outputs are finite, but {what} hold NaN or infinity",
+        "look for log(0), a division by zero, or a square root at 0 in the objective: add 1e-6 inside",
     )
+
+
+@torch.no_grad()
+def random_in_evaluation(p: Evidence) -> Finding | None:
+    """A posterior or a reconstruction that is another one each time, in evaluation mode."""
+    q = p.outcome.q
+    for part, f in (
+        ("encoder", lambda: p.model.encode(p.batch.x, p.batch.c).mean),
+        ("decoder", lambda: p.model.decode(q.mean, p.batch.c, p.model.sized(p.batch.x)).mean),
+    ):
+        a, b = f(), f()
+        if (gap := (a - b).abs().max().item()) > 1e-3 * a.abs().max().item():
+            return Finding(
+                "random in evaluation",
+                f"the {part} gives another result for the same input each time, by up to {gap:.2g}",
+                "dropout and noise end with training: nn.Dropout knows model.eval(), F.dropout wants training=False",
+            )
+    return None
 
 
 @torch.no_grad()
@@ -127,41 +169,92 @@ def unreachable_codes(p: Evidence) -> Finding | None:
 
 
 def stuck_together(p: Evidence) -> Finding | None:
-    """Units that all started alike, and so always get the same gradient."""
+    """Units that started alike, and so always get the same gradient."""
     for name in [*p.order("encoder")[:-1], *p.order("decoder")[:-1]]:
-        w = p.model.get_parameter(f"{name}.weight")
-        g = p.trained_gradients.get(f"{name}.weight")
-        if g is not None and len(w) > 1 and all(v.equal(v[:1].expand_as(v)) for v in (w, g)):
+        w, g = p.model.get_parameter(f"{name}.weight"), p.trained_gradients.get(f"{name}.weight")
+        if g is None or len(w) < 2:
+            continue
+        if isinstance(p.model.get_submodule(name), _ConvTransposeNd):
+            w, g = w.transpose(0, 1), g.transpose(0, 1)
+        different = len(torch.cat([w.flatten(1), g.flatten(1)], 1).unique(dim=0))
+        if different <= len(w) / 2:
             return Finding(
                 "units all alike",
-                f"all {len(w)} units of {name} have the same weights and the same gradient",
-                "start from random weights, not from zeros or a constant",
+                f"of {len(w)} units of {name} {different} are different, in weights and gradient",
+                "start from random weights, not from zeros or a constant, nor from copies of one unit",
             )
     return None
 
 
+def narrow(p: Evidence) -> Finding | None:
+    """What does not get through a part, whatever its weights: pixels, numbers of the code, directions."""
+    for part, verb in (("encoder", "written"), ("decoder", "read")):
+        some = p.passes(part)
+        if not some:
+            continue
+        live, n = max(some)[:2]
+        rank, possible = max((s.rank, s.possible) for s in some)
+        blind = min(s.blind for s in some)
+        follow = f"follow the {part} layer by layer: is something cut off, overwritten or multiplied by zero?"
+        name = evidence = ""
+        if blind > 0.1:
+            name = (
+                "encoder does not see all of the picture" if part == "encoder" else "pixels without gradient"
+            )
+            evidence = f"{blind:.0%} of the pixels "
+            evidence += (
+                "do not change the code, or all in the same way"
+                if part == "encoder"
+                else "pass no gradient to the code"
+            )
+        elif live <= n / 2:
+            name = (
+                f"code numbers that are not {verb}"
+                if live or part == "encoder"
+                else "code does not reach the decoder"
+            )
+            evidence = f"{n - live} of {n} numbers of the code are not {verb}"
+        elif rank < possible / 2:
+            name = f"narrow layer in the {part}"
+            evidence = f"{rank} of {possible} directions get through at one image"
+        if name:
+            return Finding(name, f"{evidence}, whatever the weights", follow)
+    return None
+
+
 def no_gradient(p: Evidence) -> Finding | None:
-    """Parameters that the loss does not reach, or that are frozen while others learn."""
-    parts = {name: list(getattr(p.model, name).parameters()) for name in ("encoder", "decoder")}
-    trainable = {name: any(w.requires_grad for w in ws) for name, ws in parts.items() if ws}
-    frozen = [name for name, is_so in trainable.items() if not is_so]
+    """Parameters that the loss does not reach, or that are frozen at their start while others learn."""
+    named = {
+        n: w for n, w in p.model.named_parameters() if w.ndim > 1 and n.startswith(("encoder", "decoder"))
+    }
+    start = dict(p.fresh.named_parameters())
+    frozen = [n for n, w in named.items() if not w.requires_grad and same_law(w, start[n])]
     matrices = {n: g for n, g in p.fresh_gradients.items() if p.model.get_parameter(n).ndim > 1}
-    silent = [n for n, g in matrices.items() if g is None or not g.any()]
-    if p.given is None:
-        silent = [n for n in silent if n.startswith(("encoder", "decoder"))]
-    if frozen and any(trainable.values()):
-        evidence = f"no parameter of the {frozen[0]} asks for a gradient"
+    silent = [
+        n for n, g in matrices.items() if (p.given is not None or n in named) and (g is None or not g.any())
+    ]
+    if frozen and len(frozen) < len(named):
+        evidence = f"{len(frozen)} of {len(named)} weight matrices are frozen as they started: {frozen[0]}"
     elif silent:
-        whole = [part for part in parts if all(n in silent for n in matrices if n.startswith(part))]
-        what = f"the whole {whole[0]}" if whole and trainable.get(whole[0]) else silent[0]
+        whole = [part for part in ("encoder", "decoder") if any(n.startswith(part) for n in matrices)
+                 and all(n in silent for n in matrices if n.startswith(part))]  # fmt: skip
+        what = f"the whole {whole[0]}" if whole else silent[0]
         evidence = f"{len(silent)} of {len(matrices)} weight matrices get no gradient: {what}"
     else:
         return None
     return Finding(
         "parameters without gradient",
         evidence,
-        "look for detach(), no_grad(), .data, sample() for rsample(), or layers that forward never calls",
+        "look for requires_grad, detach(), no_grad(), .data, sample() for rsample(), or layers never called",
     )
+
+
+def same_law(w: Tensor, start: Tensor) -> bool:
+    """Whether weights are distributed as at the start (Kolmogorov and Smirnov's test, at 1 %)."""
+    a, b = (v.detach().flatten().sort().values for v in (w, start))
+    each = torch.cat([a, b])
+    gap = torch.searchsorted(a, each, right=True) / len(a) - torch.searchsorted(b, each, right=True) / len(b)
+    return gap.abs().max().item() < 1.63 * (2 / len(a)) ** 0.5
 
 
 def no_optimizer(p: Evidence) -> Finding | None:
