@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..contexts import evaluating, seeded
@@ -16,20 +16,21 @@ from . import learning as t
 from . import objective as o
 from . import validation as v
 from . import wiring as w
-from .evidence import Evidence, Finding
+from .evidence import Check, Evidence, Finding
+from .passing import narrow
 
 # the order of evidence: what comes first explains what looks wrong behind it
-CHECKS: list[Callable[[Evidence], Finding | None]] = [
-    d.missing_numbers, w.broken_weights, w.broken_outputs, d.alike, d.out_of_range,  # numbers
-    d.idle_corruption, d.other_target, d.same_noise, o.unused_target,  # target against input
-    d.unrelated_condition, d.condition_values, d.condition_holds_picture,  # conditions
-    w.random_in_evaluation, w.way_round_the_code, w.neighbours, w.narrow, w.lost_condition,  # what passes
+CHECKS: list[Check] = [
+    d.missing_numbers, w.broken_weights, w.broken_outputs, w.broken_loss, d.alike, d.out_of_range,  # numbers
+    d.idle_corruption, d.other_target, d.noisy_target, o.unused_target,  # target against input
+    d.unrelated_condition, d.condition_values, d.condition_holds_picture,
+    w.random_in_evaluation, w.way_round_the_code, w.neighbours, narrow, w.lost_condition,  # what passes
     o.unseen_pixels, w.unreachable_pixels, w.unreachable_codes, w.stuck_together,
     w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
     o.mixed_images, o.hidden_beta, o.another_kl, o.no_noise, o.penalty_on_weights,  # the loss
-    v.prepared_differently, v.among_train, v.other_images,  # what is measured
-    t.stale_statistics, t.shrunken_weights, t.dropout_too_strong, t.penalty_too_strong, t.steps_too_large, t.vanishing_gradient,
-    t.dead_units, t.steps_too_small,  # training
+    v.among_train, v.prepared_differently, v.other_images,  # what is measured
+    t.stale_statistics, t.shrunken_weights, t.dropout_too_strong, t.penalty_too_strong,  # training
+    t.steps_too_large, t.vanishing_gradient, t.dead_units, t.steps_too_small,
     t.collapse, t.ignored_condition, t.codes_off_the_prior, v.overfitting, t.saturated,  # its result
 ]  # fmt: skip
 DECISIVE = {d.missing_numbers, w.broken_weights, w.broken_outputs, d.alike}  # then everything looks ill

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +30,8 @@ from .loss import LossWeights, loss_weights, some_of
 
 SAMPLE = 256  # images looked at
 STEPS = 100  # of a training on trial
-PROBES = 32  # directions in which a Jacobian is looked at
 Gradients = dict[str, Tensor | None]
+Check = Callable[["Evidence"], "Finding | None"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,19 @@ class Finding:
     name: str
     evidence: str
     cure: str
+
+
+def finds(name: str, cure: str) -> Callable[[Callable[[Evidence], str]], Check]:
+    """A check from a function of the evidence that says what it found; nothing, if it found nothing."""
+
+    def named(f: Callable[[Evidence], str]) -> Check:
+        @wraps(f)
+        def check(p: Evidence) -> Finding | None:
+            return Finding(name, said, cure) if (said := f(p)) else None
+
+        return check
+
+    return named
 
 
 class Outcome(NamedTuple):
@@ -58,20 +71,6 @@ def sample(data: Examples, device: torch.device, seed: int = 0) -> Batch:
     rows = np.unique(np.linspace(0, len(data) - 1, SAMPLE).astype(int))
     torch.manual_seed(seed)
     return data[rows].batch(device)
-
-
-class Passing(NamedTuple):
-    """What gets through a part: numbers of the code that are alive, of how many; ranks of Jacobians, of how much.
-
-    Args:
-        blind: the share of the pixels that the encoder does not look at, or that the decoder gives no gradient.
-    """
-
-    live: int
-    numbers: int
-    rank: int
-    possible: int
-    blind: float
 
 
 def permuted(v: Tensor) -> Tensor:
@@ -117,7 +116,7 @@ class Evidence:
         """One pass, always with the same noise."""
         torch.manual_seed(1)
         q = model.encode(batch.x, batch.c)
-        p = model.decode(q.mean, batch.c)
+        p = model.decode(q.mean, batch.c, model.sized(batch.x))
         return Outcome(q, q.mean.flatten(1), q.rsample(), p, p.mean)
 
     @cached_property
@@ -127,9 +126,9 @@ class Evidence:
 
     @cached_property
     def many(self) -> list[Batch]:
-        """More of the training images, 2,048 at most, in batches."""
+        """More of the training images, 1,024 at most, in batches."""
         torch.manual_seed(0)
-        rows = np.unique(np.linspace(0, len(self.data) - 1, 8 * SAMPLE).astype(int))
+        rows = np.unique(np.linspace(0, len(self.data) - 1, 4 * SAMPLE).astype(int))
         return list(self.data[rows].batches(SAMPLE, device=self.model.device))
 
     @cached_property
@@ -183,59 +182,6 @@ class Evidence:
             if w.ndim > 1 and w.requires_grad and start[name].any() and not w.equal(start[name])
         }
 
-    @torch.enable_grad()
-    def passing(self, part: str, seed: int) -> Passing:
-        """What gets through a part whose weights are a start, in double precision: far above rounding."""
-        model, first = copy.deepcopy(self.model).double(), self.batch.target.shape[1]
-        reinitialise(model, seed)
-        x, c = (v if v is None else v[:PROBES].double() for v in (self.batch.x, self.batch.c))
-        if part == "encoder":
-            h = torch.cat([x, x + 3 * torch.randn_like(x)])
-            c = c if c is None else torch.cat([c, c])
-        else:
-            h = torch.randn_like(model.encode(x, c).mean).detach()
-
-        def f(h: Tensor, c: Tensor | None) -> Tensor:
-            return (
-                model.encode(h, c) if part == "encoder" else model.decode(h, c, model.sized(x))
-            ).mean.flatten(1)
-
-        h.requires_grad_()
-        out = f(h, c)
-        v = torch.randn_like(out).requires_grad_()
-        (g,) = torch.autograd.grad(out, h, v, create_graph=True)
-        if part == "encoder":
-            live = out.detach().std(0) > 1e-9 * out.std()
-            g = g.detach()[:, :first].flatten(2) if g.ndim > 2 else g.detach()[:, None]
-            seen = g.abs().amax(0)
-            blind = (seen < 1e-9 * seen.max()) | (g.std(2).max() < 1e-9 * seen.max())
-        else:
-            numbers = torch.linspace(0, h[0].numel() - 1, min(h[0].numel(), PROBES)).long().unique()
-            z = h[:1].detach().flatten(1).repeat(len(numbers) + 1, 1)
-            z[range(len(numbers)), numbers] += 3  # more than a rounding to whole numbers takes away
-            changed = f(z.view(-1, *h.shape[1:]), None if c is None else c[:1].expand(len(z), -1)).detach()
-            live = (changed[:-1] - changed[-1]).abs().amax(1) > 1e-9 * changed.abs().max()
-            (there,) = torch.autograd.grad(
-                (g * torch.randn_like(g)).sum(), v
-            )  # what h's motion does to a pixel
-            blind = (there.abs().amax(0) == 0) & (out.std(0) > 1e-9 * out.std())
-        one = h[:1].detach().expand(PROBES, *h.shape[1:]).clone().requires_grad_()
-        out = f(one, None if c is None else c[:1].expand(PROBES, -1))
-        (g,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), one)
-        sizes = torch.linalg.svdvals(g.flatten(1))
-        possible = min(int(live.sum()), PROBES, out.shape[1], g[0].numel())
-        rank = (
-            int((sizes > 1e-11 * sizes[0]).sum()) if sizes[0] > 0 else possible
-        )  # no gradient: another matter
-        return Passing(int(live.sum()), len(live), rank, possible, blind.double().mean().item())
-
-    def passes(self, part: str) -> list[Passing]:
-        """`passing` of some starts; none where the code knows float32 alone."""
-        try:
-            return [self.passing(part, seed) for seed in range(3)]
-        except (RuntimeError, TypeError, NotImplementedError):
-            return []
-
     @cached_property
     def lags(self) -> bool:
         """Whether it explains less than half of what a PCA does; a tenth, where its objective is not known."""
@@ -267,11 +213,9 @@ class Evidence:
                 m.p = 0.0
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
         torch.manual_seed(0)
-        rows = torch.randint(len(self.batch), (STEPS, min(32, len(self.batch))))
+        rows = torch.randint(len(self.batch), (STEPS, min(32, len(self.batch)))).to(self.model.device)
         for some in rows:
-            loss = (objective or self.objective)(model, some_of(self.batch, some.to(self.batch.x.device)))[
-                "loss"
-            ].mean()
+            loss = (objective or self.objective)(model, some_of(self.batch, some))["loss"].mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 10.0)
@@ -286,17 +230,21 @@ class Evidence:
         plain = self.model.prior is None or isinstance(self.outcome.q, Delta)
         return self.given or (reconstruction if plain else elbo)
 
+    @torch.no_grad()
+    def loss(self, model: Autoencoder, batch: Batch, seed: int = 0) -> Tensor:
+        """(B,) or (): the loss, with the random numbers of this seed."""
+        torch.manual_seed(seed)
+        return self.objective(model, batch)["loss"]
+
     @cached_property
     def weights(self) -> LossWeights | None:
         """The weights of the terms in the objective that was given."""
-        return None if self.given is None else loss_weights(self.given, self.model, self.fresh, self.batch)
+        return self.given and loss_weights(self.given, self.model, self.fresh, self.batch)
 
     @cached_property
     def weights_of_halves(self) -> LossWeights | None:
         """The same in batches of half the size."""
-        return (
-            None if self.given is None else loss_weights(self.given, self.model, self.fresh, self.batch, 20)
-        )
+        return self.given and loss_weights(self.given, self.model, self.fresh, self.batch, 20)
 
     @cached_property
     def term_of(self) -> dict[str, str | None]:

@@ -164,11 +164,12 @@ def mixing(objective: Objective, model: Autoencoder, batch: Batch) -> str:
             exchanged = abs(mean(rows) - first)
         twice, four = mean(rows.repeat(2)), mean(rows.repeat(4))
     if turned > 5 * noise:
-        return f"it changes by {turned:.3g} when the same images come in another order"
+        return f"the loss changes by {turned:.3g} when the same images come in another order"
     if exchanged < 1e-8 * abs(first):
-        return "it stays the same when every image gets the reconstruction of another"
-    if abs(twice) > 1.5 * abs(first) + noise and abs(four) > 1.5 * abs(twice):
-        return f"it is {first:.4g}, and {twice:.4g} when each image comes twice: a sum over the batch"
+        return "the loss stays the same when every image gets the reconstruction of another"
+    more, much = twice - first, four - twice
+    if abs(more) > 1e-3 * abs(first) and abs(much - 2 * more) < 0.1 * abs(more):
+        return f"the loss is {first:.4g}, and {twice:.4g} when each image comes twice: a sum over the batch"
     return ""
 
 

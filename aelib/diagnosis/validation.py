@@ -11,39 +11,7 @@ from torch import Tensor
 from ..datasets.store import pieces
 from ..training import assess
 from .data import changes
-from .evidence import Evidence, Finding, explained
-
-
-def prepared_differently(p: Evidence) -> Finding | None:
-    """Validation images of another kind than the training images: how they are made, or what they show.
-
-    A validation image is as far from its nearest training image as training images are from theirs, and in
-    the same directions: the first half of the training images is compared with the second half and with
-    the validation images, in mean, size, fineness and nearest distance.
-    """
-    if p.valid is None or min(len(p.valid), len(p.batch)) < 16:
-        return None
-    train, valid = p.batch.x, p.valid.x
-    said = {name: (f(train), f(valid)) for name, f in TRAITS.items()}
-    between = torch.cdist(train[::2].flatten(1), torch.cat([train[1::2], valid]).flatten(1)).amin(0)
-    said["distance to the nearest training image"] = between[: len(train) // 2], between[len(train) // 2 :]
-    gaps = {name: ((b.mean() - a.mean()) / a.std().clamp_min(1e-9)).item() for name, (a, b) in said.items()}
-    name = max(gaps, key=lambda n: abs(gaps[n]))
-    if abs(gaps[name]) < 1:
-        return None
-    a, b = said[name]
-    tried = {
-        k: torch.cdist(train[::2].flatten(1), f(valid).flatten(1)).amin(0) for k, f in changes(valid).items()
-    }
-    best = min(tried, key=lambda k: tried[k].mean())
-    nearer = tried[best].mean() < 0.9 * between[len(train) // 2 :].mean()
-    return Finding(
-        "validation prepared differently",
-        f"{name}: {a.mean():.3g} in training and {b.mean():.3g} in validation, {abs(gaps[name]):.1f} "
-        "standard deviations apart" + (f"; {best} would be nearer" if nearer else ""),
-        "split at random first, then give both parts the same transforms, with the same numbers",
-    )
-
+from .evidence import Evidence, explained, finds
 
 TRAITS: dict[str, Callable[[Tensor], Tensor]] = {  # (B, …) → (B,)
     "mean": lambda x: x.flatten(1).mean(1),
@@ -52,54 +20,86 @@ TRAITS: dict[str, Callable[[Tensor], Tensor]] = {  # (B, …) → (B,)
 }
 
 
-def among_train(p: Evidence) -> Finding | None:
+@finds(
+    "validation prepared differently",
+    "split at random first, then give both parts the same transforms, with the same numbers",
+)
+def prepared_differently(p: Evidence) -> str:
+    """Validation images of another kind than the training images: how they are made, or what they show.
+
+    A validation image has the mean, size and fineness of a training image, and is as far from the nearest
+    training image as that is from its nearest other one.
+    """
+    if p.valid is None or min(len(p.valid), len(p.batch)) < 16:
+        return ""
+    train, valid = p.batch.x, p.valid.x
+    known = torch.cat([b.x for b in p.many]).flatten(1)
+    said = {name: (f(train), f(valid)) for name, f in TRAITS.items()}
+    near = torch.cdist(valid.flatten(1), known).amin(1)
+    said["distance to the nearest training image"] = (
+        torch.cdist(train.flatten(1), known).kthvalue(2, 1).values,
+        near,
+    )
+    gaps = {k: ((b.mean() - a.mean()) / a.std().clamp_min(1e-9)).abs().item() for k, (a, b) in said.items()}
+    name = max(gaps, key=lambda n: gaps[n])
+    if gaps[name] < 0.6 + 2 * (1 / len(train) + 1 / len(valid)) ** 0.5:
+        return ""
+    tried = {k: torch.cdist(f(valid).flatten(1), known).amin(1).mean() for k, f in changes(valid).items()}
+    best = min(tried, key=lambda k: tried[k])
+    return (
+        f"{name}: {said[name][0].mean():.3g} in training and {said[name][1].mean():.3g} in validation, "
+        f"{gaps[name]:.1f} standard deviations apart"
+    ) + (f"; nearer would be {best}" if tried[best] < 0.9 * near.mean() else "")
+
+
+@finds(
+    "validation images among the training images",
+    "split first, then transform; keep all pictures of one person in one part",
+)
+def among_train(p: Evidence) -> str:
     """Validation images that were trained on."""
     if p.valid_data is None:
-        return None
+        return ""
     mine = p.valid_data[:256].values
     wanted = {image.tobytes() for image in mine}
     found = wanted & {image.tobytes() for some in pieces(p.data.store, p.data.rows) for image in some}
     share = sum(image.tobytes() in found for image in mine) / len(mine)
-    if share < 0.05:
-        return None
-    return Finding(
-        "validation images among the training images",
-        f"{share:.0%} of the validation images looked at stand in the training set too",
-        "split first, then transform; keep all pictures of one person in one part",
-    )
+    return f"{share:.0%} of the validation images stand in the training set too" if share >= 0.05 else ""
 
 
-def other_images(p: Evidence) -> Finding | None:
+@finds(
+    "validation scored on other images",
+    "score the validation set itself, as train(…, valid=split.valid) does; a leftover variable of the training "
+    "loop is no validation. (Were other weights loaded since?)",
+)
+def other_images(p: Evidence) -> str:
     """A validation number that these validation images do not give."""
     last = p.history[-1] if len(p.history) else {}
     if p.valid is None or p.valid_data is None or p.given is None or "valid/loss" not in last:
-        return None
+        return ""
     said, train = last["valid/loss"], last.get("train/loss", math.nan)
     got = assess(p.model, p.valid_data, p.given, device=p.model.device.type)["loss"]
-    with torch.no_grad():
-        each = p.objective(p.model, p.valid)["loss"].std().item()
-    if abs(said - got) <= 0.02 * each:
-        return None
-    return Finding(
-        "validation scored on other images",
-        f"the history's last valid/loss is {said:.4g} (train/loss {train:.4g}); these images give {got:.4g}",
-        "score the validation set itself, as train(…, valid=split.valid) does; a leftover variable of the "
-        "training loop is no validation. (Were other weights loaded since?)",
+    if abs(said - got) <= 0.02 * p.loss(p.model, p.valid).std().item():
+        return ""
+    return (
+        f"the history's last valid/loss is {said:.4g} (train/loss {train:.4g}); these images give {got:.4g}"
     )
 
 
-def overfitting(p: Evidence) -> Finding | None:
+@finds(
+    "overfitting",
+    "more images, data.map(flipped) or noise, weight decay, or stop where valid/loss is smallest",
+)
+def overfitting(p: Evidence) -> str:
     """Errors that are larger on validation images."""
     if p.valid is None:
-        return None
+        return ""
     x_hat, target = p.look(p.model, p.valid).x_hat, p.valid.target
     train = (p.outcome.x_hat - p.batch.target).square().mean().item()
     valid = (x_hat - target).square().mean().item()
     if valid < 1.5 * train:
-        return None
-    return Finding(
-        "overfitting",
+        return ""
+    return (
         f"the squared error is {valid / train:.1f} times as large in validation; variance explained "
-        f"{p.explained:.2f} in training, {explained(x_hat, target):.2f} in validation",
-        "more images, data.map(flipped) or noise, weight decay, or stop where valid/loss is smallest",
+        f"{p.explained:.2f} in training, {explained(x_hat, target):.2f} in validation"
     )
