@@ -495,7 +495,270 @@ def all_of_an_image_averaged_away():
     return model, data, trained(model, data, losses.reconstruction)
 
 
+# numbers, targets, what passes, the batch, validation and conditions: nothing of these is on page 11
+
+
+def plain(**options):
+    return gaussian(posterior="deterministic", **options)
+
+
+def on(f, model=None, objective=losses.reconstruction, epochs=2):
+    """A patient whose batches are changed by f."""
+    model, data = model or plain(), mapped(f)
+    return model, data, trained(model, data, objective, epochs=epochs)
+
+
+def with_loss(objective, model=None):
+    model, data = model or build(), digits()
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+class Changed(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, h):
+        return self.f(h)
+
+
+def with_parts(encoder=None, decoder=None, head=None, base=None):
+    model = base or build()
+    if encoder:
+        model.encoder = nn.Sequential(encoder, model.encoder)
+    if head:
+        model.encoder = nn.Sequential(model.encoder[:-1], head, model.encoder[-1])
+    if decoder:
+        model.decoder = nn.Sequential(decoder, model.decoder)
+    return model, digits(), trained(model, digits(), losses.elbo, epochs=2)
+
+
+def logarithm_of_pixels():
+    model = plain()
+    model.encoder = nn.Sequential(Changed(lambda x: x.log()), model.encoder)
+    return model, digits(), {"objective": losses.reconstruction}
+
+
+def root_of_an_error_of_zero():
+    def objective(model, batch):
+        gap = (model(batch.x).p.mean - batch.target).flatten(1)
+        return {"loss": gap.clamp_min(0).square().sum(1).sqrt() + (0 * gap).square().sum(1).sqrt()}
+
+    return plain(), digits(), {"objective": objective}
+
+
+def a_mirrored_target():
+    return on(lambda b: replace(b, target=b.target.flip(-1)))
+
+
+def a_shifted_target_of_a_noisy_input():
+    return on(lambda b: replace(noisy(0.3)(b), target=b.target.roll(1, -2)))
+
+
+def channels_in_another_order():
+    colour = datasets.drawn_faces(300, 16)
+    data = replace(colour, train=colour.train.map(lambda b: replace(b, target=b.target.flip(1))))
+    model = models.autoencoder(data.shape, SIZE, net="mlp", posterior="deterministic", likelihood="gaussian")
+    return model, data, {"objective": losses.reconstruction}
+
+
+def targets_of_other_images_for_a_tenth():
+    def f(b):
+        wrong = (torch.arange(len(b)) < len(b) / 10).view(-1, 1, 1, 1)
+        return replace(b, target=torch.where(wrong, b.target.roll(1, 0), b.target))
+
+    return on(f)
+
+
+def the_same_noise_in_both():
+    return on(lambda b: Batch(noisy(0.2)(b).x))
+
+
+def compared_with_the_noisy_input():
+    def objective(model, batch):
+        return {"loss": losses.squared_error(model(batch.x).p, batch.x)}
+
+    model, data = plain(), mapped(noisy(0.3))
+    return model, data, trained(model, data, objective, epochs=2)
+
+
+def half_of_the_picture_in_the_loss():
+    def objective(model, batch):
+        return {"loss": (model(batch.x).p.mean - batch.target)[..., :4].square().flatten(1).sum(1)}
+
+    return with_loss(objective, plain())
+
+
+def a_code_of_which_two_numbers_are_read():
+    return with_parts(decoder=Changed(lambda z: torch.cat([z[:, :2], 0 * z[:, 2:]], 1)))
+
+
+def a_code_of_which_two_numbers_are_written():
+    mask = torch.tensor([1.0, 1, 0, 0, 0, 0]).repeat(2)
+    return with_parts(head=Changed(lambda h: mask.to(h) * h))
+
+
+def one_hidden_unit():
+    return with_parts(decoder=nn.Sequential(nn.Linear(SIZE, 1), nn.Tanh(), nn.Linear(1, SIZE)))
+
+
+def half_of_the_picture_for_the_encoder():
+    return with_parts(encoder=Changed(lambda x: torch.cat([x[..., :4], 0 * x[..., 4:]], -1)))
+
+
+def half_of_the_output_detached():
+    model = plain()
+    cut = Changed(lambda h: torch.cat([h[..., :4].detach(), h[..., 4:]], -1))
+    model.decoder = nn.Sequential(*model.decoder[:-1], cut, model.decoder[-1])
+    return model, digits(), {"objective": losses.reconstruction}
+
+
+def dropout_in_evaluation():
+    return with_parts(encoder=Changed(lambda x: nn.functional.dropout(x, 0.3)))
+
+
+def one_frozen_layer():
+    model, data = build(), digits()
+    model.encoder[1][1][1].requires_grad_(False)
+    return model, data, trained(model, data, losses.elbo, epochs=2)
+
+
+def kl_of_one_image_for_all():
+    def objective(model, batch):
+        terms = losses.elbo(model, batch)
+        return {"loss": terms["nll"] + terms["kl"][:1]}
+
+    return with_loss(objective)
+
+
+def kl_summed_over_the_batch():
+    def objective(model, batch):
+        terms = losses.elbo(model, batch)
+        return {"loss": terms["nll"] + terms["kl"].sum()}
+
+    return with_loss(objective)
+
+
+def every_image_against_every_target():
+    def objective(model, batch):
+        gap = model(batch.x).p.mean - batch.target.flatten(2)[:, None]  # (B, B, 8, 8) by broadcasting
+        return {"loss": gap.square().mean((1, 2, 3))}
+
+    def flat(batch):
+        return Batch(batch.x, target=batch.target.view(-1, 1, 64))
+
+    model = plain()
+    model.decoder = nn.Sequential(
+        model.decoder[:-1], nn.Flatten(), nn.Unflatten(1, (1, 64)), model.decoder[-1]
+    )
+    data = mapped(flat)
+    return model, data, {"objective": objective}
+
+
+def a_code_without_noise():
+    def objective(model, batch):
+        q = model.encode(batch.x)
+        kl = losses.kl_term(q, model.prior(), q.mean)
+        return {"loss": losses.nll(model.decode(q.mean), batch.target) + kl}
+
+    return with_loss(objective)
+
+
+def reversed_kl():
+    def objective(model, batch):
+        q, _, p = model(batch.x)
+        kl = torch.distributions.kl_divergence(model.prior().base_dist, q.base_dist).sum(1)
+        return {"loss": losses.nll(p, batch.target) + kl}
+
+    return with_loss(objective)
+
+
+def half_dropped_nine_times_of_ten():
+    return with_parts(decoder=nn.Dropout(0.9))
+
+
+def sparse_beyond_measure():
+    encoder = nn.Sequential(nets.MLP(64, 64, 32), nn.ReLU(), heads.Deterministic())
+    decoder = nn.Sequential(nets.MLP(32, 64, 64), nets.Reshape(*SHAPE), heads.Gaussian(1.0))
+    return with_loss(partial(losses.sparse, weight=30.0), by_hand(encoder, decoder, None))
+
+
+def codes_of_another_mean():
+    model, data, _ = copy.deepcopy(ill(vae)[0]), *ill(vae)[1:]
+    with torch.no_grad():
+        model.encoder[1][1][-1].bias[:SIZE] += 2
+        model.decoder[0][0][1].bias -= model.decoder[0][0][1].weight @ torch.full((SIZE,), 2.0)
+    return model, data, {}
+
+
+def validated(f):
+    model, data = plain(), digits()
+    return (
+        model,
+        replace(data, valid=f(data.valid)),
+        trained(model, data, losses.reconstruction) | {"history": []},
+    )
+
+
+def a_noisy_validation():
+    return validated(lambda v: v.map(lambda b: Batch(noisy(0.3)(b).x)))
+
+
+def a_mirrored_validation():
+    return validated(lambda v: v.map(lambda b: Batch(b.x.flip(-1))))
+
+
+def other_classes_in_validation():
+    model, data = plain(), digits()
+    data = replace(data, train=data.train[data.train.labels < 5], valid=data.valid[data.valid.labels >= 5])
+    return model, data, trained(model, data, losses.reconstruction) | {"history": []}
+
+
+def a_darker_validation():
+    return validated(lambda v: v.map(lambda b: Batch(b.x * 0.6)))
+
+
+def a_condition_in_thousands():
+    f = conditioned(10)
+    return on(lambda b: replace(b, c=1000 * f(b).c), build(conditions=10), losses.elbo)
+
+
+def a_condition_that_holds_the_picture():
+    ways = torch.randn(64, 10, generator=torch.Generator().manual_seed(0)) / 8
+    return on(lambda b: replace(b, c=b.target.flatten(1) @ ways), build(conditions=10), losses.elbo)
+
+
 OTHERS = {
+    logarithm_of_pixels: "NaN in the outputs",
+    root_of_an_error_of_zero: "NaN in the loss",
+    a_mirrored_target: "target is a changed input",
+    a_shifted_target_of_a_noisy_input: "target is a changed input",
+    channels_in_another_order: "target is a changed input",
+    targets_of_other_images_for_a_tenth: "inputs and targets of different images",
+    the_same_noise_in_both: "noise in the target",
+    compared_with_the_noisy_input: "target not used",
+    half_of_the_picture_in_the_loss: "pixels that the loss does not see",
+    half_of_the_output_detached: "pixels that the loss does not see",
+    a_code_of_which_two_numbers_are_read: "code numbers that are not read",
+    a_code_of_which_two_numbers_are_written: "code numbers that are not written",
+    one_hidden_unit: "narrow layer in the decoder",
+    half_of_the_picture_for_the_encoder: "encoder does not see all of the picture",
+    dropout_in_evaluation: "random in evaluation",
+    one_frozen_layer: "parameters without gradient",
+    kl_of_one_image_for_all: "loss mixes the images of a batch",
+    kl_summed_over_the_batch: "loss mixes the images of a batch",
+    every_image_against_every_target: "loss mixes the images of a batch",
+    a_code_without_noise: "code without noise",
+    reversed_kl: "KL miscalculated",
+    half_dropped_nine_times_of_ten: "dropout too strong",
+    sparse_beyond_measure: "penalty outweighs the error",
+    codes_of_another_mean: "codes far from the prior",
+    a_noisy_validation: "validation prepared differently",
+    a_mirrored_validation: "validation prepared differently",
+    other_classes_in_validation: "validation prepared differently",
+    a_darker_validation: "validation prepared differently",
+    a_condition_in_thousands: "condition on another scale",
+    a_condition_that_holds_the_picture: "condition holds the picture",
     untrained: "hardly trained",
     label_missing_in_the_decoder: "condition missing in the decoder",
     labels_of_other_images: "condition unrelated to the images",
@@ -584,7 +847,8 @@ def test_the_weights_of_a_loss_are_found(error, kl, scalar):
 @pytest.mark.parametrize("beta", [0.01, 50.0])
 def test_the_effective_beta_is_in_the_evidence(beta):
     report = diagnose(build(), digits(), partial(losses.elbo, beta=beta))
-    assert report.names[0] == "hidden β" and f"a β of {beta:g}" in report.causes[0].evidence
+    assert report.names[0] == "hidden β"
+    assert float(report.causes[0].evidence.split("a β of ")[1]) == pytest.approx(beta, rel=0.01)
 
 
 def test_a_diagnosis_leaves_everything_as_it_was():

@@ -26,7 +26,7 @@ CHECKS: list[Check] = [
     d.unrelated_condition, d.condition_values, d.condition_holds_picture,
     w.random_in_evaluation, w.way_round_the_code, w.neighbours, narrow, w.lost_condition,  # what passes
     o.unseen_pixels, w.unreachable_pixels, w.unreachable_codes, w.stuck_together,
-    w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
+    o.error_missing, w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
     o.mixed_images, o.hidden_beta, o.another_kl, o.no_noise, o.penalty_on_weights,  # the loss
     v.among_train, v.prepared_differently, v.other_images,  # what is measured
     t.stale_statistics, t.shrunken_weights, t.dropout_too_strong, t.penalty_too_strong,  # training

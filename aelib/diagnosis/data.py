@@ -1,4 +1,4 @@
-"""Checks of the data: numbers, targets against inputs, conditions; what goes wrong before a network sees it."""
+"""Checks of the data, before a network sees it: numbers, targets against inputs, conditions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from ..nets import Standardise
 from .evidence import Evidence, Finding, explained, finds
 
 
-@finds(
-    "NaN in the data",
-    "look for a division by zero in the transforms, and for what is not known and was not filled",
-)
+@finds("NaN in the data")
 def missing_numbers(p: Evidence) -> str:
     """NaN or infinity among the images, of which more are looked at here: one is enough to ruin weights."""
     for name in ("x", "target", "c"):
@@ -26,18 +23,14 @@ def missing_numbers(p: Evidence) -> str:
     return ""
 
 
-@finds("images all alike", "look at the images; check how rows are chosen and files are read")
+@finds("images all alike")
 def alike(p: Evidence) -> str:
     """Few different images."""
     distinct = len({image.tobytes() for image in p.batch.target.cpu().numpy()})
     return f"of {len(p.batch)} images only {distinct} are different" if distinct <= len(p.batch) / 2 else ""
 
 
-@finds(
-    "pixels outside the likelihood's range",
-    "scale pixels to [0, 1] (divide uint8 by 255, once). Other numbers need a Gaussian likelihood, and a model "
-    "that learns their scale: autoencoder(…, standardise=data)",
-)
+@finds("pixels outside the likelihood's range")
 def out_of_range(p: Evidence) -> str:
     """Pixels that the likelihood or the network are not made for."""
     low, high = p.batch.target.min().item(), p.batch.target.max().item()
@@ -52,10 +45,7 @@ def out_of_range(p: Evidence) -> str:
     return said + ("; a Bernoulli likelihood needs [0, 1]" if bernoulli else "")
 
 
-@finds(
-    "corruption that changes nothing",
-    "look at the corruption: a strength of zero, or a result that is thrown away? datasets.noisy(0.3) adds noise",
-)
+@finds("corruption that changes nothing")
 def idle_corruption(p: Evidence) -> str:
     """Noise that is not there."""
     x, target = p.batch.x, p.batch.target
@@ -64,10 +54,7 @@ def idle_corruption(p: Evidence) -> str:
     return f"the data make an input of their own for {len(x)} images, equal to the target in every pixel"
 
 
-@finds(
-    "noise in the target",
-    "the target stays clean: replace(batch, x=noisy, target=batch.target), as datasets.noisy(0.3) does",
-)
+@finds("noise in the target")
 def noisy_target(p: Evidence) -> str:
     """An image made twice has targets that differ from pixel to pixel.
 
@@ -124,9 +111,7 @@ def other_target(p: Evidence) -> Finding | None:
         return None
     other = "another" in name or score < 3
     return Finding(
-        "inputs and targets of different images" if other else "target is a changed input",
-        evidence,
-        "change x and target together, or x alone by what is to be undone; never shuffle or turn one by itself",
+        "inputs and targets of different images" if other else "target is a changed input", evidence
     )
 
 
@@ -147,15 +132,13 @@ def changes(x: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
             if any(to):
                 out[f"the input moved by {to}"] = partial(torch.roll, shifts=to, dims=(-2, -1))
         if 1 < x.shape[1] <= 4:
-            for order in list(permutations(range(x.shape[1])))[1:]:
-                out[f"the input with channels {order}"] = lambda v, order=order: v[:, list(order)]
+            for to in list(permutations(range(x.shape[1])))[1:]:
+                index = torch.tensor(to, device=x.device)
+                out[f"the input with channels {to}"] = partial(torch.index_select, dim=1, index=index)
     return out
 
 
-@finds(
-    "condition unrelated to the images",
-    "check that conditions and images are in the same order, and that c varies",
-)
+@finds("condition unrelated to the images")
 def unrelated_condition(p: Evidence) -> str:
     """A condition that says nothing about its image: its relation is compared with that of permuted ones."""
     x, target, c = p.batch.x, p.batch.target, p.batch.c
@@ -181,10 +164,7 @@ def unrelated_condition(p: Evidence) -> str:
     return f"c explains no more of the images than permuted c do ({score:.1f} standard deviations above them)"
 
 
-@finds(
-    "condition on another scale",
-    "standardise what is continuous; classes are one-hot, attributes −1 and 1: data.map(conditioned())",
-)
+@finds("condition on another scale")
 def condition_values(p: Evidence) -> str:
     """A condition in units that a network is not made for."""
     if p.batch.c is None:
@@ -195,28 +175,23 @@ def condition_values(p: Evidence) -> str:
     return f"conditions run from {low:.3g} to {high:.3g}, with a standard deviation of {size:.3g} at most"
 
 
-@finds(
-    "condition holds the picture",
-    "the code has nothing left to say: give as c what is known when there is no picture",
-)
+@finds("condition holds the picture")
 def condition_holds_picture(p: Evidence) -> str:
-    """A condition computed from the picture: a linear function, learnt on half of them, gives it for the others.
+    """A condition computed from the picture: a linear function, learnt on half, gives it for the others.
 
     (What people know of a picture, its class or an attribute, is no linear function of pixels.)
     """
     if p.batch.c is None or len(p.batch) < 64:
         return ""
-    c, t = (
-        torch.cat([getattr(b, name) for b in p.many]).flatten(1).cpu().double() for name in ("c", "target")
-    )
+    c, t = (torch.cat([getattr(b, k) for b in p.many]).flatten(1).cpu().double() for k in ("c", "target"))
     forth, back = predicted(t, c), predicted(c, t)
     if forth < 0.95 or back < 0.1:
         return ""
-    return f"a linear function of the picture is {forth:.1%} of c's variance, one of c {back:.0%} of the picture's"
+    return f"a linear function of the picture explains {forth:.1%} of c, one of c {back:.0%} of the picture"
 
 
 def predicted(a: Tensor, b: Tensor) -> float:
-    """The share of the variance of every second row of b that ridge regression on a explains, from the others."""
+    """The share of the variance of half of b that a ridge regression on a, fitted on the others, explains."""
     (a, of_a), (b, of_b) = ((v[::2], v[1::2]) for v in (a - a.mean(0), b - b.mean(0)))
     gram = a @ a.T
     ridge = 1e-4 * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(a)).double()

@@ -26,6 +26,7 @@ from ..losses import Objective, elbo, kl_per_dimension, reconstruction
 from ..models import Autoencoder
 from ..training import Optimizers, Record
 from ..training.optim import by_term
+from .cures import CURES
 from .loss import LossWeights, loss_weights, some_of
 
 SAMPLE = 256  # images looked at
@@ -36,20 +37,24 @@ Check = Callable[["Evidence"], "Finding | None"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One cause: its name, the evidence for it in numbers, and a cure."""
+    """One cause: its name, and the evidence for it in numbers."""
 
     name: str
     evidence: str
-    cure: str
+
+    @property
+    def cure(self) -> str:
+        """What to do."""
+        return CURES[self.name]
 
 
-def finds(name: str, cure: str) -> Callable[[Callable[[Evidence], str]], Check]:
+def finds(name: str) -> Callable[[Callable[[Evidence], str]], Check]:
     """A check from a function of the evidence that says what it found; nothing, if it found nothing."""
 
     def named(f: Callable[[Evidence], str]) -> Check:
         @wraps(f)
         def check(p: Evidence) -> Finding | None:
-            return Finding(name, said, cure) if (said := f(p)) else None
+            return Finding(name, said) if (said := f(p)) else None
 
         return check
 
@@ -184,7 +189,7 @@ class Evidence:
 
     @cached_property
     def lags(self) -> bool:
-        """Whether it explains less than half of what a PCA does; a tenth, where its objective is not known."""
+        """Whether it explains less than half of what a PCA does; a tenth, if the objective is not known."""
         return self.explained < (0.1 if self.given is None else 0.5) * self.linear
 
     @cached_property

@@ -16,10 +16,7 @@ from .evidence import STEPS, Evidence, Finding, explained, finds, permuted
 FAR = 0.3  # of the prior's variance: all means half a standard deviation off are 0.25, twice its size is 1
 
 
-@finds(
-    "stale batch statistics",
-    "BatchNorm's running statistics lag behind: train longer, raise the momentum, or use LayerNorm",
-)
+@finds("stale batch statistics")
 def stale_statistics(p: Evidence) -> str:
     """BatchNorm whose running statistics are not those of the data."""
     model = copy.deepcopy(p.model)
@@ -29,7 +26,7 @@ def stale_statistics(p: Evidence) -> str:
     return f"variance explained is {p.explained:.2f}, but {own:.2f} with the batch's own statistics"
 
 
-@finds("weight decay too strong", "weight_decay=0 first; then at most 0.1 with AdamW")
+@finds("weight decay too strong")
 def shrunken_weights(p: Evidence) -> str:
     """Weights that decayed."""
     decay = max((group.get("weight_decay", 0.0) for _, group in p.groups), default=0.0)
@@ -44,7 +41,7 @@ def shrunken_weights(p: Evidence) -> str:
     )
 
 
-@finds("dropout too strong", "an autoencoder's code is narrow already: dropout=0 first, then at most 0.1")
+@finds("dropout too strong")
 def dropout_too_strong(p: Evidence) -> str:
     """Dropout without which a few steps more lead much further."""
     shares = [m.p for m in p.model.modules() if isinstance(m, _DropoutNd) and m.p > 0]
@@ -56,7 +53,7 @@ def dropout_too_strong(p: Evidence) -> str:
     )
 
 
-@finds("penalty too strong", "divide its weight by ten, until the error is little larger than without it")
+@finds("penalty outweighs the error")
 def penalty_too_strong(p: Evidence) -> str:
     """A plain autoencoder whose objective keeps it from what the error alone leads to."""
     if p.given is None or p.model.prior is not None or not p.lags or p.weights is not None:
@@ -64,15 +61,12 @@ def penalty_too_strong(p: Evidence) -> str:
     if (alone := p.trial(p.fresh, objective=reconstruction)) < max(p.anew, p.explained) + 0.2 * p.linear:
         return ""
     return (
-        f"variance explained is {p.explained:.2f}; from the start {STEPS} steps lead to {p.anew:.2f} with this "
-        f"objective, to {alone:.2f} with the error alone"
+        f"variance explained is {p.explained:.2f}; from the start {STEPS} steps lead to {p.anew:.2f} with "
+        f"this objective, to {alone:.2f} with the error alone"
     )
 
 
-@finds(
-    "learning rate too large",
-    "start again with a learning rate ten times smaller; schedule={'lr': cosine()} lets it start small",
-)
+@finds("learning rate too large")
 def steps_too_large(p: Evidence) -> str:
     """A loss that rises, or weights that ran away to where a few steps from the start lead further."""
     losses = [r["train/loss"] for r in p.history if "train/loss" in r] or [0.0]
@@ -88,7 +82,7 @@ def steps_too_large(p: Evidence) -> str:
     )
 
 
-@finds("hardly trained", "train it, or longer, or with a larger learning rate")
+@finds("hardly trained")
 def steps_too_small(p: Evidence) -> str:
     """A model that a few steps more make much better: what its training did not reach, not what it cannot."""
     if not p.lags or steps_too_large(p) or p.longer < p.explained + 0.2 * p.linear:
@@ -102,10 +96,7 @@ def steps_too_small(p: Evidence) -> str:
     return said
 
 
-@finds(
-    "dead units",
-    "ReLUs that never fire or sigmoids that are full: start again with a smaller learning rate, or GELU",
-)
+@finds("dead units")
 def dead_units(p: Evidence) -> str:
     """Units that no image moves; the layer nearest to the output is named: what lies before it starves."""
     if not (dead := [(name, share) for name, share in p.dead.items() if share >= 0.9]):
@@ -114,10 +105,7 @@ def dead_units(p: Evidence) -> str:
     return f"{share:.0%} of the units of {name} get no gradient from any of {len(p.batch)} images"
 
 
-@finds(
-    "vanishing gradient",
-    "fewer layers, GELU in place of sigmoid or tanh, normalisation, or residual connections",
-)
+@finds("vanishing gradient")
 def vanishing_gradient(p: Evidence) -> str:
     """A first layer that learns a millionth of what the last one learns."""
     names = p.order("encoder")[:1] + p.order("decoder")[-1:]
@@ -135,18 +123,13 @@ def collapse(p: Evidence) -> Finding | None:
     used, total = int(p.active.sum()), len(p.active)
     if used > total / 2 or (used and p.explained > 0.5):
         return None
-    return Finding(
-        "posterior collapse" if not used else "partial posterior collapse",
-        f"{used} of {total} units are active, KL {p.kl.sum():.2g} nats, variance explained {p.explained:.2f}",
-        "check β and the scale of the likelihood (a Gaussian of σ = 1 finds all errors small: learn σ); then "
-        "warm up β, or leave free bits",
+    said = (
+        f"{used} of {total} units are active, KL {p.kl.sum():.2g} nats, variance explained {p.explained:.2f}"
     )
+    return Finding("posterior collapse" if not used else "partial posterior collapse", said)
 
 
-@finds(
-    "condition ignored",
-    "the code says it all already: a smaller code, or a β that starts high and comes down",
-)
+@finds("condition ignored")
 @torch.no_grad()
 def ignored_condition(p: Evidence) -> str:
     """A condition that is wired, and changes next to nothing."""
@@ -164,10 +147,7 @@ def ignored_condition(p: Evidence) -> str:
     return f"exchanging conditions changes the pictures by {effect:.1%} of the images' standard deviation"
 
 
-@finds(
-    "codes far from the prior",
-    "samples are drawn where no code is: check the KL, or set model.prior = priors.fit_prior(codes)",
-)
+@finds("codes far from the prior")
 @torch.no_grad()
 def codes_off_the_prior(p: Evidence) -> str:
     """Codes that are not where the prior draws them: another mean, other sizes, or correlated."""
@@ -185,12 +165,12 @@ def codes_off_the_prior(p: Evidence) -> str:
     away = ((z.mean(0) - drawn.mean(0)).abs() / drawn.std(0)).max().item()
     size = [v.square().mean().sqrt().item() for v in (z, drawn)]
     return (
-        f"codes have a root mean square of {size[0]:.2g}, draws from the prior of {size[1]:.2g}; means are off by "
-        f"up to {away:.2g} standard deviations; Fréchet distance {gap:.2g} of the prior's variance"
+        f"codes have a root mean square of {size[0]:.2g}, draws from the prior of {size[1]:.2g}; means are "
+        f"off by up to {away:.2g} standard deviations; Fréchet distance {gap:.2g} of the prior's variance"
     )
 
 
-@finds("saturated outputs", "start again with a smaller learning rate, and inputs of about unit size")
+@finds("saturated outputs")
 def saturated(p: Evidence) -> str:
     """Outputs that are black or white where they should not be."""
     x_hat = p.outcome.x_hat
@@ -201,14 +181,13 @@ def saturated(p: Evidence) -> str:
     return f"{share:.0%} of the pixels are black or white, and off by more than half" if share >= 0.05 else ""
 
 
-def one_for_all(p: Evidence) -> Finding | None:
+@finds("the same picture for every image")
+def one_for_all(p: Evidence) -> str:
     """The last resort: no better than the mean image, and no cause found."""
     if p.explained > 0.05:
-        return None
-    part = "decoder" if p.outcome.codes.std(0).mean() > 0.01 else "encoder"
-    return Finding(
-        "the same picture for every image",
-        f"variance explained is {p.explained:.2f}, no better than the mean image; outputs vary {p.spread:.2f}"
-        f" times as much as images, codes have a standard deviation of {p.outcome.codes.std(0).mean():.2g}",
-        f"the {part} tells no images apart: try it on ten images, which it should learn by heart",
+        return ""
+    codes = p.outcome.codes.std(0).mean()
+    return (
+        f"variance explained is {p.explained:.2f}, no better than the mean image; outputs vary "
+        f"{p.spread:.2f} times as much as images, codes have a standard deviation of {codes:.2g}"
     )

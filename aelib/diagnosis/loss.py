@@ -74,7 +74,7 @@ def means_for_samples(model: Autoencoder) -> Iterator[None]:
 
     def quiet(_: nn.Module, __: Any, q: Distribution) -> Distribution:
         q = copy.copy(q)
-        q.rsample = q.sample = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)  # type: ignore[method-assign]
+        vars(q)["rsample"] = vars(q)["sample"] = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
         return q
 
     with model.encoder.register_forward_hook(quiet):
@@ -92,8 +92,8 @@ def loss_weights(
     old, new = (_means(objective, m, data, n) for m in (model, fresh))
     if old is None or new is None:
         return None
-    kls = [k for k in ("", *WRONG) if k in old and k in new] or [None]
-    for wrong, kind in product(kls, ERRORS):
+    kls: list[str | None] = [k for k in ("", *WRONG) if k in old and k in new]
+    for wrong, kind in product(kls or [None], ERRORS):
         names = [kind] if wrong is None else [kind, wrong]
         tables = [torch.stack([means[name] for name in [*names, "loss"]], 1) for means in (old, new)]
         m = torch.cat([(t - t.mean(0)) / t[:, -1].std().clamp_min(1e-30) for t in tables])
@@ -165,7 +165,7 @@ def mixing(objective: Objective, model: Autoencoder, batch: Batch) -> str:
         twice, four = mean(rows.repeat(2)), mean(rows.repeat(4))
     if turned > 5 * noise:
         return f"the loss changes by {turned:.3g} when the same images come in another order"
-    if exchanged < 1e-8 * abs(first):
+    if exchanged < 1e-12 * abs(first):
         return "the loss stays the same when every image gets the reconstruction of another"
     more, much = twice - first, four - twice
     if abs(more) > 1e-3 * abs(first) and abs(much - 2 * more) < 0.1 * abs(more):
@@ -190,4 +190,4 @@ def reached(objective: Objective, model: Autoencoder, batch: Batch) -> Tensor | 
         return None
     found = torch.autograd.grad(loss, list(held.values()), allow_unused=True)
     sizes = [g.abs().reshape(-1, *shape) for g in found if g is not None]
-    return sum(sizes) if sizes else None
+    return torch.stack(sizes).sum(0) if sizes else None

@@ -12,7 +12,7 @@ from .evidence import Evidence, Finding, finds, permuted
 from .loss import mixing, reached, some_of
 
 
-@finds("target not used", "compare the reconstruction with batch.target, not with batch.x")
+@finds("target not used")
 @torch.no_grad()
 def unused_target(p: Evidence) -> str:
     """A loss that compares with the input, where the data have a target of its own."""
@@ -24,10 +24,7 @@ def unused_target(p: Evidence) -> str:
     return "other targets give exactly the same loss, and the data make targets that are not the inputs"
 
 
-@finds(
-    "pixels that the loss does not see",
-    "look for an index, a mask or a weight of zero in the error; all pixels of all images belong in it",
-)
+@finds("pixels that the loss does not see")
 def unseen_pixels(p: Evidence) -> str:
     """Pixels whose reconstruction has no part in the loss, and images."""
     each = reached(p.objective, p.fresh, some_of(p.batch, torch.arange(min(64, len(p.batch)))))
@@ -43,11 +40,7 @@ def unseen_pixels(p: Evidence) -> str:
     return f"the loss has no gradient at {where} of the reconstruction"
 
 
-@finds(
-    "loss mixes the images of a batch",
-    "one number per image, (B,), from its own target and posterior: sum over dimensions 1 and up, never over 0; "
-    "look at the shapes before each subtraction",
-)
+@finds("loss mixes the images of a batch")
 def mixed_images(p: Evidence) -> str:
     """A loss of one image that hangs on the others of its batch, or that grows with the batch."""
     w, half = p.weights, p.weights_of_halves
@@ -59,36 +52,29 @@ def mixed_images(p: Evidence) -> str:
         except (RuntimeError, TypeError):  # code that knows float32 alone
             return ""
     for name, one, two in (("error", w.error, half.error), ("KL", w.kl, half.kl)):
-        if one and two and one / two > 1.6:
-            return f"the {name} weighs {one:.3g}, and in batches of half the size {two:.3g}: it is a sum over them"
+        if one and two and abs(one) > 1e-5 and 1.6 < one / two < 2.5:
+            return f"the {name} weighs {one:.3g}, in batches of half the size {two:.3g}: a sum over the batch"
     return ""
+
+
+@finds("error missing in the loss, or with the wrong sign")
+def error_missing(p: Evidence) -> str:
+    """A loss without an error, or that rewards one."""
+    if (w := p.weights) is None or w.error > 1e-5 * abs(w.kl or 0):
+        return ""
+    return f"example by example, the error weighs {w.error:.3g} in the loss, the KL {w.kl or 0:.3g}"
 
 
 def hidden_beta(p: Evidence) -> Finding | None:
     """The weight of the KL that the loss really has, against one example's error in nats."""
-    if (w := p.weights) is None:
+    if (w := p.weights) is None or error_missing(p) or w.kl is None or 0.1 <= (beta := w.kl / w.error) <= 10:
         return None
-    if w.error <= 1e-5 * abs(w.kl or 0):
-        name, cure = "error missing in the loss, or with the wrong sign", "loss = error + KL: both go down"
-    elif w.kl is None or 0.1 <= w.kl / w.error <= 10:
-        return None
-    elif w.kl / w.error < -1e-3:
-        name, cure = "KL with the wrong sign", "loss = error + KL; the KL is never negative"
-    elif w.kl / w.error < 1e-3:
-        name = "no KL in the loss"
-        cure = "use the objective losses.elbo; without the KL nothing makes codes look like the prior"
-    else:
-        name = "hidden β"
-        cure = "sum both terms over an example and take the mean over the batch only; then β = 1 is the ELBO"
-    weights = f"loss = {w.error:.3g} · {w.kind}" + ("" if w.kl is None else f" + {w.kl:.3g} · KL")
-    beta = "" if w.kl is None or w.error <= 0 else f": a β of {w.kl / w.error:.4g}"
-    return Finding(name, f"example by example, {weights} (both summed over the example){beta}", cure)
+    name = "KL with the wrong sign" if beta < -1e-3 else "no KL in the loss" if beta < 1e-3 else "hidden β"
+    weights = f"loss = {w.error:.3g} · {w.kind} + {w.kl:.3g} · KL"
+    return Finding(name, f"example by example, {weights} (both summed over the example): a β of {beta:.4g}")
 
 
-@finds(
-    "KL miscalculated",
-    "per dimension ½ (m² + s² − 1 − log s²), with s the standard deviation; or losses.kl_term",
-)
+@finds("KL miscalculated")
 @torch.no_grad()
 def another_kl(p: Evidence) -> str:
     """A KL that is not KL(q ‖ p): in the term "kl", or in the loss."""
@@ -104,10 +90,7 @@ def another_kl(p: Evidence) -> str:
     )
 
 
-@finds(
-    "no noise in the code",
-    "decode a sample, z = q.rsample(), not the mean: without noise the KL prices what costs no error",
-)
+@finds("code without noise")
 def no_noise(p: Evidence) -> str:
     """A VAE whose loss is the same with every noise."""
     if (
@@ -119,10 +102,7 @@ def no_noise(p: Evidence) -> str:
     return "the loss is exactly the same with other random numbers, though the posteriors have a deviation"
 
 
-@finds(
-    "penalty that sees no image",
-    "a sparse code needs a penalty on activations, losses.sparse; on weights it is a weight decay",
-)
+@finds("penalty that sees no image")
 @torch.enable_grad()
 def penalty_on_weights(p: Evidence) -> str:
     """A gradient that reaches weights although no layer passes any: the loss takes the weights themselves."""

@@ -1,4 +1,4 @@
-"""What gets through an encoder or a decoder, whatever its weights: pixels, numbers of the code, directions."""
+"""What gets through an encoder or a decoder, whatever its weights: pixels, code numbers, directions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def passing(p: Evidence, part: str, seed: int) -> Passing:
     """Of a part whose weights are a start, in double precision: what passes at all is far above rounding."""
     model = copy.deepcopy(p.model).double()
     reinitialise(model, seed)
-    x, c = (v if v is None else v[:PROBES].double() for v in (p.batch.x, p.batch.c))
+    x, c = p.batch.x[:PROBES].double(), None if p.batch.c is None else p.batch.c[:PROBES].double()
 
     def f(h: Tensor, rows: int | None = None) -> Tensor:
         its = (
@@ -88,30 +88,27 @@ def narrow(p: Evidence) -> Finding | None:
             continue
         live, n = max(some)[:2]
         rank, possible = max((s.rank, s.possible) for s in some)
-        name, blind = "", min(s.blind for s in some)
+        blind, name = min(s.blind for s in some), ""
         if blind > 0.1 and part == "encoder":
-            name, evidence = (
-                "encoder does not see all of the picture",
-                f"{blind:.0%} of the pixels do not move the code, or all alike",
-            )
+            name = "encoder does not see all of the picture"
+            said = f"{blind:.0%} of the pixels do not move the code, or all alike"
         elif blind > 0.1:
-            name, evidence = (
-                "pixels without gradient",
+            name, said = (
+                "pixels that the loss does not see",
                 f"{blind:.0%} of the pixels pass no gradient to the code",
             )
         elif live <= n / 2:
-            name, evidence = (
+            name, said = (
                 f"code numbers that are not {verb}",
                 f"{n - live} of {n} numbers of the code are not {verb}",
             )
             if not live and part == "decoder":
                 name = "code does not reach the decoder"
         elif rank < possible / 2:
-            name, evidence = (
+            name, said = (
                 f"narrow layer in the {part}",
                 f"{rank} of {possible} directions get through at one image",
             )
         if name:
-            cure = f"follow the {part} layer by layer: is something cut off, averaged, overwritten or multiplied by zero?"
-            return Finding(name, f"{evidence}, whatever the weights", cure)
+            return Finding(name, f"{said}, whatever the weights")
     return None

@@ -20,10 +20,7 @@ TRAITS: dict[str, Callable[[Tensor], Tensor]] = {  # (B, …) → (B,)
 }
 
 
-@finds(
-    "validation prepared differently",
-    "split at random first, then give both parts the same transforms, with the same numbers",
-)
+@finds("validation prepared differently")
 def prepared_differently(p: Evidence) -> str:
     """Validation images of another kind than the training images: how they are made, or what they show.
 
@@ -52,10 +49,7 @@ def prepared_differently(p: Evidence) -> str:
     ) + (f"; nearer would be {best}" if tried[best] < 0.9 * near.mean() else "")
 
 
-@finds(
-    "validation images among the training images",
-    "split first, then transform; keep all pictures of one person in one part",
-)
+@finds("validation images among the training images")
 def among_train(p: Evidence) -> str:
     """Validation images that were trained on."""
     if p.valid_data is None:
@@ -67,11 +61,7 @@ def among_train(p: Evidence) -> str:
     return f"{share:.0%} of the validation images stand in the training set too" if share >= 0.05 else ""
 
 
-@finds(
-    "validation scored on other images",
-    "score the validation set itself, as train(…, valid=split.valid) does; a leftover variable of the training "
-    "loop is no validation. (Were other weights loaded since?)",
-)
+@finds("validation scored on other images")
 def other_images(p: Evidence) -> str:
     """A validation number that these validation images do not give."""
     last = p.history[-1] if len(p.history) else {}
@@ -86,10 +76,7 @@ def other_images(p: Evidence) -> str:
     )
 
 
-@finds(
-    "overfitting",
-    "more images, data.map(flipped) or noise, weight decay, or stop where valid/loss is smallest",
-)
+@finds("overfitting")
 def overfitting(p: Evidence) -> str:
     """Errors that are larger on validation images."""
     if p.valid is None:

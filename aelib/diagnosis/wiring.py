@@ -13,20 +13,14 @@ from .data import out_of_range
 from .evidence import Evidence, Finding, finds, permuted, reinitialise
 
 
-@finds(
-    "NaN in the weights",
-    "start again, with a learning rate ten times smaller or clip=1.0; weights that broke stay broken",
-)
+@finds("NaN in the weights")
 def broken_weights(p: Evidence) -> str:
     """A weight that is no number."""
     bad = [name for name, w in p.model.state_dict().items() if not w.isfinite().all()]
     return f"{len(bad)} tensors hold NaN or infinity, the first is {bad[0]}" if bad else ""
 
 
-@finds(
-    "NaN in the outputs",
-    "look for exp, log, a square root or a division there: clamp what goes in, or add a small number",
-)
+@finds("NaN in the outputs")
 def broken_outputs(p: Evidence) -> str:
     """NaN or infinity from finite weights and images; the first layer to give it is named."""
     first: list[str] = []
@@ -51,10 +45,7 @@ def broken_outputs(p: Evidence) -> str:
     )
 
 
-@finds(
-    "NaN in the loss",
-    "look for log(0), a division by zero, or a square root at 0 in the objective: add 1e-6 inside",
-)
+@finds("NaN in the loss")
 def broken_loss(p: Evidence) -> str:
     """NaN or infinity in the loss or its gradients, where outputs are finite."""
     with torch.no_grad():
@@ -65,10 +56,7 @@ def broken_loss(p: Evidence) -> str:
     return f"the loss is finite, but not the gradients of {len(bad)} parameters, as {bad[0]}" if bad else ""
 
 
-@finds(
-    "random in evaluation",
-    "dropout and noise end with training: nn.Dropout knows model.eval(), F.dropout is given training=False",
-)
+@finds("random in evaluation")
 @torch.no_grad()
 def random_in_evaluation(p: Evidence) -> str:
     """A posterior or a reconstruction that is another one each time, in evaluation mode."""
@@ -81,10 +69,7 @@ def random_in_evaluation(p: Evidence) -> str:
     return ""
 
 
-@finds(
-    "decoder sees more than the code",
-    "nothing but z and c may pass: no skip connections, no pooling indices kept from the encoder",
-)
+@finds("decoder sees more than the code")
 @torch.no_grad()
 def way_round_the_code(p: Evidence) -> str:
     """A decoder that sees more than z and c."""
@@ -98,10 +83,7 @@ def way_round_the_code(p: Evidence) -> str:
     return f"the same code, decoded after other images were encoded, gives other pixels, by {difference:.2g}"
 
 
-@finds(
-    "neighbours change the result",
-    "no statistics over the batch in evaluation: keep BatchNorm's running statistics, or use LayerNorm",
-)
+@finds("neighbours change the result")
 @torch.no_grad()
 def neighbours(p: Evidence) -> str:
     """Results that depend on the other images of the batch."""
@@ -130,18 +112,11 @@ def lost_condition(p: Evidence) -> Finding | None:
     # without a prior nothing is sampled under c: one part alone may need it, as a denoiser the noise level
     if not missing or (model.prior is None and len(missing) == 1 and not b.x.equal(b.target)):
         return None
-    return Finding(
-        f"condition missing in the {' and the '.join(missing)}",
-        f"the output of the {missing[0]} is exactly the same under other conditions, whatever the weights",
-        "both parts need c: models.join(x, c) before the encoder, models.join(z, c) before the decoder, "
-        "and no layer that drops it",
-    )
+    said = f"the output of the {missing[0]} is exactly the same under other conditions, whatever the weights"
+    return Finding(f"condition missing in the {' and the '.join(missing)}", said)
 
 
-@finds(
-    "outputs cannot reach the pixels",
-    "take away the activation before the head: Bernoulli applies a sigmoid by itself",
-)
+@finds("outputs cannot reach the pixels")
 def unreachable_pixels(p: Evidence) -> str:
     """An activation at the end of the decoder that cannot give the targets' values."""
     (low, high), t = p.reach, p.batch.target
@@ -154,10 +129,7 @@ def unreachable_pixels(p: Evidence) -> str:
     )
 
 
-@finds(
-    "posterior cannot become a code",
-    "take away the activation before the head: means have both signs, and log σ must fall below 0",
-)
+@finds("posterior cannot become a code")
 def unreachable_codes(p: Evidence) -> str:
     """An activation at the end of the encoder that keeps the posterior away from what a code needs."""
     if p.kl is None or not isinstance(getattr(p.outcome.q, "base_dist", None), torch.distributions.Normal):
@@ -173,14 +145,11 @@ def unreachable_codes(p: Evidence) -> str:
     )
 
 
-@finds(
-    "units all alike",
-    "start from random weights, not from zeros or a constant, nor from copies of one unit",
-)
+@finds("units all alike")
 def stuck_together(p: Evidence) -> str:
     """Units that started alike, and so always get the same gradient."""
     for name in [*p.order("encoder")[:-1], *p.order("decoder")[:-1]]:
-        w, g = p.model.get_parameter(f"{name}.weight"), p.trained_gradients.get(f"{name}.weight")
+        w, g = p.model.get_parameter(f"{name}.weight").data, p.trained_gradients.get(f"{name}.weight")
         if g is None or len(w) < 2:
             continue
         if isinstance(p.model.get_submodule(name), _ConvTransposeNd):
@@ -191,10 +160,7 @@ def stuck_together(p: Evidence) -> str:
     return ""
 
 
-@finds(
-    "parameters without gradient",
-    "look for requires_grad, detach(), no_grad(), .data, sample() for rsample(), or layers never called",
-)
+@finds("parameters without gradient")
 def no_gradient(p: Evidence) -> str:
     """Parameters that the loss does not reach, or that are frozen at their start while others learn."""
     named = {
@@ -217,7 +183,7 @@ def same_law(w: Tensor, start: Tensor) -> bool:
     return gap.abs().max().item() < 1.63 * (2 / len(a)) ** 0.5
 
 
-@finds("parameters without an optimizer", "give the optimizer all of model.parameters()")
+@finds("parameters without an optimizer")
 def no_optimizer(p: Evidence) -> str:
     """Parameters that no optimizer holds."""
     left = [n for n, w in p.model.named_parameters() if w.requires_grad and p.term_of[n] is None]
@@ -226,17 +192,14 @@ def no_optimizer(p: Evidence) -> str:
     return f"{len(left)} of {len(p.term_of)} parameter tensors are in no optimizer, the first is {left[0]}"
 
 
-@finds("hardly trained", "start with adam(model, lr=1e-3)")
+@finds("hardly trained")
 def idle_optimizer(p: Evidence) -> str:
     """A learning rate of zero."""
     rates = [group.get("initial_lr", group["lr"]) for _, group in p.groups]
     return f"the largest learning rate is {max(rates):.1g}" if rates and max(rates) <= 1e-7 else ""
 
 
-@finds(
-    "encoder trained on the KL alone",
-    "both parts descend the whole loss, error + KL, through z = q.rsample(), never detached",
-)
+@finds("encoder trained on the KL alone")
 def encoder_without_error(p: Evidence) -> str:
     """An encoder whose gradient does not change with the decoder: it never hears of the error."""
     other = copy.deepcopy(p.fresh)
