@@ -69,7 +69,7 @@ def passing(p: Evidence, part: str, seed: int) -> Passing:
         changed = f(z.view(-1, *h.shape[1:]), len(z)).detach()
         live = (changed[:-1] - changed[-1]).abs().amax(1) > 1e-9 * changed.abs().max()
         (moved,) = torch.autograd.grad((g * torch.randn_like(g)).sum(), v)  # how pixels move with the code
-        blind = varies & (moved.abs().amax(0) == 0)
+        blind = varies & (moved.abs().amax(0) == 0) & moved.any()  # all of them: another matter
     one = h[:1].detach().expand(PROBES, *h.shape[1:]).clone().requires_grad_()
     out = f(one, PROBES)
     (g,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), one)
