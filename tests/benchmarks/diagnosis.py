@@ -40,7 +40,7 @@ from benchmarks.patients.faults import FAULTS, Fault
 from benchmarks.patients.settings import VERSION, Setting, measured, setting
 
 FILE = RESULTS / "diagnosis.json"
-EACH, HEALTHY = 2, 120
+EACH, HEALTHY = 3, 300
 VERDICTS = ("right", "symptom", "wrong", "nothing")
 assert in_the_data and in_the_wiring and in_the_training  # they fill FAULTS, in this order
 

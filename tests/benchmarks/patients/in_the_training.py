@@ -102,7 +102,8 @@ def sigma_taken_for_its_logarithm(s: Setting) -> None:
     s.objective = objective
 
 
-@fault("loss", ("error missing",), NO_USE, needs=elbo_like)
+@fault("loss", ("error missing",), (*NO_USE, "without gradient", "encoder trained on the KL alone"),
+       needs=elbo_like)  # fmt: skip
 def error_missing(s: Setting) -> None:
     of_parts(s, lambda error, kl, *_: kl)
 
