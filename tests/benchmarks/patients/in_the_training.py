@@ -119,13 +119,13 @@ def penalty_on_weights(s: Setting) -> None:
     s.objective = objective
 
 
-@fault("loss", ("penalty too strong",), (*NO_USE, "dead units", "code numbers"),
+@fault("loss", ("penalty outweighs the error",), (*NO_USE, "dead units", "code numbers"),
        needs=lambda s: s.kind == "sparse", effect=worse)  # fmt: skip
 def sparsity_far_too_strong(s: Setting) -> None:
     s.objective = partial(losses.sparse, weight=float(10 ** s.rng.uniform(0.5, 2)))
 
 
-@fault("loss", ("no noise in the code",), ("codes far from the prior",), needs=elbo_like)
+@fault("loss", ("code without noise",), ("codes far from the prior",), needs=elbo_like)
 def no_noise_in_the_code(s: Setting) -> None:
     beta = 1.0
 
