@@ -291,6 +291,9 @@ def test_measured_attributes_are_standardised_by_the_training_examples_and_small
     for values in ([0.5, 0, 1], [-1, 1, 0], [3, 4, 5]):
         with pytest.raises(ValueError, match=r"but numbers: standardise.*conditioned\(like=split.train\)"):
             condition(values)
+    two = Examples(np.zeros((3, 2)), attributes={"a": [3, 4, 5], "b": [1, 0, 1]})
+    with pytest.raises(ValueError, match="1 attributes, but like= has 2: the same, in one order"):
+        two.only("a").map(conditioned(like=two)).batch()
     with pytest.raises(ValueError, match="like= is for attributes"):
         conditioned(like=Examples(np.zeros((3, 2))))
 

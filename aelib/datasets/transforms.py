@@ -234,6 +234,8 @@ def conditioned(classes: int | None = None, like: Examples | None = None) -> Tra
             return replace(batch, c=one_hot(y, classes).float())
         if y.ndim != 2:
             raise ValueError("these examples have labels: say how many classes, as conditioned(10)")
+        if like is not None and y.shape[1] != len(centre):
+            raise ValueError(f"{y.shape[1]} attributes, but like= has {len(centre)}: the same, in one order")
         if like is not None:
             y = (y - torch.from_numpy(centre).to(y)) / torch.from_numpy(width).to(y)
         elif not (y.isnan() | (y == 0) | (y.abs() == 1)).all() or ((y < 0).any(0) & (y == 0).any(0)).any():
