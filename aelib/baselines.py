@@ -5,8 +5,9 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from . import nets
 from .datasets import Batch, Data
 from .evaluation import batches, each
 from .heads import VectorQuantizer
@@ -22,7 +23,8 @@ NATS = 24 * math.log(2)  # that a float32 holds
 class Comparison(NamedTuple):
     """Mean squared errors per number, over the same examples: of the model, of PCA, of the mean example.
 
-    PCA has as many numbers as the code; beside a network of convolutions only it is that of patches.
+    PCA has as many numbers as the code; beside a network of convolutions only it is that of patches. Of a
+    model that standardises, all are errors of standardised numbers.
     """
 
     mse: float
@@ -32,7 +34,7 @@ class Comparison(NamedTuple):
 
 
 def pca(data: Data, size: int, net: str = "linear", **recipe: Any) -> Autoencoder:
-    """The first `size` principal components as an autoencoder; of patches, with net="fcn" and its arguments."""
+    """The first `size` principal components as an autoencoder; of patches with net="fcn" and its options."""
     shape = next(data.batches(1)).target.shape[1:]
     point: dict[str, Any] = {"posterior": "deterministic", "likelihood": "gaussian", "start": data}
     return autoencoder(shape, size, net=net, **point, **recipe)
@@ -50,14 +52,19 @@ def compare(model: Autoencoder, train: Data, valid: Data) -> Comparison:
     first, recipe = next(batches(model, valid, 1)), model.recipe or {}
     numbers = model.encode(first.x, first.c).mean[0].numel()
     size = 1 if recipe.get("net") == "fcn" else numbers
-    whole = linear = pca(train, size).to(model.device)
+    unit: nn.Module = nn.Identity()
+    more: dict[str, Any] = {}
+    if recipe.get("standardise"):
+        unit, more = nets.Standardise(*nets.learnt(train, recipe["shape"])), {"standardise": train}
+    whole = linear = pca(train, size, **more).to(model.device)
     if recipe.get("net") == "fcn":
-        linear = pca(train, recipe["latent"], "fcn", hidden=recipe["hidden"]).to(model.device)
+        linear = pca(train, recipe["latent"], "fcn", hidden=recipe["hidden"], **more).to(model.device)
     mean = whole.decode(torch.zeros(1, size, device=model.device)).mean
 
     def errors(batch: Batch) -> Tensor:
+        x, u = batch.target, unit.to(model.device)
         guesses = model.reconstruct(batch.x, batch.c), linear.reconstruct(batch.x), mean
-        return torch.stack([mse(g.expand_as(batch.target), batch.target, batch.known) for g in guesses], 1)
+        return torch.stack([mse(u(g.expand_as(x)), u(x), batch.known) for g in guesses], 1)
 
     mine, its, means = each(errors, model, valid).double().mean(0).tolist()
     return Comparison(mine, its, means, numbers)
@@ -70,9 +77,7 @@ def verdict(model: Autoencoder, train: Data, valid: Data) -> list[str]:
     ratio = error / max(its, 1e-30)
     side = f"{abs(ratio - 1):.1%} {'above' if ratio > 1 else 'below'}" if ratio < 2 else f"{ratio:.1f} times"
     beside = f"{side} PCA's {its:.3g}" if its >= NOTHING * mean else "PCA loses nothing"
-    lines = [
-        f"validation: error {error:.3g}; {beside} with as many numbers, {numbers:,}; the mean {mean:.3g}"
-    ]
+    lines = [f"validation: error {error:.3g}; {beside} with {numbers:,} numbers too; the mean {mean:.3g}"]
     recipe = model.recipe or {}
     if error > NO_BETTER * mean:
         lines.append("it is hardly better than the mean: the decoder makes nothing of the code")
@@ -86,9 +91,7 @@ def verdict(model: Autoencoder, train: Data, valid: Data) -> list[str]:
     with contextlib.suppress(TypeError):  # a point has no rate
         rate = rate_distortion(model, valid)["rate"]
         if rate > NATS * numbers:
-            lines.append(
-                f"KL is {rate:,.0f} nats, more than {numbers:,} floats hold: few samples will look right"
-            )
+            lines.append(f"KL is {rate:,.0f} nats, more than {numbers:,} floats hold: the prior fits no code")
     for head in (m for m in model.modules() if isinstance(m, VectorQuantizer)):
         indices = each(lambda b: model.encode(b.x, b.c).indices, model, train)  # type: ignore[attr-defined]
         used, there_are = len(indices.unique()), len(head.codebook)

@@ -107,6 +107,19 @@ def test_a_comparison_is_with_scikit_learns_pca():
         baselines.compare(model, DIGITS.train[:0], DIGITS.valid)
 
 
+def test_numbers_in_units_of_their_own_are_compared_standardised():
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6)) * 10.0 ** np.arange(6)).astype("float32")
+    split = datasets.split(datasets.of(x))
+    model = models.autoencoder((6,), 2, net="mlp", likelihood="gaussian-learnt", standardise=split.train)
+    found = baselines.compare(model, split.train, split.valid)
+    mean, std = split.train.values.mean(0), split.train.values.std(0)
+    u, v = ((part.values - mean) / std for part in (split.train, split.valid))
+    pca = PCA(2).fit(u)
+    assert found.pca == pytest.approx(np.square(pca.inverse_transform(pca.transform(v)) - v).mean(), rel=1e-3)
+    assert found.mean == pytest.approx(np.square(v).mean(), rel=1e-3)
+
+
 def test_faces_may_be_mirrored_and_digits_may_not():
     faces = datasets.load("drawn-faces")
     few = faces.train[:200], faces.valid[:50]
