@@ -72,8 +72,8 @@ def principal(
 
     A stochastic code (of 2n outputs) is that of *probabilistic* PCA, whose posterior is known: with the
     variances λ along the components U, q(z|x) = N(√(λ − σ²) / λ · Uᵀ(u − μ), σ² / λ), û = μ + U √(λ − σ²) z.
-    It is the best linear variational autoencoder: its bound is log p(x), its codes are N(0, 1) on average. Else
-    the code is Uᵀ(u − μ) / √λ.
+    It is the best linear variational autoencoder: its bound is log p(x), its codes are N(0, 1) on average.
+    Else the code is Uᵀ(u − μ) / √λ.
 
     Args:
         data: a few thousand of its examples are read.
