@@ -224,9 +224,9 @@ def autoencoder(
             are learnt here, over what is known of them, and kept with the weights; True leaves them 0 and 1
             until weights are loaded.
         start: data whose principal components the model starts as: of whole examples, or for "fcn" of their
-            patches. "linear" is one layer each way; other networks learn what is to be added to it
-            (`nets.Residual`). A Gaussian posterior starts as that of probabilistic PCA (see `nets.start`).
-            True starts at zero, until weights are loaded.
+            patches. "linear" is one layer each way, which is trained; others learn what is to be added
+            to such layers (`nets.Residual`), which stay. A Gaussian posterior starts as that of probabilistic
+            PCA (see `nets.start`). True starts at zero, until weights are loaded.
 
     Raises:
         ValueError: a name that is not known (the nearest is suggested), a size below 1, or what does not go
@@ -291,7 +291,9 @@ def autoencoder(
         if not isinstance(start, bool):
             before = nets.Centre() if standardise is False else nets.Standardise(mean, scale)
             nets.principal(*linear, start, before, p_head, latent, shape, stride)
-        encoder, decoder = linear if net == "linear" else map(nets.Residual, linear, (encoder, decoder))
+        parts = zip(linear, (encoder, decoder), strict=True)  # steps that fit a network would undo the layers
+        residual = (nets.Residual(base.requires_grad_(False), f) for base, f in parts)
+        encoder, decoder = linear if net == "linear" else residual
     prior = None if posterior == "deterministic" else priors.StandardNormal(*code)
     whole = nets.Sized if net == "fcn" else nn.Sequential
     model = Autoencoder(nn.Sequential(enter, encoder, q_head), whole(decoder, p_head), prior)
