@@ -127,9 +127,9 @@ def test_faces_may_be_mirrored_and_digits_may_not():
 
 
 @pytest.mark.parametrize("options, chosen", [
-    ([], {"epochs": 5, "batch_size": 32, "optimizer": "muon", "lr": 0.02, "flip": False}),
+    ([], {"epochs": 5, "batch_size": 32, "optimizer": "adam", "lr": 1e-4, "flip": False}),
     (["--epochs=2", "--lr=0.1", "--flip"], {"epochs": 2, "batch_size": 32, "lr": 0.1, "flip": True}),
-    (["--optimizer=adam", "--batch-size=512", "--quick"], {"epochs": 2, "batch_size": 512, "lr": 0.001}),
+    (["--optimizer=muon", "--batch-size=512", "--quick"], {"epochs": 1, "batch_size": 512, "lr": 0.02}),
 ])  # fmt: skip
 def test_the_command_line_keeps_what_is_set_and_stores_what_was_chosen(
     options, chosen, short, tmp_path, capsys
@@ -159,3 +159,36 @@ def test_a_verdict_names_what_is_wrong_with_the_code():
     with torch.no_grad():
         coded.encoder[-1].codebook[3:] = 1e3
     assert any("of 100 vectors" in line for line in baselines.verdict(coded, DIGITS.train, VALID))
+
+
+def letters(n=300, size=16):
+    """Pictures of letters, somewhat moved."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    rng, font, x = (
+        np.random.default_rng(0),
+        ImageFont.load_default(13),
+        np.zeros((n, 1, size, size), np.uint8),
+    )
+    for i in range(n):
+        picture = Image.new("L", (size, size))
+        at = tuple(size / 2 + rng.uniform(-1.5, 1.5, 2))
+        ImageDraw.Draw(picture).text(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[rng.integers(26)], 255, font, "mm")
+        x[i, 0] = picture
+    return datasets.split(x, test=0.25)
+
+
+@pytest.mark.parametrize("split", [
+    pytest.param(lambda: DIGITS.head(400), id="digits"),
+    pytest.param(lambda: datasets.load("drawn-faces", n=400, size=16), id="drawn faces"),
+    pytest.param(letters, id="letters"),
+])  # fmt: skip
+def test_the_default_is_not_worse_than_pca(split):
+    """With validation data, on pictures that neither training nor the choice of the epoch has met."""
+    parts = split()
+    options = {"net": "conv", "likelihood": "gaussian-learnt", "start": parts.train}
+    torch.manual_seed(0)
+    model = models.autoencoder(parts.shape, min(64, int(np.prod(parts.shape)) // 8), **options)
+    fit(model, parts.train, losses.elbo, valid=parts.valid)
+    found = baselines.compare(model, parts.train, parts.test)
+    assert found.mse < 1.02 * found.pca and found.pca < 0.5 * found.mean

@@ -17,10 +17,12 @@ from ..metrics import evaluate, mse
 from .loop import check
 from .optim import Optimizers, adam, cosine, muon
 
-STEPS, PASSES = 2000, 5  # the fewest steps, however few the examples; the fewest epochs, however many
+STEPS, EPOCHS = 2000, (5, 50)  # as many steps, but not fewer and not more epochs
+WARM_UP = 0.2  # of the training: a model that starts as PCA leaves it slowly, if that was the best it can be
 BATCH = 8, 128  # a batch is √N examples, rounded to a power of two between these
 LR = {"adam": 1e-3, "muon": 0.02}
 MUON_FLOPS = 5e9  # operations a step that Muon may cost beyond Adam; wide layers cost more, and get Adam
+LINEAR_LR = 1e-4  # Adam's, for a linear model that starts as PCA: it is there
 QUANTIZED_LR = 2e-3  # Adam's, for a model with a codebook, which has to follow the encoder
 GRAPH_EPOCHS, GRAPH_LR = 200, 0.01  # one step an epoch, by Adam
 MIRRORED = 1.1  # times the error of the others, up to which mirrored pictures fit a PCA of so many components
@@ -61,7 +63,7 @@ class Choice:
 
     def schedules(self) -> dict[str, Callable[[float], float]]:
         """What `train` takes as its schedule."""
-        return {"lr": cosine()} if self.schedule == "cosine" else {}
+        return {"lr": cosine(WARM_UP)} if self.schedule == "cosine" else {}
 
 
 def choose(
@@ -70,10 +72,11 @@ def choose(
 ) -> Choice:  # fmt: skip
     """The settings for this model and these data; what is given stays.
 
-    * Steps: at least 2,000, and at least 5 epochs. A graph is one step an epoch: 200.
+    * Steps: 2,000, but at least 5 and at most 50 epochs. A graph is one step an epoch: 200.
     * A batch: √N examples, rounded to a power of two from 8 to 128.
     * Muon, with a learning rate of 0.02, where a step of it costs little; else Adam. Adam for a codebook.
-    * A cosine over the learning rate.
+    * A linear model that starts as PCA is there: 5 epochs of Adam, slowly.
+    * A warm-up over a fifth of the training, then a cosine.
 
     Args:
         epochs, batch_size, optimizer, lr, schedule: None or "auto" are chosen.
@@ -84,17 +87,20 @@ def choose(
         raise ValueError(f"lr, the learning rate, is a number from 0 up; got {lr}")
     graph = isinstance(getattr(data, "graph", None), Graph)
     quantized = any(isinstance(m, VectorQuantizer) for m in model.modules())
+    recipe = getattr(model, "recipe", None) or {}
+    there = recipe.get("net") == "linear" and "start" in recipe
     n = len(data)
     if batch_size is None:
         batch_size = min(max(2 ** round(math.log2(max(n, 1)) / 2), BATCH[0]), BATCH[1])
     each = 1 if graph else -(-n // batch_size)
     if epochs is None:
-        epochs = GRAPH_EPOCHS if graph else max(PASSES, -(-STEPS // each))
+        few, most = EPOCHS
+        epochs = GRAPH_EPOCHS if graph else few if there else min(max(-(-STEPS // each), few), most)
         epochs = max(1, epochs // QUICK) if quick else epochs
     if optimizer == "auto":
-        optimizer = "adam" if graph or quantized or _muon_flops(model) > MUON_FLOPS else "muon"
+        optimizer = "adam" if graph or quantized or there or _muon_flops(model) > MUON_FLOPS else "muon"
     if lr is None:
-        special = GRAPH_LR if graph else QUANTIZED_LR if quantized else None
+        special = GRAPH_LR if graph else QUANTIZED_LR if quantized else LINEAR_LR if there else None
         lr = special if special and optimizer == "adam" else LR.get(optimizer, math.nan)
     what = "nodes" if graph else "pictures" if isinstance(data, Images) else "examples"
     return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule)

@@ -18,6 +18,7 @@ import json
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,8 @@ def parts(name: str) -> Split[Images]:
 
 
 def code(shape: tuple[int, ...], net: str) -> int:
-    """Numbers in the code: 64, or 16 where 64 were half of the picture or, for "fcn", of its patches."""
-    whole = 64 * shape[0] if net == "fcn" else int(np.prod(shape))
-    return 64 if whole > 128 else 16
+    """Numbers in the code: 64, or an eighth of those in the picture or, for "fcn", in its patches."""
+    return min(64, (64 * shape[0] if net == "fcn" else int(np.prod(shape))) // 8)
 
 
 def distance(model: models.Autoencoder, images: Images) -> float:
@@ -175,32 +175,26 @@ def run(name: str, net: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make(name: str) -> None:
-    """Train and judge every network on one set; write what is known after each.
-
-    Raises:
-        ValueError: there is no set of this name (the nearest is suggested).
-    """
-    if name not in SETS:
-        raise ValueError(unknown("set", name, SETS))
-    for net in models.NETS:
-        found = run(name, net)
-        with FileLock(FILE.with_suffix(".lock")):  # several of these may run at once
-            record = json.loads(FILE.read_text("utf-8")) if FILE.is_file() else {"sets": {}}
-            split, sets = parts(name), record["sets"]
-            entry = sets.setdefault(name, {"nets": {}})
-            entry |= {
-                "tuned on": name in TUNED, "shape": list(split.shape),
-                "pictures": [len(split.train), len(split.valid), len(split.test)],
-            }  # fmt: skip
-            entry["nets"][net] = found
-            ordered = {k: sets[k] for k in SETS if k in sets}
-            write(FILE, {"command": COMMAND, "machine": machine(), "sets": ordered})
-        print(
-            f"{name}, {net}: {found['against pca']:.3f} of PCA's error, {found['cpu seconds']} s", flush=True
-        )
+def make(name: str, net: str) -> None:
+    """Train and judge one network on one set, and add what was measured to the file."""
+    found, split = run(name, net), parts(name)
+    with FileLock(FILE.with_suffix(".lock")):  # several of these may run at once
+        record = json.loads(FILE.read_text("utf-8")) if FILE.is_file() else {"sets": {}}
+        nets = record["sets"].get(name, {}).get("nets", {}) | {net: found}
+        entry = {
+            "tuned on": name in TUNED, "shape": list(split.shape),
+            "pictures": [len(split.train), len(split.valid), len(split.test)],
+            "nets": {k: nets[k] for k in models.NETS if k in nets},
+        }  # fmt: skip
+        sets = record["sets"] | {name: entry}
+        sets = {k: sets[k] for k in SETS if k in sets}
+        write(FILE, {"command": COMMAND, "machine": machine(), "sets": sets})
+    print(name, net, f"{found['against pca']:.3f} of PCA's error", f"{found['cpu seconds']} s", flush=True)
 
 
 if __name__ == "__main__":
-    for each_set in sys.argv[1:] or SETS:
-        make(each_set)
+    for wanted in sys.argv[1:]:
+        if wanted not in SETS:
+            sys.exit(unknown("set", wanted, SETS))
+    for name, net in product(sys.argv[1:] or SETS, models.NETS):
+        make(name, net)
