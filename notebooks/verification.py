@@ -1,13 +1,93 @@
 """The same person or not? LFW's protocol of pairs: a threshold on similarity, chosen on other pairs."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import numpy as np
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from aelib.datasets import Images, Pairs
+from aelib.datasets import DataError, Images
+from aelib.datasets.download import download, find
+from aelib.datasets.lfw import called, everybody
+from aelib.errors import unknown
 from aelib.retrieval import codes
+
+PAIRS = {  # name: file, its number at the mirror, sha256
+    "folds": ("pairs.txt", 5976006, "ea42330c62c92989f9d7c03237ed5d591365e89b3e649747777b70e692dc1592"),
+    "dev-train": (
+        "pairsDevTrain.txt", 5976012, "1d454dada7dfeca0e7eab6f65dc4e97a6312d44cf142207be28d688be92aabfa",
+    ),
+    "dev-test": (
+        "pairsDevTest.txt", 5976009, "7cb06600ea8b2814ac26e946201cdb304296262aad67d046a16a7ec85d0ff87c",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of photos, in folds that share no person: is it the same person on both?
+
+    Args:
+        images: the photos, with the people as labels.
+        rows: (P, 2) which two photos of `images` are a pair.
+        same: (P,) True where both show the same person.
+        fold: (P,) the number of the fold that a pair belongs to, from 0.
+    """
+
+    images: Images
+    rows: np.ndarray
+    same: np.ndarray
+    fold: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def strangers(self, folds: Sequence[int]) -> Images:
+        """The photos of everybody who is in no pair of these folds: what may be learnt from to judge them."""
+        labels = cast(np.ndarray, self.images.labels)
+        return self.images[~np.isin(labels, labels[self.rows[np.isin(self.fold, folds)]])]
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self):,} of {len(self.images):,} photos, {self.fold.max() + 1} folds)"
+
+
+def lfw_pairs(
+    name: str = "folds", size: int | tuple[int, int] = 64, crop: int | None = 90, channels: int = 3
+) -> Pairs:
+    """The official pairs of LFW: half of them show one person twice, half show two people.
+
+    Args:
+        name: "folds": 6,000 pairs in ten folds, to report on, once. "dev-train" (2,200) and "dev-test"
+            (1,000): to choose settings by; they share no person with each other, but do with "folds".
+        size, crop, channels: as in `lfw`.
+
+    Raises:
+        ValueError: a name that is not known.
+        DataError: photos or pairs are missing, do not belong together, or cannot be downloaded.
+
+    Source: Huang, Ramesh, Berg, Learned-Miller, 2007, http://vis-www.cs.umass.edu/lfw/.
+    """
+    if name not in PAIRS:
+        raise ValueError(unknown("set of pairs", name, PAIRS))
+    text, number, digest = PAIRS[name]
+    images = everybody(size, crop, channels)
+    url, what = f"https://ndownloader.figshare.com/files/{number}", f"LFW's pairs ({text})"
+    file = find(f"lfw/{text}") or download(f"lfw/{text}", [url], f"sha256:{digest}", what=what)
+    row = {photo: i for i, photo in enumerate(called(images))}
+    lines = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    same = [len(words) == 3 for words in lines[1:]]  # Ann 1 2, not Ann 1 Bob 2
+    try:
+        folds, each = map(int, ["1", *lines[0]][-2:])
+        ends = [[(w[0], w[1]), (w[0] if len(w) == 3 else w[2], w[-1])] for w in lines[1:]]
+        rows = [[row[f"{person}_{int(k):04d}"] for person, k in pair] for pair in ends]
+    except (ValueError, IndexError, KeyError) as e:
+        raise DataError(f"{file} names a photo that is not there, or is damaged ({e}): get it again.") from e
+    if len(rows) != folds * 2 * each:
+        raise DataError(f"{file} has {len(rows)} pairs and announces {folds * 2 * each}: get it again.")
+    fold = np.arange(folds).repeat(2 * each)
+    return Pairs(images, np.array(rows), np.array(same), fold)
 
 
 def pairs_of(images: Images, folds: int = 10, each: int = 60, seed: int = 0) -> Pairs:

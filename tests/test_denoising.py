@@ -7,6 +7,7 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import restoring
 import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
@@ -126,9 +127,9 @@ def test_corruptions_are_drawn_anew_unless_seeded_and_leave_the_target(corruptio
         (lambda: PHOTOS.map(masked(torch.ones(1, 12, 9))).batch(), r"of \(1, 12, 9\) pixels.*\(12, 9\)"),
         (lambda: PHOTOS.map(masked(torch.ones(9, 12))).batch(), r"of \(9, 12\) pixels.*\(12, 9\)"),
         (lambda: dn.restorer(3, seen=2), "3 channels are seen; got seen=2"),
-        (lambda: dn.median(4), "odd side; got 4"),
-        (lambda: dn.non_local_means(0), "a strength is positive"),
-        (lambda: dn.compare({}, PHOTOS[:1], [0.1]), "at least two images and one level"),
+        (lambda: restoring.median(4), "odd side; got 4"),
+        (lambda: restoring.non_local_means(0), "a strength is positive"),
+        (lambda: restoring.compare({}, PHOTOS[:1], [0.1]), "at least two images and one level"),
         (lambda: dn.score(torch.zeros(3, 2), torch.zeros(1, 2), 0), "a positive σ; got 0"),
         (lambda: explorers.denoising({}, PHOTOS), "nothing to restore: 0 models"),
         (lambda: explorers.denoising({"a": dn.restorer(3)}, PHOTOS, strength=(1, 0)), "least to the largest"),
@@ -185,7 +186,9 @@ def test_it_learns_to_restore_digits_blindly():
             model, data, losses.reconstruction, training.adam(model, 4e-3), epochs=4, batch_size=16
         )
     )
-    table = dn.compare({"model": dn.by(model), "median": dn.median(3)}, DIGITS.test, [0.2, 0.4])
+    table = restoring.compare(
+        {"model": restoring.by(model), "median": restoring.median(3)}, DIGITS.test, [0.2, 0.4]
+    )
     for sigma in (0.2, 0.4):
         best = max(table.loc[("noisy input", sigma)].psnr, table.loc[("median", sigma)].psnr)
         assert table.loc[("model", sigma)].psnr > best + 2
@@ -198,7 +201,7 @@ def test_median_is_the_middle_of_each_window_in_each_channel():
     x = PHOTOS.batch().x
     padded = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
     windows = padded.unfold(2, 5, 1).unfold(3, 5, 1).flatten(4)
-    assert torch.equal(dn.median(5)(x, 0.1), windows.median(-1).values)
+    assert torch.equal(restoring.median(5)(x, 0.1), windows.median(-1).values)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -207,10 +210,10 @@ def test_non_local_means_flattens_noise_image_by_image(channels):
     x = torch.full((3, channels, 24, 20), 0.3)
     x[..., 10:] = 0.8
     batch = noisy(0.1)(Batch(x))
-    out = dn.non_local_means()(batch.x, 0.1)
+    out = restoring.non_local_means()(batch.x, 0.1)
     assert out.shape == x.shape and out.dtype == x.dtype
     assert (metrics.psnr(out, x) > metrics.psnr(batch.x, x) + 8).all()
-    torch.testing.assert_close(dn.non_local_means()(batch.x[1:2], 0.1), out[1:2])
+    torch.testing.assert_close(restoring.non_local_means()(batch.x[1:2], 0.1), out[1:2])
 
 
 def test_a_model_is_a_method_that_is_cut_to_the_pixels_range_and_told_the_level():
@@ -224,7 +227,7 @@ def test_a_model_is_a_method_that_is_cut_to_the_pixels_range_and_told_the_level(
 
     model = models.Autoencoder(Told(), Seen()).train()
     x = torch.rand(300, 1, 2, 3)
-    assert torch.equal(dn.by(model, known=True)(x, 0.5), (x + 0.5).clamp(max=1)) and model.training
+    assert torch.equal(restoring.by(model, known=True)(x, 0.5), (x + 0.5).clamp(max=1)) and model.training
 
 
 def test_all_methods_are_measured_on_the_same_noisy_images():
@@ -234,7 +237,7 @@ def test_all_methods_are_measured_on_the_same_noisy_images():
         seen.append((x, sigma))
         return x
 
-    table = dn.compare({"a": same, "b": same}, DIGITS.test[:50], [0.1, 0.4], seed=7)
+    table = restoring.compare({"a": same, "b": same}, DIGITS.test[:50], [0.1, 0.4], seed=7)
     assert torch.equal(seen[0][0], seen[1][0]) and [s for _, s in seen] == [0.1, 0.1, 0.4, 0.4]
     assert list(table.index) == [(m, s) for s in (0.1, 0.4) for m in ("noisy input", "a", "b")]
     each = metrics.psnr(seen[2][0], DIGITS.test[:50].batch().x).numpy()
@@ -251,7 +254,7 @@ def test_the_candidate_that_is_best_at_each_level_is_chosen():
         "small": lambda x, sigma: torch.full_like(x, 0.01 if sigma < 0.2 else 0.3),
         "large": lambda x, sigma: torch.full_like(x, 0.2 if sigma < 0.2 else 0.02),
     }
-    best = dn.chosen(candidates, dark, [0.1, 0.4])
+    best = restoring.chosen(candidates, dark, [0.1, 0.4])
     x = torch.zeros(1, 1, 1, 1)
     assert [best(x, s).item() for s in (0.05, 0.1, 0.4, 0.5)] == pytest.approx([0.01, 0.01, 0.02, 0.02])
 

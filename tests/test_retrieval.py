@@ -460,14 +460,14 @@ def tree(monkeypatch, tmp_path, no_data):
 
 
 def test_the_official_pairs_are_read(tree):
-    pairs = datasets.lfw_pairs(size=4)
+    pairs = protocol.lfw_pairs(size=4)
     assert pairs.rows.tolist() == [[0, 2], [1, 3], [4, 5], [5, 6]]
     assert pairs.same.tolist() == [True, False, True, False] and pairs.fold.tolist() == [0, 0, 1, 1]
     with Image.open(tree / "lfw-deepfunneled" / "Cid_C" / "Cid_C_0002.jpg") as photo:
         np.testing.assert_allclose(pairs.images.pixels[5][:, 0, 0], photo.getpixel((125, 125)), atol=1)
     assert set(pairs.strangers([0]).names) == {"Cid_C", "Dee_D"} and len(pairs) == 4
     with pytest.raises(ValueError, match="Did you mean 'dev-train'"):
-        datasets.lfw_pairs("dev-tran")
+        protocol.lfw_pairs("dev-tran")
 
 
 @pytest.mark.parametrize(
@@ -484,15 +484,15 @@ def test_the_official_pairs_are_read(tree):
 def test_damaged_pairs_are_named(tree, text, message):
     (tree / "pairs.txt").write_text(text)
     with pytest.raises(DataError, match=message):
-        datasets.lfw_pairs(size=4)
+        protocol.lfw_pairs(size=4)
     (tree / "pairs.txt").unlink()
     with pytest.raises(DataError, match=r"pairs\.txt\) could not be downloaded"):
-        datasets.lfw_pairs(size=4)
+        protocol.lfw_pairs(size=4)
 
 
 @pytest.mark.data
 def test_the_real_pairs_are_the_official_ones():
-    pairs = {name: datasets.lfw_pairs(name) for name in ("folds", "dev-train", "dev-test")}
+    pairs = {name: protocol.lfw_pairs(name) for name in ("folds", "dev-train", "dev-test")}
     assert [len(p) for p in pairs.values()] == [6000, 2200, 1000]
     for p in pairs.values():
         who = p.images.labels[p.rows]

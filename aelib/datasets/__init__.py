@@ -12,7 +12,7 @@ from .embedded import digits, faces_sample
 from .examples import Examples
 from .food import coco, food_101
 from .images import Images, Split
-from .lfw import Pairs, lfw, lfw_pairs
+from .lfw import lfw
 from .mnist import fashion_mnist, mnist
 from .photos import folder
 from .reading import of, split
@@ -52,8 +52,8 @@ def load(name: str | os.PathLike[str], **options: Any) -> Split:
 
 
 __all__ = [
-    "DATASETS", "Batch", "Batches", "Data", "DataError", "Examples", "Images", "Pairs", "Source", "Split",
+    "DATASETS", "Batch", "Batches", "Data", "DataError", "Examples", "Images", "Source", "Split",
     "binarised", "coco", "conditioned", "digits", "drawn_faces", "faces_sample", "fashion_mnist", "flipped",
-    "folder", "food_101", "lfw", "lfw_pairs", "load", "masked", "mnist", "noisy", "occluded", "of",
+    "folder", "food_101", "lfw", "load", "masked", "mnist", "noisy", "occluded", "of",
     "salt_and_pepper", "split",
 ]  # fmt: skip

@@ -3,8 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,15 +21,6 @@ FOLDERS = tuple(f"lfw/{name}" for name in ("lfw-deepfunneled", "lfw_funneled", "
 ARCHIVE = "https://ndownloader.figshare.com/files/5976015"  # the mirror of scikit-learn: lfw-funneled.tgz
 ARCHIVE_HASH = "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
 ATTRIBUTES = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt"
-PAIRS = {  # name: file, its number at the mirror, sha256
-    "folds": ("pairs.txt", 5976006, "ea42330c62c92989f9d7c03237ed5d591365e89b3e649747777b70e692dc1592"),
-    "dev-train": (
-        "pairsDevTrain.txt", 5976012, "1d454dada7dfeca0e7eab6f65dc4e97a6312d44cf142207be28d688be92aabfa",
-    ),
-    "dev-test": (
-        "pairsDevTest.txt", 5976009, "7cb06600ea8b2814ac26e946201cdb304296262aad67d046a16a7ec85d0ff87c",
-    ),
-}  # fmt: skip
 CROWD = 30  # people with more photos are always trained on: none of them shall dominate a test
 
 
@@ -61,13 +51,13 @@ def lfw(
     """
     if split not in SPLITS:
         raise ValueError(unknown("split", split, SPLITS))
-    data = _photos(size, crop, channels)
+    data = everybody(size, crop, channels)
     data = replace(data, attributes=_attributes(data))
     train, valid, test = SPLITS[split](cast(np.ndarray, data.labels), np.random.default_rng(seed))
     return Split(data[train], data[valid], data[test], f"lfw, {split} split")
 
 
-def _photos(size: int | tuple[int, int], crop: int | None, channels: int) -> Images:
+def everybody(size: int | tuple[int, int], crop: int | None, channels: int) -> Images:
     """All photos, person by person, with who is on them."""
     folder = _folder()
     found = listed(folder)
@@ -104,7 +94,7 @@ def _check(folder: Path, files: set[str]) -> None:
         raise DataError(f"{folder}: {min(strange)} is not expected there. Unpack the archive again.")
 
 
-def _called(data: Images) -> list[str]:
+def called(data: Images) -> list[str]:
     """What each photo is called: Ann_A_0001."""
     return [Path(os.fsdecode(name)).stem for name in names(data)]
 
@@ -125,9 +115,9 @@ def _attributes(data: Images) -> pd.DataFrame | None:
                 f"{file} is not LFW's attribute file (no line '# person imagenum …'): get it again."
             )
         table = pd.read_csv(lines, sep="\t", names=header.lstrip("#").strip().split("\t"))
-    called = table.pop("person").str.replace(" ", "_") + table.pop("imagenum").map("_{:04.0f}".format)
-    table = table.gt(0).astype(np.float32).set_axis(called.tolist())
-    return table[~table.index.duplicated()].reindex(_called(data)).reset_index(drop=True)
+    rows = table.pop("person").str.replace(" ", "_") + table.pop("imagenum").map("_{:04.0f}".format)
+    table = table.gt(0).astype(np.float32).set_axis(rows.tolist())
+    return table[~table.index.duplicated()].reindex(called(data)).reset_index(drop=True)
 
 
 def _random(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -147,68 +137,3 @@ def _people(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, .
 
 
 SPLITS = {"people": _people, "random": _random}
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of photos, in folds that share no person: is it the same person on both?
-
-    Args:
-        images: the photos, with the people as labels.
-        rows: (P, 2) which two photos of `images` are a pair.
-        same: (P,) True where both show the same person.
-        fold: (P,) the number of the fold that a pair belongs to, from 0.
-    """
-
-    images: Images
-    rows: np.ndarray
-    same: np.ndarray
-    fold: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def strangers(self, folds: Sequence[int]) -> Images:
-        """The photos of everybody who is in no pair of these folds: what may be learnt from to judge them."""
-        labels = cast(np.ndarray, self.images.labels)
-        return self.images[~np.isin(labels, labels[self.rows[np.isin(self.fold, folds)]])]
-
-    def __repr__(self) -> str:
-        return f"Pairs({len(self):,} of {len(self.images):,} photos, {self.fold.max() + 1} folds)"
-
-
-def lfw_pairs(
-    name: str = "folds", size: int | tuple[int, int] = 64, crop: int | None = 90, channels: int = 3
-) -> Pairs:
-    """The official pairs of LFW: half of them show one person twice, half show two people.
-
-    Args:
-        name: "folds": 6,000 pairs in ten folds, to report on, once. "dev-train" (2,200) and "dev-test"
-            (1,000): to choose settings by; they share no person with each other, but do with "folds".
-        size, crop, channels: as in `lfw`.
-
-    Raises:
-        ValueError: a name that is not known.
-        DataError: photos or pairs are missing, do not belong together, or cannot be downloaded.
-
-    Source: Huang, Ramesh, Berg, Learned-Miller, 2007, http://vis-www.cs.umass.edu/lfw/.
-    """
-    if name not in PAIRS:
-        raise ValueError(unknown("set of pairs", name, PAIRS))
-    text, number, digest = PAIRS[name]
-    images = _photos(size, crop, channels)
-    url, what = f"https://ndownloader.figshare.com/files/{number}", f"LFW's pairs ({text})"
-    file = find(f"lfw/{text}") or download(f"lfw/{text}", [url], f"sha256:{digest}", what=what)
-    row = {called: i for i, called in enumerate(_called(images))}
-    lines = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
-    same = [len(words) == 3 for words in lines[1:]]  # Ann 1 2, not Ann 1 Bob 2
-    try:
-        folds, each = map(int, ["1", *lines[0]][-2:])
-        ends = [[(w[0], w[1]), (w[0] if len(w) == 3 else w[2], w[-1])] for w in lines[1:]]
-        rows = [[row[f"{person}_{int(k):04d}"] for person, k in pair] for pair in ends]
-    except (ValueError, IndexError, KeyError) as e:
-        raise DataError(f"{file} names a photo that is not there, or is damaged ({e}): get it again.") from e
-    if len(rows) != folds * 2 * each:
-        raise DataError(f"{file} has {len(rows)} pairs and announces {folds * 2 * each}: get it again.")
-    fold = np.arange(folds).repeat(2 * each)
-    return Pairs(images, np.array(rows), np.array(same), fold)

@@ -29,6 +29,7 @@ from functools import partial
 
 from aelib import contexts, course, denoising, explorers, fit, losses, metrics, models, nets, plots
 import check  # the file beside this page
+import restoring  # the same
 from aelib.datasets import flipped, masked, noisy, occluded, salt_and_pepper
 from aelib.training import adam, cosine
 
@@ -134,16 +135,16 @@ n = course.pick(full=200, quick=20)  # from 40 on: the first 40 were looked at w
 
 def classical(split):
     few = split.valid[: course.pick(full=50, quick=4)]
-    medians = {str(side): denoising.median(side) for side in (3, 5, 7, 9)}
-    means = {str(h): denoising.non_local_means(h) for h in (0.3, 0.4, 0.6, 0.8)}
+    medians = {str(side): restoring.median(side) for side in (3, 5, 7, 9)}
+    means = {str(h): restoring.non_local_means(h) for h in (0.3, 0.4, 0.6, 0.8)}
     return {
-        "median": denoising.chosen(medians, few, levels),
-        "non-local means": denoising.chosen(means, few, levels),
+        "median": restoring.chosen(medians, few, levels),
+        "non-local means": restoring.chosen(means, few, levels),
     }
 
 
-ours = {name: denoising.by(model) for name, model in trained.items()}
-table = denoising.compare({**classical(clothes), **ours}, clothes.test[40 : 40 + n], levels)
+ours = {name: restoring.by(model) for name, model in trained.items()}
+table = restoring.compare({**classical(clothes), **ours}, clothes.test[40 : 40 + n], levels)
 
 
 # %%
@@ -182,8 +183,8 @@ history = fit(
     restorer, faces.train.map(flipped).map(noisy((0.05, 0.5))), losses.reconstruction, adam(restorer, 2e-3),
     epochs=course.pick(full=4, quick=1), batch_size=4, schedule={"lr": cosine()},
 )  # fmt: skip
-methods = {**classical(faces), "restorer": denoising.by(restorer)}
-face_table = denoising.compare(methods, faces.test[40 : 40 + n], levels)
+methods = {**classical(faces), "restorer": restoring.by(restorer)}
+face_table = restoring.compare(methods, faces.test[40 : 40 + n], levels)
 
 # %% tags=["figure-denoising"]
 draw(face_table)
@@ -249,8 +250,8 @@ blind = restorer_for(short.map(noisy((0.05, 0.5))))
 salty = restorer_for(short.map(salt_and_pepper((0.05, 0.5))))
 
 # %% tags=["nbval-ignore-output"]
-trials = {"trained on noise": denoising.by(blind), "trained on salt": denoising.by(salty)}
-trials["median 3×3"] = denoising.median(3)
+trials = {"trained on noise": restoring.by(blind), "trained on salt": restoring.by(salty)}
+trials["median 3×3"] = restoring.median(3)
 for damage, corruption in {"noise 0.2": noisy(0.2), "salt, pepper 0.2": salt_and_pepper(0.2)}.items():
     with contexts.seeded(0):
         batch = clothes.test[40 : 40 + n].map(corruption).batch()
@@ -265,9 +266,9 @@ for damage, corruption in {"noise 0.2": noisy(0.2), "salt, pepper 0.2": salt_and
 
 # %%
 told = restorer_for(short.map(noisy((0.05, 0.5), known=True)), told=1)
-ask = denoising.by(told, known=True)
-pair = {"blind": denoising.by(blind), "told": ask, "told 0.3 always": lambda x, sigma: ask(x, 0.3)}
-levels_told = denoising.compare(pair, clothes.test[40 : 40 + n], levels)["psnr"].unstack("method")
+ask = restoring.by(told, known=True)
+pair = {"blind": restoring.by(blind), "told": ask, "told 0.3 always": lambda x, sigma: ask(x, 0.3)}
+levels_told = restoring.compare(pair, clothes.test[40 : 40 + n], levels)["psnr"].unstack("method")
 
 # %% tags=["nbval-ignore-output"]
 levels_told["gain"] = levels_told["told"] - levels_told["blind"]
@@ -337,8 +338,8 @@ def noisy_target(batch):
 
 pairs = {"clean targets": short.map(noisy(0.3)), "noisy targets": short.map(noisy(0.3)).map(noisy_target)}
 objective = partial(losses.reconstruction, error=losses.squared_error)
-never = {name: denoising.by(restorer_for(data, objective)) for name, data in pairs.items()}
-results = denoising.compare(never, clothes.test[40 : 40 + n], [0.3])
+never = {name: restoring.by(restorer_for(data, objective)) for name, data in pairs.items()}
+results = restoring.compare(never, clothes.test[40 : 40 + n], [0.3])
 
 # %% tags=["nbval-ignore-output"]
 print(results[["psnr", "psnr_error", "ssim", "ssim_error"]].round(3).to_string())

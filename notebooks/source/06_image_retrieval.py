@@ -28,7 +28,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from aelib import course, datasets, explorers, fit, heads, latent, losses, models, plots, retrieval
+from aelib import course, explorers, fit, heads, latent, losses, models, plots, retrieval
 import check  # the file beside this page
 from aelib.datasets import flipped, noisy, occluded
 from aelib.retrieval import Coder, Contrast, Index, Places
@@ -373,10 +373,10 @@ except ValueError as e:
 # earlier recipe for the strokes, so the last number is a second look.
 
 # %% tags=["nbval-ignore-output"]
-from verification import pairs_of, similarity, verification  # the file beside this page
+from verification import lfw_pairs, pairs_of, similarity, verification  # the file beside this page
 
 official = course.profile() == "full" and faces.name.startswith("lfw")
-judged = datasets.lfw_pairs() if official else pairs_of(faces.train, each=16)
+judged = lfw_pairs() if official else pairs_of(faces.train, each=16)
 halves = np.array_split(np.unique(judged.fold), 2)
 print(judged, "official" if official else "made here, the same way")
 
