@@ -1,7 +1,5 @@
 """What is wrong with an autoencoder: measured, named, and with a cure."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +29,7 @@ CHECKS: list[Check] = [
     v.among_train, v.prepared_differently, v.other_images,  # what is measured
     t.stale_statistics, t.shrunken_weights, t.dropout_too_strong, t.penalty_too_strong,  # training
     t.steps_too_large, t.vanishing_gradient, t.dead_units, t.steps_too_small,
-    t.collapse, t.ignored_condition, t.codes_off_the_prior, v.overfitting, t.saturated,  # its result
+    t.collapse, t.ignored_condition, t.codes_off_the_prior, v.overfitting,  # its result
 ]  # fmt: skip
 DECISIVE = {d.missing_numbers, w.broken_weights, w.broken_outputs, d.alike}  # then everything looks ill
 

@@ -90,6 +90,5 @@ CURES = {
     "priors.fit_prior(codes)",
     "overfitting": "more images, data.map(flipped) or noise, weight decay, or stop where valid/loss is "
     "smallest",
-    "saturated outputs": "start again with a smaller learning rate, and inputs of about unit size",
     "the same picture for every image": "try it on ten images, which it should learn by heart",
 }

@@ -1,7 +1,5 @@
 """Checks of the data, before a network sees it: numbers, targets against inputs, conditions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import permutations, product

@@ -3,8 +3,6 @@
 Randomness is seeded here: `diagnose` gives the caller's back at its end.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Sequence
@@ -32,7 +30,6 @@ from .loss import LossWeights, loss_weights, some_of
 SAMPLE = 256  # images looked at
 STEPS = 100  # of a training on trial
 Gradients = dict[str, Tensor | None]
-Check = Callable[["Evidence"], "Finding | None"]
 
 
 @dataclass(frozen=True)
@@ -46,19 +43,6 @@ class Finding:
     def cure(self) -> str:
         """What to do."""
         return CURES[self.name]
-
-
-def finds(name: str) -> Callable[[Callable[[Evidence], str]], Check]:
-    """A check from a function of the evidence that says what it found; nothing, if it found nothing."""
-
-    def named(f: Callable[[Evidence], str]) -> Check:
-        @wraps(f)
-        def check(p: Evidence) -> Finding | None:
-            return Finding(name, said) if (said := f(p)) else None
-
-        return check
-
-    return named
 
 
 class Outcome(NamedTuple):
@@ -145,11 +129,6 @@ class Evidence:
     def explained(self) -> float:
         """The share of variance explained, of the training images."""
         return explained(self.outcome.x_hat, self.batch.target)
-
-    @cached_property
-    def spread(self) -> float:
-        """How much the output varies over inputs, against how much the targets do, as standard deviations."""
-        return (self.outcome.x_hat.var(0).sum() / self.batch.target.var(0).sum()).sqrt().item()
 
     @cached_property
     def kl(self) -> Tensor | None:
@@ -242,14 +221,12 @@ class Evidence:
         return self.objective(model, batch)["loss"]
 
     @cached_property
-    def weights(self) -> LossWeights | None:
-        """The weights of the terms in the objective that was given."""
-        return self.given and loss_weights(self.given, self.model, self.fresh, self.batch)
-
-    @cached_property
-    def weights_of_halves(self) -> LossWeights | None:
-        """The same in batches of half the size."""
-        return self.given and loss_weights(self.given, self.model, self.fresh, self.batch, 20)
+    def weights(self) -> tuple[LossWeights | None, LossWeights | None]:
+        """The weights of the terms in the objective that was given, and those in batches of half the size."""
+        if self.given is None:
+            return None, None
+        one, two = (loss_weights(self.given, self.model, self.fresh, self.batch, n) for n in (10, 20))
+        return one, two
 
     @cached_property
     def term_of(self) -> dict[str, str | None]:
@@ -327,9 +304,9 @@ class Evidence:
         out = {"lowest pixel": target.min().item(), "highest pixel": target.max().item()}
         if not all(v.isfinite().all() for v in (x, target, *self.model.parameters())):
             return out
-        out |= {"variance explained": self.explained, "spread of outputs": self.spread}
-        if self.weights is not None and self.weights.kl is not None and self.weights.error:
-            out["β"] = self.weights.kl / self.weights.error
+        out |= {"variance explained": self.explained}
+        if (w := self.weights[0]) is not None and w.kl is not None and w.error:
+            out["β"] = w.kl / w.error
         out["spread of codes"] = self.outcome.codes.std(0).mean().item()
         if self.valid is not None:
             x_hat = self.look(self.model, self.valid).x_hat
@@ -344,3 +321,19 @@ class Evidence:
             if mine:
                 out[f"gradient at the {part}"] = sum(g.square().sum().item() for g in mine) ** 0.5
         return out
+
+
+Check = Callable[[Evidence], Finding | None]
+
+
+def finds(name: str) -> Callable[[Callable[[Evidence], str]], Check]:
+    """A check from a function of the evidence that says what it found; nothing, if it found nothing."""
+
+    def named(f: Callable[[Evidence], str]) -> Check:
+        @wraps(f)
+        def check(p: Evidence) -> Finding | None:
+            return Finding(name, said) if (said := f(p)) else None
+
+        return check
+
+    return named

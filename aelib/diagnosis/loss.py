@@ -1,7 +1,5 @@
 """What a loss consists of, found out from its values: loss = a · error + b · KL + constant."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 from collections.abc import Iterator

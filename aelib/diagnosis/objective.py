@@ -1,7 +1,5 @@
 """Checks of the loss: which pixels it sees, how it mixes the images of a batch, what it weighs."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -43,7 +41,7 @@ def unseen_pixels(p: Evidence) -> str:
 @finds("loss mixes the images of a batch")
 def mixed_images(p: Evidence) -> str:
     """A loss of one image that hangs on the others of its batch, or that grows with the batch."""
-    w, half = p.weights, p.weights_of_halves
+    w, half = p.weights
     if p.given is None or len(p.batch) < 8:
         return ""
     if w is None or half is None or w.kind != half.kind:
@@ -60,14 +58,19 @@ def mixed_images(p: Evidence) -> str:
 @finds("error missing in the loss, or with the wrong sign")
 def error_missing(p: Evidence) -> str:
     """A loss without an error, or that rewards one."""
-    if (w := p.weights) is None or w.error > 1e-5 * abs(w.kl or 0):
+    if (w := p.weights[0]) is None or w.error > 1e-5 * abs(w.kl or 0):
         return ""
     return f"example by example, the error weighs {w.error:.3g} in the loss, the KL {w.kl or 0:.3g}"
 
 
 def hidden_beta(p: Evidence) -> Finding | None:
     """The weight of the KL that the loss really has, against one example's error in nats."""
-    if (w := p.weights) is None or error_missing(p) or w.kl is None or 0.1 <= (beta := w.kl / w.error) <= 10:
+    if (
+        (w := p.weights[0]) is None
+        or error_missing(p)
+        or w.kl is None
+        or 0.1 <= (beta := w.kl / w.error) <= 10
+    ):
         return None
     name = "KL with the wrong sign" if beta < -1e-3 else "no KL in the loss" if beta < 1e-3 else "hidden β"
     weights = f"loss = {w.error:.3g} · {w.kind} + {w.kl:.3g} · KL"
@@ -81,8 +84,8 @@ def another_kl(p: Evidence) -> str:
     if p.given is None or p.kl is None:
         return ""
     said, true = p.given(p.model, p.batch).get("kl"), p.kl.sum().item()
-    if p.weights is not None and p.weights.wrong:
-        return f"example by example, the loss holds a KL {p.weights.wrong}"
+    if p.weights[0] is not None and p.weights[0].wrong:
+        return f"example by example, the loss holds a KL {p.weights[0].wrong}"
     if said is None or abs(said.mean().item() - true) <= 0.01 * max(true, 0.1):
         return ""
     return (

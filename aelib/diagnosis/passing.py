@@ -1,7 +1,5 @@
 """What gets through an encoder or a decoder, whatever its weights: pixels, code numbers, directions."""
 
-from __future__ import annotations
-
 import copy
 from typing import NamedTuple
 

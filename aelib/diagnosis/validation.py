@@ -1,7 +1,5 @@
 """Checks of the validation images, and of what is said about them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Checks of the wiring: what no training can mend."""
 
-from __future__ import annotations
-
 import copy
 from contextlib import ExitStack
 
