@@ -76,11 +76,14 @@ def diagnose(
 ) -> Report:
     """Why a model fails: a report that names the likely causes, each with its evidence and a cure.
 
-    The checks follow the way of an image: data, wiring, loss, training, result. What is wrong early explains
-    what looks wrong late, so the first cause is the one to repair first; then diagnose again. Each check asks
-    for behaviour (what changes when this is changed?) on at most 256 images, many on a copy of the model with
-    new weights: a fault of the wiring shows there whatever the training made of it. The model and the
-    caller's randomness stay as they are.
+    The order of evidence: are all numbers finite; does the target belong to the input, and the condition
+    to the picture; what passes through encoder, code and decoder, and which parameters learn; does the
+    loss see each image by itself, and what does it weigh; are the validation images like the training
+    images; what a few steps of training more, or from the start, would change; and last the codes. What
+    is wrong early explains what looks wrong late: repair the first cause, then diagnose again. Each check
+    asks for behaviour (what changes when this is changed?) on at most 1,024 images, many on a copy of the
+    model with new weights: a fault of the wiring shows there whatever the training made of it. The model
+    and the caller's randomness stay as they are.
 
     Args:
         data: the training images with their transforms, or a split, whose `valid` is then used too.
