@@ -70,9 +70,12 @@ def passing(p: Evidence, part: str, seed: int) -> Passing:
         blind = varies & (moved.abs().amax(0) == 0) & moved.any()  # all of them: another matter
     one = h[:1].detach().expand(PROBES, *h.shape[1:]).clone().requires_grad_()
     out = f(one, PROBES)
-    (g,) = torch.autograd.grad((out * torch.randn_like(out)).sum(), one)
-    sizes = torch.linalg.svdvals(g.flatten(1))
-    possible = min(int(live.sum()), PROBES, out.shape[1], g[0].numel())
+    v = torch.randn_like(out).requires_grad_()
+    (g,) = torch.autograd.grad(out, one, v, create_graph=True)
+    (moved,) = torch.autograd.grad((g * torch.randn_like(g)).sum(), v)
+    sizes = torch.linalg.svdvals(g.detach().flatten(1))
+    # a sparse code has few numbers at a time
+    possible = min(int(live.sum()), PROBES, int((moved != 0).any(0).sum()), g[0].numel())
     rank = int((sizes > 1e-11 * sizes[0]).sum()) if sizes[0] > 0 else possible  # no gradient: another matter
     return Passing(int(live.sum()), len(live), rank, possible, blind.double().mean().item())
 
@@ -85,7 +88,7 @@ def narrow(p: Evidence) -> Finding | None:
         except (RuntimeError, TypeError, NotImplementedError):  # code that knows float32 alone
             continue
         live, n = max(some)[:2]
-        rank, possible = max((s.rank, s.possible) for s in some)
+        rank, possible = max(((s.rank, s.possible) for s in some), key=lambda r: r[0] / max(r[1], 1))
         blind, name = min(s.blind for s in some), ""
         if blind > 0.1 and part == "encoder":
             name = "encoder does not see all of the picture"
