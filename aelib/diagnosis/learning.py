@@ -11,7 +11,7 @@ from ..losses import reconstruction
 from ..metrics import frechet_distance
 from .evidence import STEPS, Evidence, Finding, explained, finds, permuted
 
-FAR = 0.3  # of the prior's variance: all means half a standard deviation off are 0.25, twice its size is 1
+FAR = 1.0  # of the prior's variance: each mean one standard deviation off, or codes of twice its size
 
 
 @finds("stale batch statistics")
