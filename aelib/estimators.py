@@ -1,7 +1,5 @@
 """An autoencoder as a scikit-learn transformer: a drop-in for PCA in a Pipeline or a GridSearchCV."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence
@@ -83,7 +81,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     device: str = "auto"
     random_state: int | np.random.RandomState | None = None
 
-    def fit(self, X: Any, y: object = None) -> AutoencoderTransformer:
+    def fit(self, X: Any, y: object = None) -> "AutoencoderTransformer":
         """Train a new model on the rows X (N, D); y is not used."""
         X = validate_data(self, X, dtype=np.float64)
         self.shape_ = self._checked_shape(X.shape[1])

@@ -1,7 +1,5 @@
 """Verbs on the way to a model: datasets, train, resume."""
 
-from __future__ import annotations
-
 import json as json_
 import sys
 from collections.abc import Iterator

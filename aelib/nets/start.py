@@ -1,7 +1,5 @@
 """Where a training may start: linear layers that are principal component analysis."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What a training leaves behind: a record an epoch, and what an epoch stopped halfway needs to go on."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, cast

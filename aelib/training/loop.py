@@ -1,7 +1,5 @@
 """Training: a generator whose caller's loop body is the callback."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
