@@ -150,7 +150,7 @@ def begin(
     )  # fmt: skip
     if fabric.is_global_zero:
         print(history)
-        if len(split.valid):
+        if history and len(split.valid):
             best = runs.load(run.path, device=str(fabric.device))
             print("\n".join(baselines.verdict(best, split.train, split.valid)))
         print(f"{run.path}: to look at it: aelib report {run.path}")
