@@ -192,3 +192,13 @@ def test_the_default_is_not_worse_than_pca(split):
     fit(model, parts.train, losses.elbo, valid=parts.valid)
     found = baselines.compare(model, parts.train, parts.test)
     assert found.mse < 1.02 * found.pca and found.pca < 0.5 * found.mean
+
+
+def test_a_linear_model_stays_at_pca_however_many_the_pixels():
+    """Adam moves every weight as far: over 49,152 of them a step that suits 64 destroys the code."""
+    parts = datasets.load("drawn-faces", n=200, size=128)
+    options = {"net": "linear", "likelihood": "gaussian-learnt", "start": parts.train}
+    model = models.autoencoder(parts.shape, 32, **options)
+    fit(model, parts.train, losses.elbo, valid=parts.valid)
+    found = baselines.compare(model, parts.train, parts.test)
+    assert found.mse < 1.03 * found.pca

@@ -22,7 +22,7 @@ WARM_UP = 0.2  # of the training: a model that starts as PCA leaves it slowly, i
 BATCH = 8, 128  # a batch is √N examples, rounded to a power of two between these
 LR = {"adam": 1e-3, "muon": 0.02}
 MUON_FLOPS = 5e9  # operations a step that Muon may cost beyond Adam; wide layers cost more, and get Adam
-LINEAR_LR = 1e-4  # Adam's, for a linear model that starts as PCA: it is there
+LINEAR_LR = 0.1  # Adam's, over the numbers in an example, for a linear model that starts as PCA: it is there
 QUANTIZED_LR = 2e-3  # Adam's, for a model with a codebook, which has to follow the encoder
 GRAPH_EPOCHS, GRAPH_LR = 200, 0.01  # one step an epoch, by Adam
 MIRRORED = 1.1  # times the error of the others, up to which mirrored pictures fit a PCA of so many components
@@ -100,7 +100,8 @@ def choose(
     if optimizer == "auto":
         optimizer = "adam" if graph or quantized or there or _muon_flops(model) > MUON_FLOPS else "muon"
     if lr is None:
-        special = GRAPH_LR if graph else QUANTIZED_LR if quantized else LINEAR_LR if there else None
+        special = GRAPH_LR if graph else QUANTIZED_LR if quantized else None
+        special = LINEAR_LR / max(1000, math.prod(recipe["shape"])) if there else special
         lr = special if special and optimizer == "adam" else LR.get(optimizer, math.nan)
     what = "nodes" if graph else "pictures" if isinstance(data, Images) else "examples"
     return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule)

@@ -142,12 +142,12 @@ def code(shape: tuple[int, ...], net: str) -> int:
     return min(64, (64 * shape[0] if net == "fcn" else int(np.prod(shape))) // 8)
 
 
-def distance(model: models.Autoencoder, images: Images) -> float:
+def distance(model: models.Autoencoder, images: Images) -> float | None:
     """How far codes are from N(0, 1): KL of the normal with their mean and covariance, in nats per number."""
     q = partial(each, model=model, data=images)
     mean = q(lambda b: model.encode(b.x).mean.flatten(1)).double()
     if mean.shape[1] >= len(mean):  # a covariance of so few is not one
-        return float("nan")
+        return None
     own = q(lambda b: model.encode(b.x).variance.flatten(1)).double().mean(0)
     whole = torch.cov(mean.T) + torch.diag(own)
     nats = (whole.trace() + mean.mean(0).square().sum() - len(whole) - torch.logdet(whole)) / 2
@@ -161,7 +161,7 @@ def run(name: str, net: str) -> dict[str, Any]:
     images = split.train.map(datasets.flipped) if flip else split.train
     with seeded(0):
         model = models.autoencoder(
-            split.shape, code(split.shape, net), net=net, likelihood="gaussian-learnt", start=images
+            split.shape, code(split.shape, net), net=net, likelihood="gaussian-learnt", start=split.train
         )
     choice = training.choose(model, images)
     history = runs.fit(model, images, losses.elbo, valid=split.valid)
