@@ -17,8 +17,7 @@ from .priors import Autoregressive, choose, fit_prior
 
 FITTED = 5000  # codes that a prior is fitted to, at most: more bring little and take long
 NAMES = {
-    "diagonal": "a Gaussian without correlations", "full": "a Gaussian",
-    "mixture": "a mixture of {components} Gaussians",
+    "diagonal": "a diagonal Gaussian", "full": "a Gaussian", "mixture": "a mixture of {components} Gaussians",
 }  # fmt: skip
 
 
@@ -56,10 +55,7 @@ def sample(
 
 
 def sampler(model: Autoencoder, data: Examples) -> tuple[Autoencoder, str]:
-    """The model with the prior to sample from, as `matched` to codes of the data; and in words which and why.
-
-    The parts are the model's own; only its prior is replaced.
-    """
+    """The model with the prior to sample from, `matched` to codes of the data; and in words which and why."""
     return matched(model, *draws(model, data))
 
 
@@ -77,16 +73,13 @@ def draws(model: Autoencoder, data: Examples, seed: int = 0) -> tuple[Tensor, Te
 
 @torch.no_grad()
 def matched(model: Autoencoder, codes: Tensor, c: Tensor | None = None) -> tuple[Autoencoder, str]:
-    """The model, with a prior fitted to the codes if its own is far from them or missing; and that in words.
+    """The model, with a prior fitted to the codes if its own is missing or far from them; and that in words.
 
-    Far is what `priors.choose` says. A prior over a codebook is kept: `losses.prior_likelihood` trains it.
+    `priors.choose` says what is far. A prior over a codebook is kept: `losses.prior_likelihood` trains it.
 
     Args:
-        codes: (N, K) or (N, K, h, w); the first 5,000 are used.
+        codes: (N, K) or (N, K, h, w), of which the first 5,000 are used.
         c: (N, …) their conditions, for the model's own prior. A fitted one is of the codes of all conditions.
-
-    Raises:
-        ValueError: codes that are not finite.
     """
     z = codes[:FITTED].detach().cpu()
     if not z.isfinite().all():

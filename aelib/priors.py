@@ -127,38 +127,32 @@ PRIORS: dict[str, Callable[..., nn.Module]] = {
 def choose(
     codes: Tensor, own: Tensor | None = None, seed: int = 0
 ) -> tuple[str, dict[str, Any], float, bool]:
-    """The kind of prior that fits codes best, and how it compares with another, as the model's own.
+    """The kind of prior that fits codes (N, K) best, its options, log f(z) / p(z) in nats a code, "far".
 
-    A fifth of the codes is held out. The kind f that makes these likeliest is chosen: a Gaussian, diagonal or
-    full, or a mixture of up to 20, with 10 K codes for each. (A flow is no candidate: on 5,000 codes of 16
-    numbers it takes 30 times as long as the mixture, and makes codes held out less likely.)
+    The kind f is the one that makes a fifth of the codes, held out, likeliest: a Gaussian, diagonal or full,
+    or a mixture of up to 20, with 10 K codes for each. (A flow takes 30 times as long as the mixture on 5,000
+    codes of 16 numbers, and makes codes held out less likely.) Another prior p is far if both hold:
 
-    The other prior p is *far* from the codes if both hold, over the M codes held out:
-
-    * Σ log f(z) / p(z) > log (100 · kinds). For codes from p, the mean of Π f(z) / p(z) is 1 for each kind;
-      so a prior that fits is called far in at most 1 of 100 cases (Markov), for any M and K.
-    * Its mean, an estimate of KL(q(z) ‖ p(z)) from below, is above ½ nat. Up to there nobody who looks at one
-      code could say better than three times in four which of the two it is from (Pinsker).
+    * Over them, Σ log f(z) / p(z) > log (100 · kinds). For codes from p, Π f(z) / p(z) is 1 on average, so a
+      prior that fits is called far in at most 1 of 100 cases, for any N and K (Markov).
+    * Its mean, which estimates KL(q(z) ‖ p(z)) from below, is above ½ nat. Up to there, who looks at one code
+      cannot say more often than three times in four which of the two it is from (Pinsker).
 
     Args:
-        codes: (N, K), draws from q(z|x) of N examples.
+        codes: draws from q(z|x) of N examples.
         own: (N,) log p(z) in nats.
-
-    Returns:
-        The kind, its options, the mean of log f(z) / p(z) in nats per code, and whether p is far.
 
     Source: split likelihood ratio, Wasserman, Ramdas, Balakrishnan, 2020, https://arxiv.org/abs/1912.11436.
     """
     n, k = codes.shape
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     held, rest = order.tensor_split([n // 5])
-    kinds: dict[str, dict[str, Any]] = {"diagonal": {}}
-    if len(rest) > k:
-        kinds["full"] = {}
-    if (components := min(20, len(rest) // (10 * k))) > 1:
-        kinds["mixture"] = {"components": components}
     if len(held) == 0:
         return "diagonal", {}, 0.0, False
+    components = min(20, len(rest) // (10 * k))
+    kinds: dict[str, dict[str, Any]] = {"diagonal": {}}
+    kinds |= {"full": {}} if len(rest) > k else {}
+    kinds |= {"mixture": {"components": components}} if components > 1 else {}
     fits = {
         name: PRIORS[name](codes[rest], seed=seed, **options)(None).log_prob(codes[held]).double()
         for name, options in kinds.items()
@@ -191,7 +185,7 @@ def fit_prior(codes: Tensor, kind: str = "auto", seed: int = 0, **options: Any) 
 
 
 class Placed(nn.Module):
-    """A prior over codes with places: what `inner` says of them flattened, for codes of this shape."""
+    """The prior `inner`, of codes (K,), for codes of another shape."""
 
     def __init__(self, inner: nn.Module, shape: torch.Size) -> None:
         super().__init__()

@@ -93,13 +93,8 @@ def write(
     title, settings = title or file.stem, settings or {}
     batch = split.test[:SHOWN].batch(model.device)
     sampler, prior = latent.sampler(model, split.train or split.test)
-    samples = section(
-        "Samples", f"Decoded from random codes of {prior}. They show nothing that exists.",
-        grid(pictures(latent.sample(sampler, len(batch), c=batch.c), "sample")),
-    )  # fmt: skip
-    if sampler is not model and model.prior is not None:
-        own = grid(pictures(latent.sample(model, len(batch), c=batch.c), "sample of the own prior"))
-        samples += "\n<p>From the model's own prior, where hardly any code of a picture is:</p>\n" + own
+    own = [] if sampler is model or model.prior is None else [model]
+    samples = [grid(pictures(latent.sample(m, len(batch), c=batch.c), "sample")) for m in (sampler, *own)]
     photos = pictures(batch.target, "photo")
     with evaluating(model):
         decoded = pictures(model.reconstruct(batch.x, batch.c), "reconstruction")
@@ -118,7 +113,8 @@ def write(
                 curves),
         section("Reconstructions", "Test pictures above, what is left of them after the code below.",
                 grid(f"{a}{b}" for a, b in zip(photos, decoded, strict=True))),
-        samples,
+        section("Samples", f"Decoded from random codes of {prior}. They show nothing that exists.",
+                "\n<p>From the model's own prior, where hardly any code is:</p>\n".join(samples)),
         section("Map of the codes", *latent_map(model, split.test[:MAPPED])),
         section("Settings", "", table([(k, "", v) for k, v in {**settings, "parameters": size}.items()])),
     ]  # fmt: skip

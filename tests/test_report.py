@@ -5,6 +5,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from benchmarks import samples
 
 from aelib import (
     contexts,
@@ -133,6 +134,13 @@ def test_samples_come_from_the_prior_or_from_one_like_the_codes():
     assert (some.mean(0) - decoded.mean(0)).abs().max() < 0.02
     with pytest.raises(ValueError, match="no prior to draw codes from"):
         latent.sample(plain, 5)
+
+
+def test_the_benchmark_of_samples_measures_what_the_sampler_decides():
+    digits = datasets.load("digits").head(200)
+    near, far = (samples.measure(with_codes_at(at), digits) for at in (0.0, 40.0))
+    assert near["own"] == near["sampler"] and "match" in near["said"]
+    assert far["own"] != far["sampler"] and "nats per code away" in far["said"] and far["photos"] < far["own"]
 
 
 def test_samples_of_a_conditional_model_keep_its_conditions():
