@@ -302,7 +302,7 @@ diagnose(broken, digits, losses.elbo, history=history)
 
 # %% [markdown]
 # One step too far, and a ReLU is below zero for every image. Then its gradient is zero too, so no later step,
-# however small, brings it back: start anew. *Repair*: a smaller learning rate from new weights.
+# however small, brings it back: start again. *Repair*: a smaller learning rate from new weights.
 
 # %%
 repaired = with_relu()
