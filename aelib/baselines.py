@@ -77,7 +77,7 @@ def verdict(model: Autoencoder, train: Data, valid: Data) -> list[str]:
     ratio = error / max(its, 1e-30)
     side = f"{abs(ratio - 1):.1%} {'above' if ratio > 1 else 'below'}" if ratio < 2 else f"{ratio:.1f} times"
     beside = f"{side} PCA's {its:.3g}" if its >= NOTHING * mean else "PCA loses nothing"
-    lines = [f"validation: error {error:.3g}; {beside} with {numbers:,} numbers too; the mean {mean:.3g}"]
+    lines = [f"validation: error {error:.3g}, {beside} with as many numbers ({numbers}); the mean {mean:.3g}"]
     recipe = model.recipe or {}
     if error > NO_BETTER * mean:
         lines.append("it is hardly better than the mean: the decoder makes nothing of the code")
