@@ -45,14 +45,9 @@ def linear(
 
 def _rows(data: Data, enter: nn.Module, shape: Sequence[int], stride: int) -> Tensor:
     """(N, D) some examples of a set, or their patches, behind `enter`."""
-    most, found = min(EXAMPLES, max(2, NUMBERS // math.prod(shape))), []
     with seeded(0):
         fitting(data, shape, "start")
-        for batch in data.batches(min(most, 500), 0):
-            found.append(enter(batch.target))
-            if sum(map(len, found)) >= most:
-                break
-    u = torch.cat(found)[:most]
+        u = enter(next(data.batches(min(EXAMPLES, max(2, NUMBERS // math.prod(shape))), 0)).target)
     if stride:
         ends = [n for size in reversed(shape[1:]) for n in (0, -size % stride)]
         u, axes = pad(u, ends), len(shape) - 1
