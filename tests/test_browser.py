@@ -83,6 +83,7 @@ explorers.denoising({"untrained": denoising.restorer(faces.shape[0])}, faces, ki
 directions = {"one": torch.tensor([9.0, -9.0, 9.0, -9.0]), "broken": torch.ones(3)}
 explorers.search(retrieval.Index(z), z, faces, directions)""",
     "links": """\
+import linking
 from aelib import distributions, graphs
 
 
@@ -93,7 +94,7 @@ class Degrees(torch.nn.Module):
 
 graph = graphs.neighbours(torch.rand(40, 3), 3)
 alone_is_broken = models.Autoencoder(Degrees(), Fragile(graphs.InnerProduct(), 0, -0.5))
-explorers.links(alone_is_broken, graph, torch.rand(40, 2))""",
+linking.links(alone_is_broken, graph, torch.rand(40, 2))""",
 }
 
 # by JupyterLab's own command: it waits for the kernel, and needs no focus as keys do
@@ -129,6 +130,7 @@ def lab(tmp_path_factory):
     env = os.environ | {
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "PYTHONPATH": os.pathsep.join(sys.path),  # what lies beside the pages too
     }
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import check
+import linking
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from benchmarks.graphs import communities
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aelib import contexts, explorers, graphs, heads, latent, losses, models, runs, training
+from aelib import contexts, graphs, heads, latent, losses, models, runs, training
 from aelib import distributions as D
 from aelib.datasets import DataError
 from aelib.graphs import data
@@ -419,7 +420,7 @@ def test_the_most_probable_links_and_the_ranks_of_the_true_ones():
         degree = torch.tensor([seen, seen >= 1, 0, 1 + (seen >= 2), 1 + (seen >= 3)]).float()
         z = graph.features + degree[:, None] * torch.tensor([0.0, 1.0])
         truth = (z @ z[0])[1:]
-        answers = explorers.links_answers(model, graph, 0, seen, k=3)
+        answers = linking.links_answers(model, graph, 0, seen, k=3)
         order = truth.argsort(descending=True)
         assert answers.nodes.tolist() == (1 + order[:3]).tolist()
         torch.testing.assert_close(answers.logits, truth[order[:3]])
@@ -432,7 +433,7 @@ def test_the_most_probable_links_and_the_ranks_of_the_true_ones():
 
 def test_the_explorer_of_links_moves_and_comes_back():
     model, graph = told()
-    widget = explorers.links(model, graph, torch.rand(5, 2))
+    widget = linking.links(model, graph, torch.rand(5, 2))
     (controls, pictures, message) = widget.children
     node, seen, none, every = controls.children
     assert (node.max, seen.max, seen.value) == (2, 3, 3)  # nodes 0, 3 and 4 have two links or more
@@ -443,16 +444,16 @@ def test_the_explorer_of_links_moves_and_comes_back():
     assert [panel.image.value for panel in pictures.children] == start
     node.value = 2
     assert (seen.max, seen.value) == (2, 2) and pictures.children[0].image.value != start[0]
-    assert explorers.links_strip(model, graph, 0, (3, 1, 0)).shape[:2] == (3, 3)
+    assert linking.links_strip(model, graph, 0, (3, 1, 0)).shape[:2] == (3, 3)
 
 
 def test_bad_arguments_of_the_explorer_are_named():
     model, graph = told()
     for bad, says in (
-        (lambda: explorers.links_answers(model, graph, 5, 0), "0 to 4; got 5"),
-        (lambda: explorers.links(model, graph, torch.rand(5, 3)), "two numbers"),
-        (lambda: explorers.links(model, graph, torch.rand(4, 2)), "5 nodes, but 4 places"),
-        (lambda: explorers.links(model, graph.linked(graph.links[:, :0]), torch.rand(5, 2)), "no node"),
+        (lambda: linking.links_answers(model, graph, 5, 0), "0 to 4; got 5"),
+        (lambda: linking.links(model, graph, torch.rand(5, 3)), "two numbers"),
+        (lambda: linking.links(model, graph, torch.rand(4, 2)), "5 nodes, but 4 places"),
+        (lambda: linking.links(model, graph.linked(graph.links[:, :0]), torch.rand(5, 2)), "no node"),
     ):
         with pytest.raises(ValueError, match=says):
             bad()

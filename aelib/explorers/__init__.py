@@ -17,7 +17,6 @@ from .codes import (
     latent_space_random,
     latent_space_strip,
 )
-from .links import links, links_answers, links_strip
 from .manifold import manifold, manifold_images
 from .reconstructions import (
     denoising,
@@ -31,7 +30,6 @@ from .search import search, search_answers, search_strip
 __all__ = [
     "attributes", "attributes_strip", "completion", "completion_images", "conditional", "conditional_strip",
     "denoising", "denoising_images", "denoising_strip", "interpolation", "interpolation_strip",
-    "latent_space", "latent_space_random", "latent_space_strip", "links", "links_answers", "links_strip",
-    "manifold", "manifold_images", "reconstructions", "reconstructions_images", "search", "search_answers",
-    "search_strip",
+    "latent_space", "latent_space_random", "latent_space_strip", "manifold", "manifold_images",
+    "reconstructions", "reconstructions_images", "search", "search_answers", "search_strip",
 ]  # fmt: skip

@@ -25,9 +25,10 @@
 import copy
 from functools import partial
 
-from aelib import contexts, course, datasets, explorers, graphs, heads, latent, losses, models, plots
+from aelib import contexts, course, datasets, graphs, heads, latent, losses, models, plots
 from aelib import priors, runs, training
 import check  # the file beside this page
+import linking  # the same
 
 import numpy as np
 import torch
@@ -478,7 +479,7 @@ for row in measured["cost"]:
 # %%
 at = course.pick(full=places["codes of the GAE"], quick=words[:, :2])
 chosen = [i for i in range(len(papers)) if papers.degrees[i] in (4, 5, 6)]
-explorers.links(gae, papers, torch.from_numpy(at), chosen)
+linking.links(gae, papers, torch.from_numpy(at), chosen)
 
 # %% [markdown]
 # One of them, without a kernel: all of its links seen, half, none.
@@ -486,7 +487,7 @@ explorers.links(gae, papers, torch.from_numpy(at), chosen)
 # %%
 node = chosen[3]
 degree = int(papers.degrees[node])
-strip = explorers.links_strip(gae, papers, node, (degree, degree // 2, 0))
+strip = linking.links_strip(gae, papers, node, (degree, degree // 2, 0))
 plots.show(strip, columns=2, width=10)
 
 # %% [markdown]

@@ -10,12 +10,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .. import plots
-from ..contexts import evaluating
-from ..graphs import BernoulliLinks, Graph
-from ..models import Autoencoder
-from .manifold import Map, colours, flat
-from .widgets import Explorer, Panel, row
+from aelib import plots
+from aelib.contexts import evaluating
+from aelib.explorers.manifold import Map, colours, flat
+from aelib.explorers.widgets import Explorer, Panel, row
+from aelib.graphs import BernoulliLinks, Graph
+from aelib.models import Autoencoder
 
 SHOWN = 6  # answers
 
