@@ -67,13 +67,7 @@ def decode(
         Exception: of Pillow, in great variety, where it cannot be read.
     """
     channels, height, width = shape
-    suffix = os.path.splitext(os.fsencode(file).lower())[1]
-    if suffix in NOT_READ:
-        raise ValueError(f"{suffix[1:].decode().upper()} is a format that is not read: make it a JPEG or PNG")
-    # a TGA has no mark at its beginning: anything may look like one
-    with Image.open(os.fsdecode(file), formats=(*FORMATS, "TGA") if suffix == b".tga" else FORMATS) as opened:
-        if opened.info.get("Software") == MADE_HERE:
-            raise ValueError("no photo, but many pictures in one, which aelib made")
+    with _open(file) as opened:
         held = _orientation(opened)
         across, down = opened.size
         side = crop or min(across, down)
@@ -95,6 +89,29 @@ def decode(
         if held in UPRIGHT:
             small = small.transpose(UPRIGHT[held])
     return small.tobytes() if channels == 1 else b"".join(band.tobytes() for band in small.split())
+
+
+def whole(file: str | bytes | os.PathLike[str], longest: int = 2000) -> Image.Image:
+    """All of a photo, upright and in colour, no side longer than so many pixels; errors as in `decode`."""
+    with _open(file) as opened:
+        held = _orientation(opened)
+        opened.draft(None, (longest, longest))
+        photo = _plain(opened).convert("RGB")
+    photo.thumbnail((longest, longest))
+    return photo.transpose(UPRIGHT[held]) if held in UPRIGHT else photo
+
+
+def _open(file: str | bytes | os.PathLike[str]) -> Image.Image:
+    """A photo whose pixels are not read yet; `ValueError` for what is none that is meant."""
+    suffix = os.path.splitext(os.fsencode(file).lower())[1]
+    if suffix in NOT_READ:
+        raise ValueError(f"{suffix[1:].decode().upper()} is a format that is not read: make it a JPEG or PNG")
+    # a TGA has no mark at its beginning: anything may look like one
+    opened = Image.open(os.fsdecode(file), formats=(*FORMATS, "TGA") if suffix == b".tga" else FORMATS)
+    if opened.info.get("Software") == MADE_HERE:
+        opened.close()
+        raise ValueError("no photo, but many pictures in one, which aelib made")
+    return opened
 
 
 def is_photo(path: bytes) -> bool:

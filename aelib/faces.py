@@ -1,0 +1,170 @@
+"""Faces in photos, cut out as the pretrained face models know them: the middle of a photo of LFW."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, cosine_similarity
+
+from .datasets import Images
+from .datasets.decoder import whole
+from .datasets.photos import existing, listed
+from .models import Autoencoder
+from .pretrained import load
+
+LONGEST, SMALLEST = 480, 24  # pixels of the photo, and of the smallest face in it, that a detector looks for
+WIDER = 1.27  # the detector's square, in sides of LFW's: the median of 100 training photos
+TURN = 60  # degrees that count in the search as much as one side
+LIKE = 0.75  # a likeness: of LFW's training faces 99 in 100 are above it, of photos of food 1 in 100
+
+Square = tuple[float, float, float, float]
+
+
+class Place(NamedTuple):
+    """A square in a photo: its middle and side in pixels, its angle in degrees, and `likeness` of it."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+    likeness: float
+
+
+def aligned(photos: Images | str | Path | Sequence[str | Path], size: int = 64) -> Images:
+    """The face of every photo, cut out and turned as the training faces of the pretrained models are.
+
+    A warning names the photos that show no such face; of these it is the best guess.
+
+    Args:
+        photos: files, one file, a folder, or `Images` of any size, whose labels and attributes are kept.
+        size: side of the squares in pixels.
+
+    Raises:
+        DataError: there is no such folder. Pillow's errors for a file that is no photo.
+    """
+    names: Any = photos
+    if isinstance(photos, Images):
+        names = list(range(len(photos))) if photos.files is None else photos.files.tolist()
+    elif isinstance(photos, str | Path):
+        root = Path(photos).expanduser()
+        names = [root] if root.is_file() else [root / f.decode() for f in listed(existing(root))[0]]
+    cut, strange = [], []
+    for i, name in enumerate(names):
+        photo = _picture(photos[i : i + 1]) if isinstance(photos, Images) else whole(name)
+        place = find(photo)
+        cut.append(_cut(photo, [place[:4]], size)[0])
+        strange += [f"{name} ({place.likeness:.2f})"] if place.likeness < LIKE else []
+    if strange:
+        warnings.warn(
+            f"{len(strange):,} of {len(cut):,} photos show no face like those that the models were trained "
+            f"on (likeness below {LIKE}): {', '.join(strange[:5])}{' …' if len(strange) > 5 else ''}",
+            stacklevel=2,
+        )
+    pixels, paths = np.stack(cut).transpose(0, 3, 1, 2), np.array([str(name).encode() for name in names])
+    if isinstance(photos, Images):
+        return replace(photos, store=pixels, rows=None, transforms=(), paths=paths)
+    return Images(pixels, paths=paths)
+
+
+def find(photo: Image.Image) -> Place:
+    """Where the face is; of several the one whose side · likeness is largest.
+
+    The squares of a detector, scikit-image's cascade on local binary patterns, are moved, resized and turned
+    in small steps until nothing near looks more like a face; so is the square in the middle, if it looks like
+    one already, and smaller ones, if the detector finds none.
+    """
+    scale = min(1.0, LONGEST / max(photo.size))
+    small = photo.resize([max(1, round(scale * side)) for side in photo.size]) if scale < 1 else photo
+    middle = [(small.width / 2, small.height / 2, k * min(small.size), 0.0) for k in (1.0, 0.7, 0.5)]
+    starts = _detected(small) or middle[1:]
+    if _likeness(small, middle[:1])[0] >= LIKE or len(starts) == 2:
+        starts = [*starts, middle[0]]
+    best = max((_climbed(small, start) for start in starts), key=lambda place: place.side * place.likeness)
+    return Place(best.x / scale, best.y / scale, best.side / scale, best.angle, best.likeness)
+
+
+@torch.no_grad()
+def likeness(x: Tensor) -> Tensor:
+    """(B,) how much squares (B, 3, 64, 64) look like the faces that the models were trained on, at most 2.
+
+    The correlation of their edges with the mean face's (the decoded mean of the prior), plus the share of
+    their edges that the VAE rebuilds. Edges are differences of neighbours at a quarter of the size.
+    """
+    model, mean = _model()
+    rest = _edges(x - model.reconstruct(x)).square().sum(1) / _edges(x).square().sum(1).clamp_min(1e-6)
+    return cosine_similarity(_edges(x.mean(1, True)), _edges(mean)) + 1 - rest
+
+
+def _edges(x: Tensor) -> Tensor:
+    """(B, …) differences of neighbours, across and down, of (B, C, H, W) at a quarter of the size."""
+    small = avg_pool2d(x, 4)
+    return torch.cat([small.diff(dim=d).flatten(1) for d in (2, 3)], 1)
+
+
+@cache
+def _model() -> tuple[Autoencoder, Tensor]:
+    """The VAE, and its mean face in grey (1, 1, 64, 64)."""
+    model = load("pretrained/vae-lfw", device="cpu")
+    with torch.no_grad():
+        return model, model.decode(torch.zeros(1, 64)).mean.mean(1, True)
+
+
+def _detected(photo: Image.Image) -> list[Square]:
+    """The detector's squares; first what it is sure of, else what it is less sure of."""
+    from skimage.data import lbp_frontal_face_cascade_filename
+    from skimage.feature import Cascade
+
+    grey, least = np.asarray(photo.convert("L")), (SMALLEST, SMALLEST)
+    if min(grey.shape) <= SMALLEST:
+        return []
+    detector = Cascade(lbp_frontal_face_cascade_filename())
+    look = (
+        detector.detect_multi_scale(grey, 1.1, 1, least, grey.shape, min_neighbor_number=n) for n in (4, 1)
+    )
+    found = next(filter(None, look), [])
+    return [(f["c"] + f["width"] / 2, f["r"] + f["height"] / 2, f["width"] / WIDER, 0.0) for f in found]
+
+
+def _climbed(photo: Image.Image, start: Square) -> Place:
+    """The place near the start that looks most like a face."""
+    best, tries, step = Place(*start, -np.inf), [start], 0.08  # of the side
+    while step > 0.01:
+        likely = _likeness(photo, tries)
+        i = int(likely.argmax())
+        if likely[i] > best.likeness:
+            best = Place(*tries[i], float(likely[i]))
+        else:
+            step /= 2
+        moves = step * np.diag([best.side, best.side, best.side, TURN])
+        tries = [tuple(np.array(best[:4]) + move) for move in (*moves, *-moves)]
+    return best
+
+
+def _likeness(photo: Image.Image, squares: Sequence[Square]) -> Tensor:
+    return likeness(torch.tensor(_cut(photo, squares)).movedim(3, 1) / 255)
+
+
+def _picture(one: Images) -> Image.Image:
+    x = one.batch().x[0].clamp(0, 1).mul(255).round().byte().movedim(0, 2)
+    return Image.fromarray(x.numpy().squeeze()).convert("RGB")
+
+
+def _cut(photo: Image.Image, squares: Sequence[Square], size: int = 64) -> np.ndarray:
+    """(N, size, size, 3) squares of a photo; outside of it its edge goes on."""
+    cut, pixels = [], np.asarray(photo)
+    for x, y, side, angle in squares:
+        r = int(0.75 * side) + 2  # as far as a turned square reaches
+        rows = np.arange(int(y) - r, int(y) + r + 1).clip(0, photo.height - 1)
+        columns = np.arange(int(x) - r, int(x) + r + 1).clip(0, photo.width - 1)
+        part, at = Image.fromarray(pixels[rows[:, None], columns]), (r + x - int(x), r + y - int(y))
+        part = part.rotate(angle, Image.Resampling.BICUBIC, center=at) if angle else part
+        box = (at[0] - side / 2, at[1] - side / 2, at[0] + side / 2, at[1] + side / 2)
+        cut.append(np.asarray(part.resize((size, size), Image.Resampling.BICUBIC, box)))
+    return np.stack(cut)
