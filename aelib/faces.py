@@ -19,7 +19,7 @@ from .datasets.photos import existing, listed
 from .models import Autoencoder
 from .pretrained import load
 
-LONGEST, SMALLEST = 480, 24  # pixels of the photo, and of the smallest face in it, that a detector looks for
+LONGEST, SMALLEST = 360, 24  # pixels of the photo, and of the smallest face in it, that a detector looks for
 WIDER = 1.27  # the detector's square, in sides of LFW's: the median of 100 training photos
 TURN = 60  # degrees that count in the search as much as one side
 LIKE = 0.75  # a likeness: of LFW's training faces 99 in 100 are above it, of photos of food 1 in 100
@@ -83,11 +83,12 @@ def find(photo: Image.Image) -> Place:
     scale = min(1.0, LONGEST / max(photo.size))
     small = photo.resize([max(1, round(scale * side)) for side in photo.size]) if scale < 1 else photo
     middle = [(small.width / 2, small.height / 2, k * min(small.size), 0.0) for k in (1.0, 0.7, 0.5)]
-    starts = _detected(small) or middle[1:]
-    if _likeness(small, middle[:1])[0] >= LIKE or len(starts) == 2:
+    starts = _detected(small) or middle
+    if _likeness(small, middle[:1])[0] >= LIKE:
         starts = [*starts, middle[0]]
     best = max((_climbed(small, start) for start in starts), key=lambda place: place.side * place.likeness)
-    return Place(best.x / scale, best.y / scale, best.side / scale, best.angle, best.likeness)
+    x, y, side, angle, likely = map(float, best)
+    return Place(x / scale, y / scale, side / scale, angle, likely)
 
 
 @torch.no_grad()
@@ -128,7 +129,7 @@ def _detected(photo: Image.Image) -> list[Square]:
     look = (
         detector.detect_multi_scale(grey, 1.1, 1, least, grey.shape, min_neighbor_number=n) for n in (4, 1)
     )
-    found = next(filter(None, look), [])
+    found: list[dict[str, float]] = next(filter(None, look), [])
     return [(f["c"] + f["width"] / 2, f["r"] + f["height"] / 2, f["width"] / WIDER, 0.0) for f in found]
 
 

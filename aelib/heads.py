@@ -191,7 +191,9 @@ class VectorQuantizer(nn.Module):
     Args:
         codes: vectors in the codebook.
         size: numbers in a vector.
-        decay: of the running means, a step.
+        decay: of the running means, a step; None: each is over about the last five parts, if all are used
+            alike. A longer memory does not follow an encoder that is new: most vectors are then left
+            behind, and few are used.
 
     Raises:
         ValueError: codes or size below 1, or a code whose K is no multiple of the size.
@@ -205,11 +207,12 @@ class VectorQuantizer(nn.Module):
     """
 
     factor = 1
+    MEMORY = 5  # parts, of a running mean
     RARE = 0.1  # of the share that each would have were all used alike: below it a vector is moved
     codebook: Tensor
     usage: Tensor
 
-    def __init__(self, codes: int, size: int, decay: float = 0.99) -> None:
+    def __init__(self, codes: int, size: int, decay: float | None = None) -> None:
         super().__init__()
         if codes < 1 or size < 1:
             raise ValueError(f"codes and size are at least 1; got {codes} and {size}")
@@ -244,8 +247,9 @@ class VectorQuantizer(nn.Module):
         counts = torch.bincount(nearest, minlength=len(self.codebook)).to(parts)
         codebook, used = exact(self.codebook), exact(self.usage)
         sums = torch.zeros_like(codebook).index_add_(0, nearest, parts)
-        usage = self.decay * used + (1 - self.decay) * counts
-        total = self.decay * used[:, None] * codebook + (1 - self.decay) * sums
+        decay = math.exp(-share / self.MEMORY) if self.decay is None else self.decay
+        usage = decay * used + (1 - decay) * counts
+        total = decay * used[:, None] * codebook + (1 - decay) * sums
         rare = usage < self.RARE * share
         random = parts[torch.randint(len(parts), (len(usage),), device=parts.device)]
         self.codebook.copy_(torch.where(rare[:, None], random, total / usage[:, None]))

@@ -72,7 +72,8 @@ def load(
 ) -> Any:
     """A trained model, in evaluation mode: of a run, of a file of weights, or "pretrained/NAME".
 
-    Nothing in the files is executed.
+    Nothing in the files is executed. The models of faces know LFW's square around a face, and no other:
+    `faces.aligned` cuts it out of any photo.
 
     Args:
         path: a run's folder, a .safetensors file with its recipe, or "pretrained/NAME" (one of `MODELS`).

@@ -107,7 +107,7 @@ MEMBERS = {
     "VAE": Member(partial(build, posterior="gaussian"), losses.elbo),
     "convolutional VAE": Member(partial(build, net="conv", posterior="gaussian"), losses.elbo),
     "VQ": Member(
-        partial(build, end=lambda size: [heads.VectorQuantizer(256, 4)]),
+        partial(build, end=lambda size: [heads.VectorQuantizer(256, 4, decay=0.99)]),
         partial(losses.vector_quantized, beta=12.5),
     ),
 }

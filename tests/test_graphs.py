@@ -271,6 +271,29 @@ def test_the_one_training_loop_learns_and_reaches_every_parameter(posterior):
     torch.testing.assert_close(model.reconstruct(graph), model.decode(model.encode(graph).mean).mean)
 
 
+def test_without_settings_a_small_kl_is_weighed_against_links_and_links_alone_choose(capsys):
+    parts = graphs.split(drawn(300, 1500, size=10))
+    beta = parts.train.graph.links.shape[1] / 300**2
+    models_ = []
+    for own in (False, True):
+        with contexts.seeded(0):
+            models_.append(graphs.autoencoder(10))
+        optimizer = training.adam(models_[-1], 0.01)
+        schedule = {"lr": training.cosine(0.2), "beta": lambda t: beta}
+        asked = {"epochs": 200, "schedule": schedule} if own else {}
+        history = runs.fit(
+            models_[-1], parts.train, losses.elbo, optimizer if own else None, device="cpu", **asked
+        )
+    assert f"β = {beta:.2g}" in capsys.readouterr().err
+    assert all(torch.equal(a, b) for a, b in zip(*(m.parameters() for m in models_), strict=True))
+    choice = training.choose(models_[0], parts.train, losses.elbo)
+    terms = training.assess(models_[0], parts.valid, choice.goal(losses.elbo), device="cpu")
+    assert terms["loss"] == pytest.approx(terms["nll"]) and terms["kl"] > 0
+    assert len(history) == 200 and graphs.judge(models_[0], parts.test)["auc"] > 0.75
+    for other in (losses.reconstruction, partial(losses.elbo, beta=1.0)):
+        assert training.choose(models_[0], parts.train, other).goal(other) is other
+
+
 def test_an_interrupted_training_goes_on_bit_by_bit():
     parts, ends = graphs.split(drawn()), []
     for stops in ((6,), (2, 6)):
@@ -341,7 +364,7 @@ def test_no_matrix_of_all_pairs_is_ever_formed():
     n = 3000
     with Largest() as seen:
         parts = graphs.split(drawn(n, 4000, size=8))
-        model = graphs.autoencoder(8, 8)
+        model = graphs.autoencoder(8, 8, hidden=(32,))
         for _ in training.train(model, parts.train, losses.elbo, epochs=2, valid=parts.valid, device="cpu"):
             pass
         graphs.judge(model, parts.test)

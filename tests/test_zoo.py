@@ -245,6 +245,18 @@ def test_in_training_no_vector_stays_where_no_part_is(moved, monkeypatch):
     assert torch.cdist(head.codebook, centres).min(0).values.max() < 0.5
 
 
+@pytest.mark.parametrize("decay, kept", [(None, True), (0.99, False)])
+def test_a_codebook_follows_an_encoder_whose_codes_grow(decay, kept):
+    """In the first steps of a training they do, tenfold."""
+    torch.manual_seed(0)
+    head = heads.VectorQuantizer(64, 2, decay)
+    for step in range(100):
+        q = head(torch.randn(64, 8) * 1.03**step)
+    counts = torch.bincount(q.indices.flatten(), minlength=64)
+    assert ((counts > 0).float().mean() > 0.9) == kept
+    assert (D.perplexity(q.indices) > 40) == kept
+
+
 def test_the_codebook_moves_in_training_only_and_is_saved_with_the_weights():
     head = heads.VectorQuantizer(5, 2)
     h, before = torch.randn(20, 4), head.codebook.clone()

@@ -82,18 +82,26 @@ def sample(
     print(f"{file}: {n} samples of {prior}")
 
 
-def reconstruct(run: str, photos: list[str], out: str = "", zoom: int = 0, which: str | None = None) -> None:
+def reconstruct(
+    run: str, photos: list[str], align: bool = False, out: str = "", zoom: int = 0, which: str | None = None
+) -> None:
     """Show photos above, and what the model makes of them below.
 
     Args:
         photos: image files of any format and size; the largest square in the middle is taken.
+        align: the face in each is taken instead, as pretrained/ae-lfw and the other face models know faces.
         out: a .png, replaced if it is there; reconstructions.png in the run's folder by default.
     """
     import torch
 
     file = _file(out, run, "reconstructions.png", photos)
     model = _model(run, which)
-    x = _read(photos, model)
+    x = _read(photos, model, align)
+    if not align and run.startswith("pretrained/") and run.endswith("-lfw"):
+        from ..faces import LIKE, likeness
+
+        if strange := [f for f, like in zip(photos, likeness(x), strict=True) if like < LIKE]:
+            print(f"not like the faces that {run} was trained on: {', '.join(strange)}. --align finds faces")
     _write_png(file, torch.cat([x, model.reconstruct(x.to(model.device)).cpu()]), len(x), zoom)
     print(f"{file}: {len(x)} photos above, their reconstructions below")
 
@@ -229,15 +237,23 @@ def _model(run: str, which: str | None) -> Any:
     return model
 
 
-def _read(photos: Sequence[str], model: Any) -> Any:
-    """(N, C, H, W) photos of any format and size, as the model takes them."""
+def _read(photos: Sequence[str], model: Any, align: bool = False) -> Any:
+    """(N, C, H, W) photos of any format and size, as the model takes them; align: the faces in them."""
     import torch
 
     from ..retrieval import photo
 
     if model.recipe is None:
         raise ValueError("this model's weights do not say which pictures it takes: use it in Python")
-    return torch.cat([photo(file, model.recipe["shape"]) for file in photos])
+    shape = model.recipe["shape"]
+    x = torch.cat([photo(file, shape) for file in photos])
+    if align:
+        from ..faces import aligned
+
+        if shape[0] != 3 or shape[1] != shape[2]:
+            raise ValueError(f"--align cuts out squares in colour; this model takes {shape}")
+        x = aligned(photos, shape[1]).batch().x
+    return x
 
 
 def _beside(run: str, name: str) -> Path:

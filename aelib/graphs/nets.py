@@ -118,10 +118,10 @@ class InnerProduct(nn.Module):
 
 def autoencoder(
     size: int,
-    latent: int = 16,
+    latent: int = 64,
     *,
     posterior: str = "gaussian",
-    hidden: Sequence[int] = (32,),
+    hidden: Sequence[int] = (128,),
     dropout: float = 0.0,
 ) -> Autoencoder:
     """A graph autoencoder: posterior "deterministic" is the GAE, "gaussian" the VGAE.

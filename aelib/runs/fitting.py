@@ -192,9 +192,9 @@ def fit(
         TypeError: a setting that `train` does not have (the nearest is suggested); nothing is written.
         runs.RunError: the folder holds another training, cannot be written, or another process uses it.
     """
-    settings, choice = _complete(model, data, optimizers, settings)
-    if choice is not None and optimizers is None:
-        optimizers = choice.optimizers(model)
+    settings, choice = _complete(model, data, objective, optimizers, settings)
+    if choice is not None:
+        objective, optimizers = choice.goal(objective), optimizers or choice.optimizers(model)
     history = settings["history"] = History() if settings["history"] is None else settings["history"]
     if run is not None:
         with keeping(run, model, data, optimizers, settings, choice) as keeper:
@@ -230,8 +230,9 @@ fit.__signature__ = _signature  # type: ignore[attr-defined]
 
 
 def _complete(
-    model: nn.Module, data: Data, optimizers: Optimizers | None, settings: Mapping[str, Any]
-) -> tuple[dict[str, Any], Choice | None]:
+    model: nn.Module, data: Data, objective: Objective, optimizers: Optimizers | None,
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, Any], Choice | None]:  # fmt: skip
     """What `train` is called with, its defaults included; and what the rule chose, if it was asked."""
     for name in settings:
         if name not in SETTINGS:
@@ -239,7 +240,7 @@ def _complete(
     choice, given = None, {name: settings.get(name, p.default) for name, p in SETTINGS.items()}
     if given["epochs"] is None:
         own = "auto" if optimizers is None else "own"
-        choice = choose(model, data, batch_size=settings.get("batch_size"), optimizer=own)
+        choice = choose(model, data, objective, batch_size=settings.get("batch_size"), optimizer=own)
         if given["fabric"] is None or given["fabric"].is_global_zero:
             print(choice, file=sys.stdout if _in_notebook() else sys.stderr, flush=True)
         schedule = choice.schedules() | dict(given["schedule"] or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,7 @@ from ..baselines import pca
 from ..datasets import Data, Images
 from ..datasets.graph import Graph
 from ..heads import VectorQuantizer
+from ..losses import Objective, elbo
 from ..metrics import evaluate, mse
 from .loop import check
 from .optim import Optimizers, adam, cosine, muon
@@ -39,6 +41,7 @@ class Choice:
         steps: in all epochs together.
         optimizer: "adam", "muon", or "own": the caller's.
         schedule: of the learning rate, "cosine" or "constant".
+        beta: weight of the KL, for a graph's ELBO; None: the objective's own.
     """
 
     n: int
@@ -49,25 +52,32 @@ class Choice:
     optimizer: str
     lr: float
     schedule: str
+    beta: float | None = None
 
     def __str__(self) -> str:
         own, name = self.optimizer == "own", self.optimizer.capitalize()
         how = "your optimizer" if own else f"{name}, learning rate {self.lr:g}, {self.schedule}"
         batches = "" if self.what == "nodes" else f" in batches of {self.batch_size}"
         length = f"{self.steps:,} steps{batches} ({self.epochs:,} epochs)"
-        return f"{self.n:,} {self.what}: {length}, {how}"
+        return f"{self.n:,} {self.what}: {length}, {how}" + (f", β = {self.beta:.2g}" if self.beta else "")
 
     def optimizers(self, model: nn.Module) -> Optimizers:
         """The optimizer, made for this model."""
         return muon(model, self.lr) if self.optimizer == "muon" else adam(model, self.lr)
 
-    def schedules(self) -> dict[str, Callable[[float], float]]:
+    def goal(self, objective: Objective) -> Objective:
+        """The objective; where β was chosen links alone count in validation, as there are fewer of them."""
+        return partial(objective, beta=0.0) if self.beta else objective
+
+    def schedules(self) -> dict[str, Callable[[float], Any]]:
         """What `train` takes as its schedule."""
-        return {"lr": cosine(WARM_UP)} if self.schedule == "cosine" else {}
+        lr, beta = {"lr": cosine(WARM_UP)} if self.schedule == "cosine" else {}, self.beta
+        return lr | ({"beta": lambda t: beta} if beta else {})
 
 
 def choose(
-    model: nn.Module, data: Data, *, epochs: int | None = None, batch_size: int | None = None,
+    model: nn.Module, data: Data, objective: Objective | None = None, *,
+    epochs: int | None = None, batch_size: int | None = None,
     optimizer: str = "auto", lr: float | None = None, schedule: str = "cosine", quick: bool = False,
 ) -> Choice:  # fmt: skip
     """The settings for this model and these data; what is given stays.
@@ -77,8 +87,11 @@ def choose(
     * Muon, with a learning rate of 0.02, where a step of it costs little; else Adam. Adam for a codebook.
     * A linear model that starts as PCA is there: 5 epochs of Adam, slowly.
     * A warm-up over a fifth of the training, then a cosine.
+    * β = E / N² for the ELBO of a graph of N nodes with E links, as Kipf and Welling's code has it: a node's
+      few links never earn what a KL of weight 1 costs.
 
     Args:
+        objective: `losses.elbo` itself leaves β to the rule.
         epochs, batch_size, optimizer, lr, schedule: None or "auto" are chosen.
         quick: a tenth of the steps, if they are chosen, for a first look.
     """
@@ -104,7 +117,8 @@ def choose(
         special = LINEAR_LR / max(1000, math.prod(recipe["shape"])) if there else special
         lr = special if special and optimizer == "adam" else LR.get(optimizer, math.nan)
     what = "nodes" if graph else "pictures" if isinstance(data, Images) else "examples"
-    return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule)
+    beta = data.graph.links.shape[1] / n**2 if graph and objective is elbo else None  # type: ignore[attr-defined]
+    return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule, beta)
 
 
 def mirrored(train: Images, valid: Images) -> bool:

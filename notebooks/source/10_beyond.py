@@ -354,7 +354,7 @@ print(rounded.detach().tolist(), "with the gradient", h.grad.tolist())
 
 # %%
 vq = build("fcn", 8, posterior="deterministic")
-vq.encoder[-1] = heads.VectorQuantizer(codes := course.pick(full=64, quick=32), 8)
+vq.encoder[-1] = heads.VectorQuantizer(codes := course.pick(full=64, quick=32), 8, decay=0.99)
 trained("VQ", vq, partial(losses.vector_quantized, beta=1.0))
 fcn = trained("VAE, fully convolutional", build("fcn", 4))
 

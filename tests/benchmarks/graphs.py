@@ -113,7 +113,8 @@ def cost(nodes: int, links: int, epochs: int = 3) -> dict[str, float]:
     before = _megabytes()
     parts = split(communities(nodes, links))
     with seeded(0):
-        model = autoencoder(parts.train.graph.features.shape[1], 16, posterior="deterministic")
+        size = parts.train.graph.features.shape[1]
+        model = autoencoder(size, 16, posterior="deterministic", hidden=(32,))
     optimizer, data = torch.optim.Adam(model.parameters(), 0.01), parts.train
     start = time.process_time()
     for _ in training.train(model, data, losses.reconstruction, optimizer, epochs=epochs, device="cpu"):
