@@ -30,7 +30,7 @@ def test_a_face_is_cut_out_as_the_model_knows_it(tmp_path):
     assert found.shape == (3, 64, 64) and found.files[0].endswith("woman.png")
     whole = datasets.Images(np.asarray(WOMAN.resize((64, 64))).transpose(2, 0, 1)[None])
     assert mse(found)[0] < mse(whole)[0] / 5
-    assert faces.likeness(found.batch().x)[0] > 1 > faces.likeness(whole.batch().x)[0]
+    assert faces.likeness(found.batch().x)[0] > 1 and faces.likeness(whole.batch().x)[0] < 0.5
 
 
 def test_the_place_goes_with_the_face_when_that_is_moved_made_smaller_and_turned():
