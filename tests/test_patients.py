@@ -4,7 +4,7 @@ import pytest
 import torch
 from benchmarks import diagnosis
 from benchmarks.diagnosis import Patient, remarks, verdict
-from benchmarks.patients import pictures, settings
+from benchmarks.patients import held_out, pictures, settings
 from benchmarks.patients.faults import FAULTS
 
 HERE = ("digits", "letters", "patches", "cartoon faces")
@@ -69,9 +69,12 @@ def test_a_patient_from_the_folder_is_the_one_that_was_trained(tmp_path, monkeyp
     assert all(v.equal(again["state"][k]) for k, v in made["state"].items())
 
 
-def test_a_third_of_the_patients_is_unseen(tmp_path):
+def test_a_third_of_the_patients_is_unseen_and_all_of_the_kinds_that_are_held_out(tmp_path):
     every = [Patient(k, f, tmp_path) for k in range(3) for f in [*FAULTS.values(), None]]
-    assert 0.25 < sum(p.unseen for p in every) / len(every) < 0.42
+    new = [p for p in every if p.fault and p.fault.family == held_out.HELD_OUT]
+    known = [p for p in every if p not in new]
+    assert new and all(p.unseen for p in new)
+    assert 0.25 < sum(p.unseen for p in known) / len(known) < 0.42
 
 
 def test_the_first_name_decides():
