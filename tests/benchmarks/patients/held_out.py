@@ -1,4 +1,4 @@
-"""Kinds of fault that were written when `diagnose` was finished: all of these patients are unseen."""
+"""Kinds of fault that the checks of `diagnose` were not written for: all of these patients are unseen."""
 
 from dataclasses import replace
 from functools import partial
