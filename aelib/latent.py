@@ -1,7 +1,5 @@
 """The space of codes: encode a dataset, decode codes, move along a direction."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

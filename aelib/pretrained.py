@@ -3,8 +3,6 @@
 `python tests/benchmarks/recipes.py vae-mnist` trains one of them again.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

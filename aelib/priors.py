@@ -3,8 +3,6 @@
 Anything whose `forward(c)` returns a distribution over codes can be a model's prior; zuko's flows can.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial
@@ -207,7 +205,7 @@ class Indexed(D.Distribution):
     arg_constraints = {}  # noqa: RUF012
     support = D.constraints.dependent(is_discrete=True)
 
-    def __init__(self, prior: Autoregressive) -> None:
+    def __init__(self, prior: "Autoregressive") -> None:
         self.prior = prior
         super().__init__(event_shape=torch.Size(prior.shape), validate_args=False)
 

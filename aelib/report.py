@@ -1,7 +1,5 @@
 """The page about a model: one HTML file that holds its pictures, in light and in dark colours."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape

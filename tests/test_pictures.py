@@ -4,13 +4,14 @@ import io
 import math
 
 import check
+import course
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from aelib import course, datasets, heads, nets, plots
+from aelib import datasets, heads, nets, plots
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
 

@@ -2,6 +2,7 @@
 
 import math
 
+import course
 import numpy as np
 import pytest
 import scipy.stats
@@ -10,7 +11,7 @@ import zoo
 from benchmarks import zoo as benchmark
 from torch import nn
 
-from aelib import contexts, course, datasets, fit, heads, latent, losses, materials, metrics, models, nets
+from aelib import contexts, datasets, fit, heads, latent, losses, materials, metrics, models, nets
 from aelib import distributions as D
 from aelib.datasets import Batch
 

@@ -1,7 +1,5 @@
 """`fit`: a training to its end, with a progress bar, stopped by a signal without loss, kept in a folder."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import inspect

@@ -1,7 +1,5 @@
 """The rule: how long, in which batches and by which optimizer to train, where the caller does not say."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -25,8 +25,9 @@
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import course, explorers, fit, latent, load, losses, metrics, models, plots, pretrained
+from aelib import explorers, fit, latent, load, losses, metrics, models, plots, pretrained
 import check  # the file beside this page
+import course  # the same
 from aelib import training
 
 import torch

@@ -25,8 +25,9 @@
 import math
 from functools import partial
 
-from aelib import course, explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
+from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
 import check  # the file beside this page
+import course  # the same
 from aelib.datasets import Batch, Batches, flipped
 from aelib.training import adam, cosine
 

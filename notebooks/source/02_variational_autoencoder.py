@@ -25,9 +25,10 @@
 import math
 from functools import partial
 
-from aelib import contexts, course, explorers, fit, heads, latent, load, losses, metrics, models, plots
+from aelib import contexts, explorers, fit, heads, latent, load, losses, metrics, models, plots
 from aelib import pretrained, priors
 import check  # the file beside this page
+import course  # the same
 from aelib import datasets, nets
 from aelib.datasets import Batch, binarised
 from aelib.training import adam, cosine, warm_up

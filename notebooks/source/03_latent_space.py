@@ -24,8 +24,9 @@
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
-from aelib import AutoencoderTransformer, course, datasets, explorers, fit, latent, load, losses
+from aelib import AutoencoderTransformer, datasets, explorers, fit, latent, load, losses
 import check  # the file beside this page
+import course  # the same
 from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
 

@@ -24,8 +24,9 @@
 # %% tags=["nbval-ignore-output"]
 import math
 
-from aelib import course, explorers, fit, heads, latent, load, losses, metrics, models, plots, pretrained
+from aelib import explorers, fit, heads, latent, load, losses, metrics, models, plots, pretrained
 import check  # the file beside this page
+import course  # the same
 from aelib import training
 from aelib.datasets import Batch, conditioned, flipped
 from aelib.training import adam, cosine

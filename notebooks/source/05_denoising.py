@@ -27,8 +27,9 @@
 from dataclasses import replace
 from functools import partial
 
-from aelib import contexts, course, denoising, explorers, fit, losses, metrics, models, nets, plots
+from aelib import contexts, denoising, explorers, fit, losses, metrics, models, nets, plots
 import check  # the file beside this page
+import course  # the same
 import restoring  # the same
 from aelib.datasets import flipped, masked, noisy, occluded, salt_and_pepper
 from aelib.training import adam, cosine

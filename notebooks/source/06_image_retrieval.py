@@ -28,8 +28,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from aelib import course, explorers, fit, heads, latent, losses, models, plots, retrieval
+from aelib import explorers, fit, heads, latent, losses, models, plots, retrieval
 import check  # the file beside this page
+import course  # the same
 from aelib.datasets import flipped, noisy, occluded
 from aelib.retrieval import Coder, Contrast, Index, Places
 from aelib.training import adam, cosine

@@ -24,8 +24,9 @@
 # %% tags=["nbval-ignore-output"]
 import copy
 
-from aelib import contexts, course, explorers, latent, losses, metrics, plots
+from aelib import contexts, explorers, latent, losses, metrics, plots
 import check  # the file beside this page
+import course  # the same
 from aelib import distributions as D
 from aelib.datasets import noisy
 

@@ -25,9 +25,10 @@
 import copy
 from functools import partial
 
-from aelib import contexts, course, datasets, graphs, heads, latent, losses, models, plots
+from aelib import contexts, datasets, graphs, heads, latent, losses, models, plots
 from aelib import priors, runs, training
 import check  # the file beside this page
+import course  # the same
 import linking  # the same
 
 import numpy as np

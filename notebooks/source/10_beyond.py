@@ -25,8 +25,9 @@ import math
 import time
 from functools import partial
 
-from aelib import contexts, course, explorers, heads, latent, losses, metrics, models, plots, pretrained
+from aelib import contexts, explorers, heads, latent, losses, metrics, models, plots, pretrained
 import check  # the file beside this page
+import course  # the same
 from aelib import datasets, fit, nets, priors
 from aelib import distributions as D
 from aelib.datasets import binarised

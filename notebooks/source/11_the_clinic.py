@@ -28,9 +28,10 @@
 import math
 from dataclasses import replace
 
-from aelib import contexts, course, diagnose, explorers, fit, heads, latent, losses, metrics, models, nets
+from aelib import contexts, diagnose, explorers, fit, heads, latent, losses, metrics, models, nets
 from aelib import plots, priors
 import check  # the file beside this page
+import course  # the same
 from aelib.datasets import Batch, Split, conditioned, noisy
 from aelib.training import adam, cosine
 

@@ -32,8 +32,9 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from aelib import course, datasets, explorers, fit, latent, losses, metrics, models, plots, runs
+from aelib import datasets, explorers, fit, latent, losses, metrics, models, plots, runs
 import check  # the file beside this page
+import course  # the same
 from aelib.datasets import download, flipped
 from aelib.retrieval import Coder, Index, codes, photo
 from aelib.training import cosine, muon

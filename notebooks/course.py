@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from . import datasets, graphs, materials
-from .contexts import device_named
-from .datasets import DataError, Split
-from .errors import unknown
-from .graphs import Graph
+from aelib import datasets, graphs, materials
+from aelib.contexts import device_named
+from aelib.datasets import DataError, Split
+from aelib.errors import unknown
+from aelib.graphs import Graph
 
 T = TypeVar("T")
 PROFILES = ("full", "quick")
