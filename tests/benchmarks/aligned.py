@@ -40,7 +40,7 @@ def disturbed(n: int) -> dict[str, list[tuple[Image.Image, Truth]]]:
         "in food": [],
         "food": [],
     }
-    for name in test[chosen].files or []:
+    for name in np.asarray(test[chosen].files):
         photo = Image.open(_folder() / name).convert("RGB")
         found["as they are"].append((photo, (125, 125, SIDE)))
         found["turned"].append(
