@@ -6,12 +6,13 @@ import math
 from functools import partial
 
 import check
+import completing
 import pytest
 import torch
 from torch import nn
 from truth import Rows
 
-from aelib import contexts, explorers, heads, losses, metrics, models, nets, priors, runs, training
+from aelib import contexts, heads, losses, metrics, models, nets, priors, runs, training
 from aelib.datasets import Batch
 from aelib.priors import Autoregressive
 from aelib.training import adam
@@ -350,22 +351,22 @@ def test_a_completed_code_keeps_its_beginning_and_draws_the_rest():
     model = vq()
     x = torch.rand(3, 1, 8, 8)
     n = len(model.prior.position)
-    whole = explorers.completion_images(model, x, n, draws=2)
+    whole = completing.completion_images(model, x, n, draws=2)
     torch.testing.assert_close(whole, model.reconstruct(x).repeat_interleave(2, 0))
     seen = []
     model.prior.vectors = lambda indices: seen.append(indices) or Autoregressive.vectors(model.prior, indices)
-    half = explorers.completion_images(model, x, n // 2, draws=50)
+    half = completing.completion_images(model, x, n // 2, draws=50)
     assert half.shape == (150, 1, 8, 8)
     given = model.prior.indices(model.encode(x).mean).repeat_interleave(50, 0)
     assert torch.equal(seen[-1][:, : n // 2], given[:, : n // 2])
     assert not torch.equal(seen[-1][:, n // 2 :], given[:, n // 2 :])
-    assert torch.equal(half, explorers.completion_images(model, x, n // 2, draws=50))
-    assert not torch.equal(half, explorers.completion_images(model, x, n // 2, draws=50, seed=1))
+    assert torch.equal(half, completing.completion_images(model, x, n // 2, draws=50))
+    assert not torch.equal(half, completing.completion_images(model, x, n // 2, draws=50, seed=1))
 
 
 def test_the_completion_explorer_draws_anew_when_asked_and_refuses_another_prior():
     model = vq()
-    widget = explorers.completion(model, torch.rand(5, 1, 8, 8))
+    widget = completing.completion(model, torch.rand(5, 1, 8, 8))
     controls, pictures = widget.children[0].children, widget.children[1].children
     number, kept, again = controls
     assert kept.max == 8 and number.max == 4 and widget.children[-1].value == ""
@@ -380,7 +381,7 @@ def test_the_completion_explorer_draws_anew_when_asked_and_refuses_another_prior
     again.click()
     assert pictures[1].image.value == settled
     model.prior = None
-    for refused in (explorers.completion, partial(explorers.completion_images, kept=1)):
+    for refused in (completing.completion, partial(completing.completion_images, kept=1)):
         with pytest.raises(TypeError, match=r"only priors\.Autoregressive completes a code"):
             refused(model, torch.rand(1, 1, 8, 8))
 

@@ -80,8 +80,10 @@ def broken(strength):
 kinds = {"noise": datasets.noisy, "hole": datasets.occluded, "broken": broken}
 explorers.denoising({"untrained": denoising.restorer(faces.shape[0])}, faces, kinds)""",
     "search": """\
+import searching
+
 directions = {"one": torch.tensor([9.0, -9.0, 9.0, -9.0]), "broken": torch.ones(3)}
-explorers.search(retrieval.Index(z), z, faces, directions)""",
+searching.search(retrieval.Index(z), z, faces, directions)""",
     "links": """\
 import linking
 from aelib import distributions, graphs

@@ -7,6 +7,7 @@ import check
 import ipywidgets as widgets
 import numpy as np
 import pytest
+import searching
 import torch
 import verification as protocol
 from benchmarks import search_cost
@@ -15,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from aelib import datasets, explorers, models, retrieval, runs
+from aelib import datasets, models, retrieval, runs
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
 from aelib.explorers.widgets import Panel
@@ -512,15 +513,15 @@ NEAR = Index(ROUND, "euclidean")
 
 
 def test_moving_a_code_moves_to_other_neighbours():
-    rows = explorers.search_answers(NEAR, ROUND, [0, 5], torch.tensor([2.0, 0.0]), [0.0, 1.0, 2.1], 1).rows
+    rows = searching.search_answers(NEAR, ROUND, [0, 5], torch.tensor([2.0, 0.0]), [0.0, 1.0, 2.1], 1).rows
     assert rows[:, 0].tolist() in ([1, 2, 4, r, 7, 9] for r in (4, 6))
-    strip = explorers.search_strip(NEAR, ROUND, PHOTOS, 0, torch.tensor([1.0, 0.0]), [0.0, 4.2], 2)
+    strip = searching.search_strip(NEAR, ROUND, PHOTOS, 0, torch.tensor([1.0, 0.0]), [0.0, 4.2], 2)
     torch.testing.assert_close(strip.flatten(), PHOTOS[[0, 1, 2, 0, 4, 5]].flatten())
 
 
 def test_the_search_explorer_shows_who_is_near_where_the_slider_is():
     names = [f"<{i}>" for i in range(12)]
-    widget = explorers.search(
+    widget = searching.search(
         NEAR, ROUND, PHOTOS, {"right": torch.tensor([1.0, 0.0]), "bad": torch.zeros(3)}, names
     )
     (number, attribute), (slider, reset) = (r.children for r in widget.children[:2])
@@ -540,7 +541,7 @@ def test_the_search_explorer_shows_who_is_near_where_the_slider_is():
     reset.click()
     assert nearest.image.value == start and message.value == ""
     assert repr(widget) == "explorers.search: run this cell to move it"
-    assert "photo 1" in explorers.search(NEAR, ROUND, PHOTOS, {"right": ROUND[1]}).children[3].value
+    assert "photo 1" in searching.search(NEAR, ROUND, PHOTOS, {"right": ROUND[1]}).children[3].value
 
 
 @pytest.mark.parametrize(
@@ -555,7 +556,7 @@ def test_the_search_explorer_shows_who_is_near_where_the_slider_is():
 )
 def test_a_search_that_cannot_be_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        explorers.search(*arguments)
+        searching.search(*arguments)
 
 
 # ---- the exercise ----------------------------------------------------------------------------------------

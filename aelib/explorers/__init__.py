@@ -7,8 +7,6 @@ page that stands still.
 from .codes import (
     attributes,
     attributes_strip,
-    completion,
-    completion_images,
     conditional,
     conditional_strip,
     interpolation,
@@ -25,11 +23,9 @@ from .reconstructions import (
     reconstructions,
     reconstructions_images,
 )
-from .search import search, search_answers, search_strip
 
 __all__ = [
-    "attributes", "attributes_strip", "completion", "completion_images", "conditional", "conditional_strip",
-    "denoising", "denoising_images", "denoising_strip", "interpolation", "interpolation_strip",
-    "latent_space", "latent_space_random", "latent_space_strip", "manifold", "manifold_images",
-    "reconstructions", "reconstructions_images", "search", "search_answers", "search_strip",
+    "attributes", "attributes_strip", "conditional", "conditional_strip", "denoising", "denoising_images",
+    "denoising_strip", "interpolation", "interpolation_strip", "latent_space", "latent_space_random",
+    "latent_space_strip", "manifold", "manifold_images", "reconstructions", "reconstructions_images",
 ]  # fmt: skip

@@ -28,9 +28,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from aelib import explorers, fit, heads, latent, losses, models, plots, retrieval
+from aelib import fit, heads, latent, losses, models, plots, retrieval
 import check  # the file beside this page
 import course  # the same
+import searching  # the same
 from aelib.datasets import flipped, noisy, occluded
 from aelib.retrieval import Coder, Contrast, Index, Places
 from aelib.training import adam, cosine
@@ -311,7 +312,7 @@ wanted = ("Smiling", "Eyeglasses", "Wearing Hat", "Senior", "Male")
 wanted = [a for a in wanted if a in faces.train.attributes]
 directions = {a: latent.direction(trained_codes, faces.train.attribute(a)) for a in wanted}
 serious = np.flatnonzero((faces.test.attribute("Smiling") == 0) & (counts[who] > 1))
-strip = explorers.search_strip(index, z, faces.test, int(serious[2]), directions["Smiling"], [0.0, 1.0, 2.0])
+strip = searching.search_strip(index, z, faces.test, int(serious[2]), directions["Smiling"], [0.0, 1.0, 2.0])
 plots.show(strip, columns=8, titles=["asked", "nearest"])
 
 # %% [markdown]
@@ -324,7 +325,7 @@ strengths, smiles, same = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0], [], []
 smiling = faces.test.attribute("Smiling")
 for strength in strengths:
     k = min(10, len(z) - 1)
-    found = explorers.search_answers(index, z, serious, directions["Smiling"], [strength], k).rows
+    found = searching.search_answers(index, z, serious, directions["Smiling"], [strength], k).rows
     smiles.append(np.nanmean(smiling[found]))
     same.append((names[found] == names[serious][:, None])[:, 0].mean())
 
@@ -342,7 +343,7 @@ figure
 # ### Explore
 
 # %%
-explorers.search(index, z, faces.test, directions, names)
+searching.search(index, z, faces.test, directions, names)
 
 # %% [markdown]
 # ### Keep it

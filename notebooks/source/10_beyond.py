@@ -25,8 +25,9 @@ import math
 import time
 from functools import partial
 
-from aelib import contexts, explorers, heads, latent, losses, metrics, models, plots, pretrained
+from aelib import contexts, heads, latent, losses, metrics, models, plots, pretrained
 import check  # the file beside this page
+import completing  # the same
 import course  # the same
 from aelib import datasets, fit, nets, priors
 from aelib import distributions as D
@@ -435,7 +436,7 @@ plots.show({
 # is?
 
 # %%
-explorers.completion(vq, digits.test[:60].map(binarised).batch().x)
+completing.completion(vq, digits.test[:60].map(binarised).batch().x)
 
 # %% [markdown]
 # The same without a kernel: one digit a block of columns, more kept from row to row.
@@ -444,7 +445,7 @@ explorers.completion(vq, digits.test[:60].map(binarised).batch().x)
 some = once[[0, 1, 2]]
 shown = {}
 for kept in sorted({0, n // 4, n // 2, 3 * n // 4, n}):
-    shown[f"{kept:2d} of {n} kept"] = explorers.completion_images(vq, some, kept, draws=4)
+    shown[f"{kept:2d} of {n} kept"] = completing.completion_images(vq, some, kept, draws=4)
 plots.show({"digit": some.repeat_interleave(4, 0)} | shown, columns=12)
 
 # %% [markdown]

@@ -7,9 +7,9 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .. import plots
-from ..retrieval import Answer, Index
-from .widgets import Explorer, Panel, checked, row
+from aelib import plots
+from aelib.explorers.widgets import Explorer, Panel, checked, row
+from aelib.retrieval import Answer, Index
 
 SHOWN, COLUMNS, SIDE = 8, 4, 128  # answers, how many in a line, and pixels of each at least
 
