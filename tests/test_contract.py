@@ -551,7 +551,7 @@ def test_a_column_can_name_the_groups():
 @pytest.mark.parametrize(
     "keywords, says",
     [
-        ({"by": [0] * 9}, "at least three groups in by"),
+        ({"by": [0] * 9}, "3 parts need as many groups"),
         ({"by": [0] * 8}, "9 examples, but 8 in by"),
         ({"valid": 0.6, "test": 0.5}, "below 1 together"),
         ({"test": 0}, "above 0"),

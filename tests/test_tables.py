@@ -250,7 +250,7 @@ def test_what_says_nothing_is_left_out_and_named(root):
 def test_names_that_can_be_several_photos_are_refused_and_paths_are_not(root):
     fill(root, ["a/1.png", "b/1.png", "b/2.png", "c/3.png", "c/4.png"])
     with pytest.raises(
-        ValueError, match=r"'1.png' \(column 'f'\) can be a/1.png or b/1.png: name photos by their"
+        ValueError, match=r"as 'a/1.png', by their paths, as some share a name. There are 'f'"
     ):
         load(root, labels=lines(root, "t.csv", "f,x", "1.png,1", "2.png,2"))
     names = ["a/1.png", "b/1.png", "b/2.png", "c/3.png", "c/4.png"]
@@ -333,7 +333,9 @@ def test_folders_are_groups_if_that_is_asked_for(root):
             load(root, by=by)
     shutil.rmtree(root)
     fill(root, [f"{j}/{i}.png" for j in "ab" for i in range(3)])
-    with pytest.raises(ValueError, match="3 parts need as many groups in by, or more; there are 2"):
+    with pytest.raises(
+        ValueError, match=r"3 parts need as many groups \(of by\) or examples, or more; there are 2"
+    ):
         load(root, by="folder")
 
 

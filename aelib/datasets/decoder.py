@@ -33,9 +33,8 @@ MADE_HERE = "aelib"  # what "Software" is in the pictures of many pictures that 
 Job = tuple[bytes, list[bytes], str, int, tuple[int, int, int], int | None]
 Block = tuple[int, int, list[tuple[int, str]]]
 Box = tuple[float, float, float, float]
-UPRIGHT = dict(  # what undoes each EXIF orientation but 1
-    zip(range(2, 9), map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), strict=True)
-)
+# what undoes each EXIF orientation but 1
+UPRIGHT = dict(zip(range(2, 9), map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), strict=True))
 ORIENTATION = 0x0112
 HIGH_BYTE = {"I;16": 1, "I;16L": 1, "I;16B": 0}  # of a pixel of 16 bits: where its upper half stands
 WHITE = 2**16 - 1
@@ -69,18 +68,21 @@ def decode(
     channels, height, width = shape
     with _open(file) as opened:
         held = _orientation(opened)
-        across, down = opened.size
+        photo: Image.Image = opened
+        if box is not None and held in UPRIGHT:  # without a box it is the smaller picture that is turned
+            photo, held = opened.transpose(UPRIGHT[held]), 1
+        across, down = photo.size
         side = crop or min(across, down)
         left, top = (across - side) // 2, (down - side) // 2
-        place: Box = (left, top, left + side, top + side) if box is None else _stored(box, opened.size, held)
-        whole = crop is None and box is None
-        shrunk = opened.draft(None, (2 * max(height, width),) * 2) if whole else None
+        place: Box = (left, top, left + side, top + side) if box is None else box
+        if box is not None and not (0 <= box[0] < box[2] <= across and 0 <= box[1] < box[3] <= down):
+            raise BoxError(f"a box is (left, top, right, bottom) inside {across}×{down}; got {box}")
+        shrunk = None if crop or box is not None else opened.draft(None, (2 * max(height, width),) * 2)
         scale = shrunk[1][2] / across if shrunk else 1
         opened.load()
-        photo: Image.Image = opened
         within: Box | None = None
         if scale == 1:
-            photo = opened.crop(cast(tuple[int, int, int, int], place))
+            photo = photo.crop(cast(tuple[int, int, int, int], place))
         else:  # the square's edge may go through one of the larger pixels
             within = cast(Box, tuple(edge * scale for edge in place))
         upright = (width, height) if held < 5 else (height, width)
@@ -124,22 +126,6 @@ def is_photo(path: bytes) -> bool:
         webp = first.startswith(b"RIFF") and first.endswith(b"WEBP")
         return webp or first.startswith(BEGINNINGS) or first[4:].startswith(BOXES)
     return False
-
-
-def _stored(box: Box, size: tuple[int, int], held: int) -> Box:
-    """Where a box of the upright photo lies in the photo as it is stored."""
-    across, down = size
-    wide, high = size if held < 5 else (down, across)
-    left, top, right, bottom = box
-    if not (0 <= left < right <= wide and 0 <= top < bottom <= high):
-        raise BoxError(f"a box is (left, top, right, bottom) inside {wide}×{high}; got {box}")
-    if held >= 5:
-        left, top, right, bottom = top, left, bottom, right
-    if held in (2, 3, 7, 8):
-        left, right = across - right, across - left
-    if held in (3, 4, 6, 7):
-        top, bottom = down - bottom, down - top
-    return left, top, right, bottom
 
 
 def _orientation(photo: Image.Image) -> int:

@@ -79,9 +79,7 @@ class _Canvas:
         u, v = ((self.x - cx) / rx).abs().pow(power), ((self.y - cy) / ry).abs().pow(power)
         return ((1 - u - v) * torch.minimum(rx, ry) * (self.edge / 2) + 0.5).clamp_(0, 1)
 
-    def arc(
-        self, cx: Value, cy: Value, half: Value, bend: Value, thick: Value, tilt: Value = 0.0
-    ) -> Tensor:  # fmt: skip
+    def arc(self, cx: Value, cy: Value, half: Value, bend: Value, thick: Value, tilt: Value = 0.0) -> Tensor:
         """Mask of a stroke: y = cy + tilt·u − bend·u² for u = (x − cx) / half in [−1, 1]."""
         cx, cy, half, bend, thick, tilt = map(_column, (cx, cy, half, bend, thick, tilt))
         u = (self.x - cx) / half

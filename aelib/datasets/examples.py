@@ -82,18 +82,13 @@ class Examples:
         if self.labels is not None:
             object.__setattr__(self, "labels", whole(self.labels))
             low, high = (int(self.labels.min()), int(self.labels.max())) if len(self) else (0, -1)
-            if len(self.classes) and (low < 0 or high >= len(self.classes)):
-                raise ValueError(
-                    f"labels go from {low} to {high}, but there are {len(self.classes)} classes: "
-                    f"0 to {len(self.classes) - 1}"
-                )
+            if (k := len(self.classes)) and (low < 0 or high >= k):
+                raise ValueError(f"labels go from {low} to {high}, but there are {k} classes: 0 to {k - 1}")
         if self.weights is not None:
             w = np.asarray(self.weights, np.float64)
             object.__setattr__(self, "weights", w)
             if not (np.isfinite(w).all() and (w >= 0).all() and (w.any() or not len(w))):
-                raise ValueError(
-                    "weights are numbers from 0 up, not all 0; some are negative, NaN or infinite"
-                )
+                raise ValueError("weights are numbers from 0 up, not all 0; some are negative or not finite")
 
     def __len__(self) -> int:
         return len(self.store) if self.rows is None else len(self.rows)
@@ -232,9 +227,7 @@ class Examples:
             for f in self.transforms:
                 batch = f(batch)
                 if not isinstance(batch, Batch):
-                    raise TypeError(
-                        f"a function given to map returns a Batch; {f} returned {type(batch).__name__}"
-                    )
+                    raise TypeError(f"what map is given returns a Batch; {f} returned {type(batch).__name__}")
             yield batch
 
     def batch(self, device: torch.device | str = "cpu") -> Batch:
@@ -287,9 +280,7 @@ def whole(labels: Any) -> np.ndarray:
     """
     given = np.asarray(labels)
     if given.ndim != 1:
-        raise ValueError(
-            f"labels are (N,), one class an example; got {given.shape}. More: attributes, a table"
-        )
+        raise ValueError(f"labels are (N,), one an example; got {given.shape}. More: attributes, a table")
     wrong = given[given % 1 != 0] if given.dtype.kind in "biuf" else given
     if len(wrong):
         raise ValueError(

@@ -111,9 +111,7 @@ def _attributes(data: Images) -> pd.DataFrame | None:
     with open(file, encoding="utf-8") as lines:
         header = next((line for line in lines if line.startswith("#\tperson\timagenum")), None)
         if header is None:
-            raise DataError(
-                f"{file} is not LFW's attribute file (no line '# person imagenum …'): get it again."
-            )
+            raise DataError(f"{file} is not LFW's attribute file (no '# person imagenum …'): get it again.")
         table = pd.read_csv(lines, sep="\t", names=header.lstrip("#").strip().split("\t"))
     rows = table.pop("person").str.replace(" ", "_") + table.pop("imagenum").map("_{:04.0f}".format)
     table = table.gt(0).astype(np.float32).set_axis(rows.tolist())

@@ -105,9 +105,7 @@ def photos(
 
     Args:
         name: of the dataset: its file in the cache begins with it.
-        root: the folder.
-        size: side of the images in pixels, or (H, W).
-        channels: 3 colour, 1 grey.
+        size, channels: as of `folder`; size may also be (H, W).
         found: the photos, as from `listed`; None: all.
         crop: side of the central square that is kept of each; None: the largest.
         whole: a photo that cannot be read is an error.
@@ -128,10 +126,7 @@ def photos(
     if unreadable:
         file, why = next(iter(unreadable.items()))
         if whole:
-            raise DataError(
-                f"{root / file} cannot be decoded ({why}). It is damaged or half-copied: copy or unpack it "
-                "again."
-            )
+            raise DataError(f"{root / file} cannot be decoded ({why}): half-copied? Copy or unpack it again.")
         if len(unreadable) == len(files):
             raise DataError(f"no photo in {root} can be read. The first: {file} ({why})")
         warnings.warn(
@@ -162,11 +157,10 @@ def listed(root: Path, only: np.ndarray | None = None) -> tuple[np.ndarray, str]
                 "The archive was unpacked halfway: unpack it again."
             )
         order = order[np.isin(files[order], only)]
-    columns = files[order], sizes[order], times[order]
     digest = hashlib.sha256()
-    for column in columns:
-        digest.update(np.ascontiguousarray(column).view(np.uint8))
-    return columns[0], digest.hexdigest()
+    for column in (files, sizes, times):
+        digest.update(column[order].view(np.uint8))
+    return files[order], digest.hexdigest()
 
 
 def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -312,15 +306,13 @@ def in_shares(groups: np.ndarray, order: np.ndarray, shares: Sequence[float]) ->
         groups: (N,) number of the group of each row.
         order: of the groups.
     """
-    if len(order) <= len(shares):
-        raise ValueError(
-            f"{len(shares) + 1} parts need as many groups in by, or more; there are {len(order)}"
-        )
+    n, parts = len(order), len(shares) + 1
+    if n < parts:
+        raise ValueError(f"{parts} parts need as many groups (of by) or examples, or more; there are {n}")
     ends, at = np.cumsum(np.bincount(groups)[order]) / len(groups), [0]  # shares of the first 1, 2, … groups
     for k, share in enumerate(shares, 1):
         goal = share + (ends[at[-1] - 1] if at[-1] else 0)
-        most = len(order) - len(shares) + k - 1
-        at.append(int(np.clip(np.abs(ends - goal).argmin() + 1, at[-1] + 1, most)))
+        at.append(int(np.clip(np.abs(ends - goal).argmin() + 1, at[-1] + 1, n - parts + k)))
     return [np.flatnonzero(np.isin(groups, some)) for some in np.split(order, at[1:])]
 
 

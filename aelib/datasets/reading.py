@@ -114,43 +114,36 @@ def split(
     if isinstance(data, pd.DataFrame) and isinstance(by, str):
         data, by = data.drop(columns=by), data[by]
     elif isinstance(data, str | os.PathLike):
-        data, labels, groups = _folder(data, labels, by if isinstance(by, str) else None)
-        by = groups if isinstance(by, str) else by
+        data, labels, by = _folder(data, labels, by)
     elif isinstance(data, Examples) and isinstance(by, str):
         by = data.attribute(by)
     data = of(data, labels)
     groups = np.arange(len(data)) if by is None else pd.factorize(np.asarray(by), use_na_sentinel=False)[0]
     if len(groups) != len(data):
         raise ValueError(f"{len(data)} examples, but {len(groups)} in by: need one group per example")
-    sizes = np.bincount(groups)
     if not (valid > 0 and test > 0 and valid + test < 1):
         raise ValueError(f"valid and test are shares above 0, below 1 together; got {valid} and {test}")
-    if len(sizes) < 3:
-        raise ValueError(f"three parts need at least three {'examples' if by is None else 'groups in by'}")
-    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = np.random.default_rng(seed).permutation(len(np.unique(groups)))
     tested, validated, trained = in_shares(groups, order, [test, valid])
     return Split(data[trained], data[validated], data[tested])
 
 
-def _folder(
-    path: str | os.PathLike[str], labels: Any, by: str | None
-) -> tuple[Images, Any, np.ndarray | None]:
-    """The photos in a folder, what of the labels was no table, and their groups."""
+def _folder(path: Any, labels: Any, by: Any) -> tuple[Images, Any, Any]:
+    """The photos in a folder, what of the labels was no table, and the group of each."""
     if Path(path).is_file():
         raise ValueError(f"{path} is a file: read it first, as of(pd.read_csv(…)) or of(np.load(…))")
     table = labels if isinstance(labels, str | os.PathLike | pd.DataFrame | Mapping) else None
     root = existing(path)
-    data, _, groups, _ = arranged(photos("folder", root, 64)[0], root.name, table, by)
+    name = by if isinstance(by, str) else None
+    data, _, groups, _ = arranged(photos("folder", root, 64)[0], root.name, table, name)
     data = replace(data, note="photos, the central squares at 64×64")
-    return data, labels if table is None else None, groups
+    return data, labels if table is None else None, by if name is None else groups
 
 
 def _named(labels: Any) -> dict[str, Any]:
     """Labels as integers, and the names of the classes."""
-    if pd.isna(given := np.asarray(labels)).any():
-        raise ValueError(
-            f"{pd.isna(given).sum()} labels are missing: leave these examples out, or label them"
-        )
+    if lost := pd.isna(given := np.asarray(labels)).sum():
+        raise ValueError(f"{lost} labels are missing: leave these examples out, or label them")
     if given.dtype.kind in "iuf" and given.size and 0 <= given.min() <= given.max() < 1000 + len(given):
         return {"labels": given, "classes": [str(i) for i in range(int(given.max()) + 1)]}
     names, numbers = np.unique(given.astype(str) if given.dtype == object else given, return_inverse=True)
@@ -166,9 +159,7 @@ def _items(data: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         item = data[i]
         first, *rest = item if isinstance(item, tuple | list) else (item,)
         if isinstance(first, Mapping | str):
-            raise ValueError(
-                f"an item of this Dataset is a {type(first).__name__}, not (x, y): give its arrays"
-            )
+            raise ValueError(f"items of this Dataset are {type(first).__name__}, not (x, y): give its arrays")
         x.append(np.asarray(first.detach().cpu() if isinstance(first, Tensor) else first))
         y += [np.asarray(v) for v in rest[:1]]
     return x, y

@@ -4,8 +4,7 @@ import io
 import os
 import unicodedata
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,11 @@ def known(table: pd.DataFrame) -> tuple[dict[str, Any], str]:
     Others are attributes: −1 and 1 become 0 and 1, numbers stay as they are; see `numbers`.
     """
     values: dict[Any, Any] = {name: _floats(table[name]) for name in table}
-    several, words = table.nunique().to_dict(), [n for n, v in values.items() if v is None]
+    several = {n: 0 if table[n].dtype.kind in "mM" else table[n].nunique() for n in table}  # 0: of no use
+    words = [n for n, v in values.items() if v is None]
     named = [n for n in table if str(n).lower() in CLASSES and (n in words or not (values[n] % 1 > 0).any())]
-    dates = [n for n in words if table[n].dtype.kind in "mM"]
-    classes = [n for n in [*named, *words] if several[n] < table[n].count() and n not in dates][:1]
-    unfit = [n for n in table if not several[n] or n in dates or (n in words and several[n] > MOST)]
-    left = [n for n in unfit if n not in classes]
+    classes = [n for n in [*named, *words] if 0 < several[n] < table[n].count()][:1]
+    left = [n for n in table if n not in classes and (not several[n] or (n in words and several[n] > MOST))]
     attributes: Any = numbers(table.drop(columns=[*classes, *left]))
     signs = attributes.isin([-1, 1, np.nan]).all()
     attributes = attributes.mask((attributes == -1) & signs, 0)
@@ -153,57 +151,44 @@ def joined(labels: Any, files: Sequence[str], above: str) -> tuple[pd.DataFrame,
         above: the folder's name.
 
     Raises:
-        ValueError: no column names the photos, a name means several of them, or rows of one photo differ.
+        ValueError: no column names the photos (or it names several at once), or rows of one photo differ.
     """
     table, called = read_table(labels)
     table = table.rename(columns=str)
-    full, column, names, best = [f"{above}/{file}" for file in files], "", list[str | None](), 0
-    cells = {name: [_cell(cell) for cell in table[name].dropna().unique()] for name in table.columns}
-    for name in list(cells)[1:]:  # numbers are names in the first column alone, not ages
-        cells[name] = [] if all(cell.isdigit() for cell in cells[name]) else cells[name]
+    full, column = [f"{above}/{file}" for file in files], ""
+    best: Any = pd.Series(dtype=int)  # of each name in that column the number of its photo
+    # numbers are names in the first column alone: elsewhere they are ages
+    named = [str(name) for i, name in enumerate(table) if i == 0 or _floats(table[name]) is None]
+    cells = {name: table[name].dropna().astype(object).unique() for name in named}
     for plain, depth in product((False, True), range(max(f.count("/") for f in full) + 1)):
-        mine = _keys(full if depth else files, plain, depth) if best < len(files) else []
-        for name in cells if len(set(mine)) == len(files) else ():
-            at = dict(zip(_keys(cells[name], plain, depth), cells[name], strict=True))
-            found = [at.get(key) for key in mine]
-            if len(at) == len(cells[name]) and (hits := len(found) - found.count(None)) > best:
-                best, column, names = hits, name, found
-    if not best or best < len(cells[column]):
-        _refuse_unclear([column] if best else list(cells), cells, full, set(names))
-    if not best:
-        held = "; ".join(f"{name!r} ({', '.join(some[:2])} …)" for name, some in cells.items())
-        raise ValueError(f"no column names the photos, as {files[0]!r}. There are {held}")
+        if len(best) == len(files):
+            break
+        mine: Any = pd.Index(_keys(full if depth else files, plain, depth))
+        for name, some in cells.items() if mine.is_unique else ():
+            place = pd.Series(mine.get_indexer(_keys(some, plain, depth)), some)
+            found = place[place >= 0]
+            if found.is_unique and len(found) > len(best):
+                column, best = name, found
+    if best.empty:
+        shared = len(set(_keys(files, True, 1))) < len(files)
+        how = ", by their paths, as some share a name" if shared else ""
+        held = "; ".join(f"{name!r} ({', '.join(map(str, some[:2]))} …)" for name, some in cells.items())
+        raise ValueError(f"no column names the photos, as {files[0]!r}{how}. There are {held}")
     rows = table.dropna(subset=column).drop_duplicates()
-    rows = rows.set_index(rows.pop(column).map(_cell))
-    if len(twice := rows.index[rows.index.duplicated() & rows.index.isin(names)]):
-        raise ValueError(f"rows of one photo differ, first of {twice[0]!r}: there must be one row per photo")
-    alone = [file for file, name in zip(files, names, strict=True) if name is None]
-    strange = list(rows.index.difference(names, sort=False))
-    lost = {"photos without a row": alone, "rows without a photo": strange}
-    if said := "; ".join(f"{what}: {len(some):,}, first {some[0]}" for what, some in lost.items() if some):
-        warnings.warn(f"{called}: {said}", stacklevel=5)
-    return rows.reindex(names).reset_index(drop=True), f"{called}, joined by {column}"
+    names = rows.pop(column).astype(object)
+    place = names.map(best)  # NaN: there is none
+    known = place.notna()
+    if len(twice := names[known & place.duplicated()]):
+        raise ValueError(f"rows of one photo differ, first of {twice.iloc[0]!r}: there must be one per photo")
+    alone = np.delete(np.array(files, object), place[known].astype(int))
+    lost = {"photos without a row": alone, "rows without a photo": names[~known].to_numpy()}
+    if said := [f"{what}: {len(some):,}, first {some[0]}" for what, some in lost.items() if len(some)]:
+        warnings.warn(f"{called}: {'; '.join(said)}", stacklevel=5)
+    rows = rows[known].set_axis(place[known].to_numpy()).reindex(range(len(files)))
+    return rows, f"{called}, joined by {column}"
 
 
-def _cell(cell: Any) -> str:
-    """A cell as text; numbers that pandas made floats are whole again."""
-    return str(cell).removesuffix(".0")
-
-
-def _refuse_unclear(columns: list[str], cells: Mapping[str, list[str]], full: list[str], clear: set) -> None:
-    """Raise `ValueError` if a cell is no path and the name of several photos."""
-    ends = _keys(full, True, 1)
-    several = {key for key, n in Counter(ends).items() if n > 1}
-    for name in columns:
-        for cell, key in zip(cells[name], _keys(cells[name], True, 1), strict=True):
-            if key in several and cell not in clear and "/" not in cell:
-                a, b, *_ = (
-                    file.partition("/")[2] for file, end in zip(full, ends, strict=True) if end == key
-                )
-                raise ValueError(f"{cell!r} (column {name!r}) can be {a} or {b}: name photos by their paths")
-
-
-def _keys(names: Sequence[str], plain: bool, depth: int) -> list[str]:
+def _keys(names: Iterable[Any], plain: bool, depth: int) -> list[str]:
     """What names are compared by.
 
     Args:
@@ -211,7 +196,8 @@ def _keys(names: Sequence[str], plain: bool, depth: int) -> list[str]:
         depth: so many parts of the path count, from its end; 0: all.
     """
     keys = []
-    for name in (unicodedata.normalize("NFC", name.strip().replace("\\", "/")) for name in names):
+    for cell in names:  # which pandas may have made a float
+        name = unicodedata.normalize("NFC", str(cell).removesuffix(".0").strip().replace("\\", "/"))
         stem, ending = os.path.splitext(name.casefold())
         short = stem if os.fsencode(ending) in SUFFIXES + NOT_READ else stem + ending
         parts = [part for part in (short if plain else name).split("/") if part not in ("", ".")][-depth:]

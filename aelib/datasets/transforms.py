@@ -77,9 +77,7 @@ def salt_and_pepper(share: float | tuple[float, float]) -> Transform:
     return f
 
 
-def occluded(
-    share: float | tuple[float, float], fill: float | None = 0.5, known: bool = False
-) -> Transform:  # fmt: skip
+def occluded(share: float | tuple[float, float], fill: float | None = 0.5, known: bool = False) -> Transform:
     """Cover a rectangle of x, at a random place and of random proportions; the target stays whole.
 
     Args:
@@ -133,9 +131,7 @@ def masked(hole: Tensor, fill: float | None = 0.5) -> Transform:
             outside [0, 1].
     """
     if not 1 <= hole.ndim <= 3 or not hole.any():
-        raise ValueError(
-            f"a hole is (H, W), or (T,) or (D,), with at least one true pixel; got {tuple(hole.shape)}"
-        )
+        raise ValueError(f"a hole is (H, W), (T,) or (D,), at least one true pixel; got {tuple(hole.shape)}")
     _check_fill(fill)
 
     def f(batch: Batch) -> Batch:
@@ -226,14 +222,12 @@ def conditioned(classes: int | None = None, like: Examples | None = None) -> Tra
         y = batch.y
         if y is None:
             raise ValueError("these examples have neither labels nor attributes to be a condition")
-        if classes is not None:
-            if y.ndim != 1:
-                raise ValueError(
-                    "these examples have attributes, not labels: use conditioned() without a number"
-                )
-            return replace(batch, c=one_hot(y, classes).float())
-        if y.ndim != 2:
+        if classes is not None and y.ndim != 1:
+            raise ValueError("these examples have attributes, not labels: use conditioned() without a number")
+        if classes is None and y.ndim != 2:
             raise ValueError("these examples have labels: say how many classes, as conditioned(10)")
+        if classes is not None:
+            return replace(batch, c=one_hot(y, classes).float())
         if like is not None and y.shape[1] != len(centre):
             raise ValueError(f"{y.shape[1]} attributes, but like= has {len(centre)}: the same, in one order")
         if like is not None:
