@@ -1,16 +1,19 @@
 """Each patient is ill in one way, or in none; the diagnosis must name that first, or nothing."""
 
 import copy
+import re
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from aelib import datasets, diagnose, heads, latent, losses, metrics, models, nets, priors
+from aelib import datasets, diagnose, diagnosis, heads, latent, losses, metrics, models, nets, priors
 from aelib.datasets import Batch, conditioned, noisy
+from aelib.diagnosis.evidence import CURES
 from aelib.diagnosis.loss import loss_weights
 from aelib.training import adam, train
 
@@ -871,6 +874,16 @@ def test_a_report_shows_every_cause_with_evidence_and_cure():
         assert "hidden β" in shown and "posterior collapse" in shown and "sum both terms" in shown
         assert "a β of 10.67" in shown and "variance explained" in shown
     assert repr(diagnose(*ill(vae)[:2])).startswith("nothing found\n")
+
+
+def test_every_name_has_a_cure():
+    texts = [file.read_text("utf-8") for file in Path(diagnosis.__file__).parent.glob("*.py")]
+    named = {name for text in texts for name in re.findall(r'finds\("([^"]+)"\)', text)}
+    assert len(named) > 30
+    assert named | set(CLINIC.values()) | set(OTHERS.values()) <= set(CURES)
+    unused = {name for name in CURES if not any(f'"{name}"' in text for text in texts)}
+    parts = ("code numbers that are not ", "narrow layer in the ", "condition missing in the ")
+    assert all(name.startswith(parts) for name in unused), unused  # these names end with what was found
 
 
 def test_what_is_no_patient_is_refused():

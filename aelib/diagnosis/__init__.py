@@ -12,24 +12,22 @@ from ..training import Optimizers, Record
 from . import data as d
 from . import learning as t
 from . import objective as o
-from . import validation as v
 from . import wiring as w
 from .evidence import Check, Evidence, Finding
-from .passing import narrow
 
 # the order of evidence: what comes first explains what looks wrong behind it
 CHECKS: list[Check] = [
     d.missing_numbers, w.broken_weights, w.broken_outputs, w.broken_loss, d.alike, d.out_of_range,  # numbers
     d.idle_corruption, d.other_target, d.noisy_target, o.unused_target,  # target against input
     d.unrelated_condition, d.condition_values, d.condition_holds_picture,
-    w.random_in_evaluation, w.way_round_the_code, w.neighbours, narrow, w.lost_condition,  # what passes
+    w.unsteady, w.narrow, w.lost_condition,  # what passes
     o.unseen_pixels, w.unreachable_pixels, w.unreachable_codes, w.stuck_together,
     o.error_missing, w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
     o.mixed_images, o.hidden_beta, o.another_kl, o.no_noise, o.penalty_on_weights,  # the loss
-    v.among_train, v.prepared_differently, v.other_images,  # what is measured
-    t.stale_statistics, t.shrunken_weights, t.dropout_too_strong, t.penalty_too_strong,  # training
+    d.among_train, d.prepared_differently, d.other_images,  # what is measured
+    t.stale_statistics, t.shrunken_weights, t.hindered,  # training
     t.steps_too_large, t.vanishing_gradient, t.dead_units, t.steps_too_small,
-    t.collapse, t.ignored_condition, t.codes_off_the_prior, v.overfitting,  # its result
+    t.collapse, t.ignored_condition, t.codes_off_the_prior, d.overfitting,  # its result
 ]  # fmt: skip
 DECISIVE = {d.missing_numbers, w.broken_weights, w.broken_outputs, d.alike}  # then everything looks ill
 

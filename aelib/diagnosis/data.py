@@ -1,5 +1,6 @@
-"""Checks of the data, before a network sees it: numbers, targets against inputs, conditions."""
+"""Checks of the data: numbers, targets against inputs, conditions; validation and what is said about it."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from itertools import permutations, product
@@ -7,8 +8,16 @@ from itertools import permutations, product
 import torch
 from torch import Tensor
 
+from ..datasets.store import pieces
 from ..nets import Standardise
-from .evidence import Evidence, Finding, explained, finds
+from ..training import assess
+from .evidence import Evidence, Finding, explained, finds, sample
+
+TRAITS: dict[str, Callable[[Tensor], Tensor]] = {  # (B, …) → (B,)
+    "mean": lambda x: x.flatten(1).mean(1),
+    "standard deviation": lambda x: x.flatten(1).std(1),
+    "difference of neighbours": lambda x: x.diff(dim=-1).flatten(1).square().mean(1).sqrt(),
+}
 
 
 @finds("NaN in the data")
@@ -32,15 +41,13 @@ def alike(p: Evidence) -> str:
 def out_of_range(p: Evidence) -> str:
     """Pixels that the likelihood or the network are not made for."""
     low, high = p.batch.target.min().item(), p.batch.target.max().item()
+    said = f"targets run from {low:.3g} to {high:.3g}, inputs up to {p.batch.x.max():.3g}"
     bernoulli = isinstance(getattr(p.outcome.p, "base_dist", None), torch.distributions.Bernoulli)
+    if bernoulli and not -1e-3 <= low <= high <= 1 + 1e-3:
+        return said + "; a Bernoulli likelihood needs [0, 1]"
     sizes = [v.abs().max().item() for v in (p.batch.target, p.batch.x)]
     standardised = any(isinstance(m, Standardise) for m in p.model.modules())
-    if not (bernoulli and not -1e-3 <= low <= high <= 1 + 1e-3):
-        if standardised or 1 / 50 < min(sizes) <= max(sizes) <= 20:
-            return ""
-        bernoulli = False
-    said = f"targets run from {low:.3g} to {high:.3g}, inputs up to {p.batch.x.max():.3g}"
-    return said + ("; a Bernoulli likelihood needs [0, 1]" if bernoulli else "")
+    return "" if standardised or 1 / 50 < min(sizes) <= max(sizes) <= 20 else said
 
 
 @finds("corruption that changes nothing")
@@ -58,7 +65,7 @@ def noisy_target(p: Evidence) -> str:
 
     A mirrored or a brighter picture differs from the first one smoothly, and a binarised one has no grey.
     """
-    target, again = p.batch.target, p.again.target
+    target, again = p.batch.target, sample(p.data, p.model.device, seed=1).target
     if target.ndim < 3 or target.equal(again) or bool(((target == 0) | (target == 1)).all()):
         return ""
     difference = again - target
@@ -68,10 +75,8 @@ def noisy_target(p: Evidence) -> str:
     if share < 0.003 or smooth > 0.1:  # to spread 256 grey levels evenly takes a share of 0.0003 at most
         return ""
     where = "input and target get the same noise" if p.batch.x.equal(target) else "the target alone is noisy"
-    return (
-        f"{where}: made twice, an image's targets differ by noise, {share:.0%} of their variance, and "
-        f"neighbouring pixels differ independently (correlation {smooth:.2f})"
-    )
+    said = f"{where}: made twice, an image's targets differ, by {share:.0%} of their variance, and "
+    return f"{said}neighbouring pixels differ independently (correlation {smooth:.2f})"
 
 
 def other_target(p: Evidence) -> Finding | None:
@@ -84,66 +89,52 @@ def other_target(p: Evidence) -> Finding | None:
     if p.batch.x is target or x.shape != target.shape or len(x) < 16 or x.equal(target):
         return None
     x, target = ((v - v.mean()) / v.std().clamp_min(1e-12) for v in (x, target))
-    own = distance(x, target)
-    others = {name: distance(f(x), target) for name, f in changes(x).items()}
+    others = {name: (f(x) - target).square().flatten(1).sum(1) for name, f in changes(x).items()}
+    own = (x - target).square().flatten(1).sum(1)
     gains = {name: ((own - d).mean() / (own - d).std().clamp_min(1e-9)).item() for name, d in others.items()}
     between = torch.cdist(x.flatten(1), target.flatten(1)).square()  # (input, target)
     mutual = between.argmin(1)[between.argmin(0)] == torch.arange(len(x), device=x.device)
     others["that of another image"] = torch.where(mutual, between.amin(0), own)
     shares = {name: (d < 0.5 * own - 1e-6).float().mean().item() for name, d in others.items()}
     name, most = max(shares, key=lambda n: (shares[n], gains.get(n, 0))), max(gains, key=lambda n: gains[n])
-    if shares[name] < 0.04:
-        name = most
+    name = most if shares[name] < 0.04 else name
     x, target = ((v - v.mean(0)).flatten(1) for v in (x, target))
     like = x @ target.T
     chance = torch.stack([like.roll(k, 0).trace() for k in range(1, len(x))])
     score = ((like.trace() - chance.mean()) / chance.std().clamp_min(1e-12)).item()
     if shares[name] >= 0.04 or gains[most] * len(x) ** 0.5 > 5:
-        evidence = (
-            f"for {shares[name]:.0%} of the images {name} is nearer to the target by half: squared distance "
-            f"{others[name].mean():.3g} on average, and {own.mean():.3g} to their own input"
-        )
+        said = f"for {shares[name]:.0%} of the images {name} is nearer to the target by half: squared "
+        said += f"distance {others[name].mean():.3g} on average, and {own.mean():.3g} to their own input"
     elif score < 3:
-        evidence = f"inputs are no more like their targets than like others ({score:.1f} standard deviations)"
+        said = f"inputs are no more like their targets than like others ({score:.1f} standard deviations)"
     else:
         return None
-    other = "another" in name or score < 3
-    return Finding(
-        "inputs and targets of different images" if other else "target is a changed input", evidence
-    )
-
-
-def distance(x: Tensor, target: Tensor) -> Tensor:
-    """(B,) squared distances."""
-    return (x - target).square().flatten(1).sum(1)
+    changed = "another" not in name and score >= 3
+    return Finding("target is a changed input" if changed else "inputs and targets of different images", said)
 
 
 def changes(x: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     """What is done to pictures by mistake."""
     out: dict[str, Callable[[Tensor], Tensor]] = {"the negative": torch.neg}
-    if x.ndim == 4:
-        out |= {"the mirrored input": lambda v: v.flip(-1), "the input upside down": lambda v: v.flip(-2)}
-        angles = (1, 2, 3) if x.shape[-1] == x.shape[-2] else (2,)
-        out |= {f"the input turned by {90 * k}°": partial(torch.rot90, k=k, dims=(-2, -1)) for k in angles}
-        reach = min(4, min(x.shape[-2:]) // 4)
-        for to in product(range(-reach, reach + 1), repeat=2):
-            if any(to):
-                out[f"the input moved by {to}"] = partial(torch.roll, shifts=to, dims=(-2, -1))
-        if 1 < x.shape[1] <= 4:
-            for to in list(permutations(range(x.shape[1])))[1:]:
-                index = torch.tensor(to, device=x.device)
-                out[f"the input with channels {to}"] = partial(torch.index_select, dim=1, index=index)
-    return out
+    if x.ndim < 4:
+        return out
+    out |= {"the mirrored input": lambda v: v.flip(-1), "the input upside down": lambda v: v.flip(-2)}
+    angles = (1, 2, 3) if x.shape[-1] == x.shape[-2] else (2,)
+    out |= {f"the input turned by {90 * k}°": partial(torch.rot90, k=k, dims=(-2, -1)) for k in angles}
+    reach = min(4, min(x.shape[-2:]) // 4)
+    moves = [to for to in product(range(-reach, reach + 1), repeat=2) if any(to)]
+    out |= {f"the input moved by {to}": partial(torch.roll, shifts=to, dims=(-2, -1)) for to in moves}
+    orders = list(permutations(range(x.shape[1])))[1:] if x.shape[1] <= 4 else []
+    return out | {f"the input with channels {to}": lambda v, to=to: v[:, to] for to in orders}
 
 
 @finds("condition unrelated to the images")
 def unrelated_condition(p: Evidence) -> str:
     """A condition that says nothing about its image: its relation is compared with that of permuted ones."""
-    x, target, c = p.batch.x, p.batch.target, p.batch.c
-    if c is None:
+    if p.batch.c is None:
         return ""
+    x, target, c = (v.cpu() for v in (p.batch.x, p.batch.target, p.batch.c))  # not every device can decompose
     n, x = len(x), x[:, : target.shape[1]]
-    x, target, c = (v.cpu() for v in (x, target, c))  # not every device has these decompositions
     u, s, _ = torch.linalg.svd((target - target.mean(0)).flatten(1), full_matrices=False)
     numbers = [x.flatten(1).mean(1), x.flatten(1).std(1), (x - target).square().flatten(1).mean(1)]
     said = torch.stack([(v - v.mean()) / (v - v.mean()).norm().clamp_min(1e-12) for v in numbers], 1)
@@ -152,9 +143,8 @@ def unrelated_condition(p: Evidence) -> str:
     basis = basis * (size > 1e-6)
     if (size > 1e-6).sum() > n / 2:
         return ""  # so many numbers explain any images
-    generator = torch.Generator().manual_seed(0)
-    rows = [torch.randperm(n, generator=generator) for _ in range(50)]
-    chance = torch.stack([(basis[r].T @ features).square().sum() for r in rows])
+    torch.manual_seed(0)
+    chance = torch.stack([(basis[torch.randperm(n)].T @ features).square().sum() for _ in range(50)])
     related = (basis.T @ features).square().sum()
     score = ((related - chance.mean()) / chance.std().clamp_min(1e-9)).item()
     if score > 3:
@@ -194,3 +184,71 @@ def predicted(a: Tensor, b: Tensor) -> float:
     gram = a @ a.T
     ridge = 1e-4 * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(a)).double()
     return explained(of_a @ (a.T @ torch.linalg.solve(gram + ridge, b)), of_b)
+
+
+# validation
+
+
+@finds("validation prepared differently")
+def prepared_differently(p: Evidence) -> str:
+    """Validation images of another kind than the training images: how they are made, or what they show.
+
+    A validation image has the mean, size and fineness of a training image, and is as far from the nearest
+    training image as that is from its nearest other one.
+    """
+    if p.valid is None or min(len(p.valid), len(p.batch)) < 16:
+        return ""
+    train, valid = p.batch.x, p.valid.x
+    known = torch.cat([b.x for b in p.many]).flatten(1)
+    said = {name: (f(train), f(valid)) for name, f in TRAITS.items()}
+    near = torch.cdist(valid.flatten(1), known).amin(1)
+    usual = torch.cdist(train.flatten(1), known).kthvalue(2, 1).values
+    said["distance to the nearest training image"] = (usual, near)
+    gaps = {k: ((b.mean() - a.mean()) / a.std().clamp_min(1e-9)).abs().item() for k, (a, b) in said.items()}
+    name = max(gaps, key=lambda n: gaps[n])
+    if gaps[name] < 0.6 + 2 * (1 / len(train) + 1 / len(valid)) ** 0.5:
+        return ""
+    tried = {k: torch.cdist(f(valid).flatten(1), known).amin(1).mean() for k, f in changes(valid).items()}
+    best = min(tried, key=lambda k: tried[k])
+    means = f"{said[name][0].mean():.3g} in training and {said[name][1].mean():.3g} in validation"
+    nearer = f"; nearer would be {best}" if tried[best] < 0.9 * near.mean() else ""
+    return f"{name}: {means}, {gaps[name]:.1f} standard deviations apart{nearer}"
+
+
+@finds("validation images among the training images")
+def among_train(p: Evidence) -> str:
+    """Validation images that were trained on."""
+    if p.valid_data is None:
+        return ""
+    mine = [image.tobytes() for image in p.valid_data[:256].values]
+    found = {image.tobytes() for some in pieces(p.data.store, p.data.rows) for image in some}.intersection(
+        mine
+    )
+    share = sum(image in found for image in mine) / len(mine)
+    return f"{share:.0%} of the validation images stand in the training set too" if share >= 0.05 else ""
+
+
+@finds("validation scored on other images")
+def other_images(p: Evidence) -> str:
+    """A validation number that these validation images do not give."""
+    last = p.history[-1] if len(p.history) else {}
+    if p.valid is None or p.valid_data is None or p.given is None or "valid/loss" not in last:
+        return ""
+    said, got = last["valid/loss"], assess(p.model, p.valid_data, p.given, device=p.model.device.type)["loss"]
+    if abs(said - got) <= 0.02 * p.loss(p.model, p.valid).std().item():
+        return ""
+    where = f"{said:.4g} (train/loss {last.get('train/loss', math.nan):.4g})"
+    return f"the history's last valid/loss is {where}; these images give {got:.4g}"
+
+
+@finds("overfitting")
+def overfitting(p: Evidence) -> str:
+    """Errors that are larger on validation images."""
+    if p.valid is None:
+        return ""
+    pairs = (p.outcome.x_hat, p.batch.target), (p.look(p.model, p.valid).x_hat, p.valid.target)
+    train, valid = ((x_hat - target).square().mean().item() for x_hat, target in pairs)
+    if valid < 1.5 * train:
+        return ""
+    said = f"the squared error is {valid / train:.1f} times as large in validation; variance explained "
+    return f"{said}{p.explained:.2f} in training, {explained(*pairs[1]):.2f} in validation"

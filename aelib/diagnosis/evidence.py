@@ -4,11 +4,11 @@ Randomness is seeded here: `diagnose` gives the caller's back at its end.
 """
 
 import copy
-import math
+import tomllib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.module import register_module_forward_hook
 
 from ..datasets import Batch, Examples
 from ..distributions import Delta
@@ -24,12 +25,14 @@ from ..losses import Objective, elbo, kl_per_dimension, reconstruction
 from ..models import Autoencoder
 from ..training import Optimizers, Record
 from ..training.optim import by_term
-from .cures import CURES
 from .loss import LossWeights, loss_weights, some_of
 
 SAMPLE = 256  # images looked at
 STEPS = 100  # of a training on trial
 Gradients = dict[str, Tensor | None]
+CURES = tomllib.loads(
+    Path(__file__).with_name("cures.toml").read_text("utf-8")
+)  # a finding's name → what to do
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,6 @@ def sample(data: Examples, device: torch.device, seed: int = 0) -> Batch:
     rows = np.unique(np.linspace(0, len(data) - 1, SAMPLE).astype(int))
     torch.manual_seed(seed)
     return data[rows].batch(device)
-
-
-def permuted(v: Tensor) -> Tensor:
-    """The same rows, moved on by one: each example gets what belongs to another."""
-    return v.roll(1, 0)
 
 
 def explained(x_hat: Tensor, target: Tensor) -> float:
@@ -119,11 +117,6 @@ class Evidence:
         torch.manual_seed(3)  # noise of its own
         rows = np.unique(np.linspace(0, len(self.data) - 1, 4 * SAMPLE).astype(int))
         return list(self.data[rows].batches(SAMPLE, device=self.model.device))
-
-    @cached_property
-    def again(self) -> Batch:
-        """The images of `batch`, made once more: what is random in their making differs."""
-        return sample(self.data, self.model.device, seed=1)
 
     @cached_property
     def explained(self) -> float:
@@ -221,12 +214,9 @@ class Evidence:
         return self.objective(model, batch)["loss"]
 
     @cached_property
-    def weights(self) -> tuple[LossWeights | None, LossWeights | None]:
-        """The weights of the terms in the objective that was given, and those in batches of half the size."""
-        if self.given is None:
-            return None, None
-        one, two = (loss_weights(self.given, self.model, self.fresh, self.batch, n) for n in (10, 20))
-        return one, two
+    def weights(self) -> LossWeights | None:
+        """The weights of the terms in the objective that was given."""
+        return self.given and loss_weights(self.given, self.model, self.fresh, self.batch)
 
     @cached_property
     def term_of(self) -> dict[str, str | None]:
@@ -262,13 +252,15 @@ class Evidence:
     def order(self, part: str) -> list[str]:
         """The linear layers and convolutions of "encoder" or "decoder", by name, in the order they run."""
         names = {m: f"{part}.{n}" for n, m in getattr(self.model, part).named_modules()}
-        ran: list[str] = []
-        with ExitStack() as hooks:
-            for layer in names:
-                if isinstance(layer, nn.Linear | _ConvNd):
-                    hooks.enter_context(layer.register_forward_hook(lambda m, *_: ran.append(names[m])))
+        ran: list[nn.Module] = []
+        with register_module_forward_hook(lambda m, *_: ran.append(m)):
             self.look(self.model, self.batch)
-        return list(dict.fromkeys(ran))
+        return list(dict.fromkeys(names[m] for m in ran if m in names and isinstance(m, nn.Linear | _ConvNd)))
+
+    def by_unit(self, name: str, w: Tensor) -> Tensor:
+        """(units, …) a layer's weight, or the gradient there, one row for each of its units."""
+        turned = isinstance(self.model.get_submodule(name), _ConvTransposeNd)
+        return (w.transpose(0, 1) if turned else w).flatten(1)
 
     @cached_property
     def dead(self) -> dict[str, float]:
@@ -278,8 +270,7 @@ class Evidence:
             weight = self.trained_gradients.get(f"{name}.weight")
             bias = self.trained_gradients.get(f"{name}.bias")
             if weight is not None:
-                turned = isinstance(self.model.get_submodule(name), _ConvTransposeNd)
-                units = (weight.transpose(0, 1) if turned else weight).flatten(1).abs().amax(1)
+                units = self.by_unit(name, weight).abs().amax(1)
                 units = units if bias is None else units.maximum(bias.abs())
                 out[name] = (units == 0).float().mean().item()
         return out
@@ -292,20 +283,14 @@ class Evidence:
         with last.register_forward_hook(lambda _, __, out: 1e3 * torch.randn_like(out).sign()):
             return self.look(self.model, self.batch)
 
-    @cached_property
-    def reach(self) -> tuple[float, float]:
-        """The lowest and the highest pixel that the decoder can give."""
-        out = self.driven("decoder")
-        return (-math.inf, math.inf) if out is None else (out.x_hat.min().item(), out.x_hat.max().item())
-
     def measures(self) -> dict[str, float]:
         """What the report shows, as far as it could be measured."""
         x, target = self.batch.x, self.batch.target
         out = {"lowest pixel": target.min().item(), "highest pixel": target.max().item()}
         if not all(v.isfinite().all() for v in (x, target, *self.model.parameters())):
             return out
-        out |= {"variance explained": self.explained}
-        if (w := self.weights[0]) is not None and w.kl is not None and w.error:
+        out["variance explained"] = self.explained
+        if (w := self.weights) is not None and w.kl is not None and w.error:
             out["β"] = w.kl / w.error
         out["spread of codes"] = self.outcome.codes.std(0).mean().item()
         if self.valid is not None:
@@ -317,8 +302,7 @@ class Evidence:
         if self.dead:
             out["largest share of dead units in a layer"] = max(self.dead.values())
         for part in ("encoder", "decoder"):
-            mine = [g for n, g in self.trained_gradients.items() if n.startswith(part) and g is not None]
-            if mine:
+            if mine := [g for n, g in self.trained_gradients.items() if n.startswith(part) and g is not None]:
                 out[f"gradient at the {part}"] = sum(g.square().sum().item() for g in mine) ** 0.5
         return out
 

@@ -1,6 +1,7 @@
 """Checks of the training and of its result."""
 
 import copy
+from functools import partial
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..losses import reconstruction
 from ..metrics import frechet_distance
-from .evidence import STEPS, Evidence, Finding, explained, finds, permuted
+from .evidence import STEPS, Evidence, Finding, explained, finds
 
 FAR = 1.0  # of the prior's variance: each mean one standard deviation off, or codes of twice its size
 
@@ -28,40 +29,27 @@ def stale_statistics(p: Evidence) -> str:
 def shrunken_weights(p: Evidence) -> str:
     """Weights that decayed."""
     decay = max((group.get("weight_decay", 0.0) for _, group in p.groups), default=0.0)
-    sizes = sorted(p.growth.values())
-    small = sizes[len(sizes) // 2] if sizes else 1.0
-    decayed = decay > 0 or not p.groups
+    sizes = sorted(p.growth.values()) or [1.0]
+    small, decayed = sizes[len(sizes) // 2], decay > 0 or not p.groups
     if decay < 1 and not (decayed and p.explained < 0.05 and small < 0.5 and sizes[-1] < 1):
         return ""
-    return (f"the optimizer's weight decay is {decay:.3g}; " if p.groups else "") + (
-        f"the median weight matrix has {small:.2f} of the size it starts with, and variance explained is "
-        f"{p.explained:.2f}"
-    )
+    said = f"the optimizer's weight decay is {decay:.3g}; " if p.groups else ""
+    said += f"the median weight matrix has {small:.2f} of the size it starts with; "
+    return said + f"variance explained is {p.explained:.2f}"
 
 
-@finds("dropout too strong")
-def dropout_too_strong(p: Evidence) -> str:
-    """Dropout without which a few steps more lead much further."""
-    shares = [m.p for m in p.model.modules() if isinstance(m, _DropoutNd) and m.p > 0]
-    if not shares or not p.lags or (without := p.trial(p.model, dropout=False)) < p.longer + 0.1 * p.linear:
-        return ""
-    return (
-        f"dropout is {max(shares):.2g}; variance explained is {p.explained:.2f}, after {STEPS} steps more "
-        f"{p.longer:.2f}, after as many without dropout {without:.2f}"
-    )
-
-
-@finds("penalty outweighs the error")
-def penalty_too_strong(p: Evidence) -> str:
-    """A plain autoencoder whose objective keeps it from what the error alone leads to."""
-    if p.given is None or p.model.prior is not None or not p.lags or p.weights[0] is not None:
-        return ""
-    if (alone := p.trial(p.fresh, objective=reconstruction)) < max(p.anew, p.explained) + 0.2 * p.linear:
-        return ""
-    return (
-        f"variance explained is {p.explained:.2f}; from the start {STEPS} steps lead to {p.anew:.2f} with "
-        f"this objective, to {alone:.2f} with the error alone"
-    )
+def hindered(p: Evidence) -> Finding | None:
+    """Dropout, or a plain autoencoder's penalty, without which a start leads much further."""
+    dropped = any(isinstance(m, _DropoutNd) and m.p > 0 for m in p.model.modules())
+    penalised = p.given is not None and p.model.prior is None and p.weights is None
+    for name, so, without in (
+        ("dropout too strong", dropped, partial(p.trial, dropout=False)),
+        ("penalty outweighs the error", penalised, partial(p.trial, objective=reconstruction)),
+    ):
+        if p.lags and so and (far := without(p.fresh)) > max(p.anew, p.explained) + 0.2 * p.linear:
+            said = f"variance explained is {p.explained:.2f}; {STEPS} steps from the start lead to "
+            return Finding(name, f"{said}{p.anew:.2f}, and without this to {far:.2f}")
+    return None
 
 
 @finds("learning rate too large")
@@ -74,10 +62,8 @@ def steps_too_large(p: Evidence) -> str:
         return f"the training loss rose from {min(losses):.4g} to {losses[-1]:.4g} at the end"
     if not p.lags or times < 3 or p.explained > max(0.05, p.anew - 0.1, p.longer - 0.1):
         return ""
-    return (
-        f"{name} is {times:.0f} times its start; variance explained is {p.explained:.2f}, a PCA explains "
-        f"{p.linear:.2f}, and {STEPS} small steps lead to {max(p.anew, p.longer):.2f}"
-    )
+    said = f"{name} is {times:.0f} times its start; variance explained is {p.explained:.2f}, a PCA explains "
+    return f"{said}{p.linear:.2f}, and {STEPS} small steps lead to {max(p.anew, p.longer):.2f}"
 
 
 @finds("hardly trained")
@@ -121,26 +107,21 @@ def collapse(p: Evidence) -> Finding | None:
     used, total = int(p.active.sum()), len(p.active)
     if used > total / 2 or (used and p.explained > 0.5):
         return None
-    said = (
-        f"{used} of {total} units are active, KL {p.kl.sum():.2g} nats, variance explained {p.explained:.2f}"
-    )
-    return Finding("posterior collapse" if not used else "partial posterior collapse", said)
+    said = f"{used} of {total} units are active, KL {p.kl.sum():.2g} nats, "
+    said += f"variance explained {p.explained:.2f}"
+    return Finding("partial posterior collapse" if used else "posterior collapse", said)
 
 
 @finds("condition ignored")
 @torch.no_grad()
 def ignored_condition(p: Evidence) -> str:
     """A condition that is wired, and changes next to nothing."""
-    b = p.batch
-    if b.c is None or b.c.equal(other := permuted(b.c)) or p.explained < 0.05:
+    b, model = p.batch, p.model
+    if b.c is None or b.c.equal(other := b.c.roll(1, 0)) or p.explained < 0.05:
         return ""
     unit = (b.target - b.target.mean(0)).square().mean().sqrt().item()
-    changed = [
-        p.model.decode(p.outcome.q.mean, other, p.model.sized(b.x)).mean,
-        p.model.reconstruct(b.x, other),
-    ]
-    effect = max((v - p.outcome.x_hat).square().mean().sqrt().item() for v in changed) / unit
-    if effect > 0.01:
+    others = model.decode(p.outcome.q.mean, other, model.sized(b.x)).mean, model.reconstruct(b.x, other)
+    if (effect := max((v - p.outcome.x_hat).square().mean().sqrt().item() for v in others) / unit) > 0.01:
         return ""
     return f"exchanging conditions changes the pictures by {effect:.1%} of the images' standard deviation"
 
@@ -153,19 +134,16 @@ def codes_off_the_prior(p: Evidence) -> str:
         return ""
     prior, n = p.model.prior(p.batch.c), len(p.batch)
     z = p.outcome.z.flatten(1)[:, : max(1, n // 4)]  # of more numbers so few images show no correlation
-    drawn, other = (
-        (prior.sample() if prior.batch_shape else prior.sample((n,))).flatten(1)[:, : z.shape[1]]
-        for _ in "ab"
-    )
+    of = () if prior.batch_shape else (n,)
+    drawn, other = (prior.sample(of).flatten(1)[:, : z.shape[1]] for _ in "ab")
     gap = (frechet_distance(z, drawn) - frechet_distance(other, drawn)) / drawn.var(0).sum().item()
     if gap < FAR:
         return ""
     away = ((z.mean(0) - drawn.mean(0)).abs() / drawn.std(0)).max().item()
     size = [v.square().mean().sqrt().item() for v in (z, drawn)]
-    return (
-        f"codes have a root mean square of {size[0]:.2g}, draws from the prior of {size[1]:.2g}; means are "
-        f"off by up to {away:.2g} standard deviations; Fréchet distance {gap:.2g} of the prior's variance"
-    )
+    said = f"codes have a root mean square of {size[0]:.2g}, draws from the prior of {size[1]:.2g}; "
+    said += f"means are off by up to {away:.2g} standard deviations; "
+    return f"{said}Fréchet distance {gap:.2g} of the prior's variance"
 
 
 @finds("the same picture for every image")

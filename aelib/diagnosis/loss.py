@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -37,8 +36,7 @@ class LossWeights:
 
 
 def _cross_entropy(p: Distribution, target: Tensor) -> Tensor:
-    m = p.mean
-    log, log_1 = (v.log().clamp_min(-100) for v in (m, 1 - m))
+    log, log_1 = (v.log().clamp_min(-100) for v in (p.mean, 1 - p.mean))
     return -(target * log + (1 - target) * log_1).flatten(1).sum(1)
 
 
@@ -66,34 +64,19 @@ def some_of(batch: Batch, rows: Tensor) -> Batch:
     return replace(batch, **{k: v[rows] for k, v in vars(batch).items() if v is not None})
 
 
-@contextlib.contextmanager
-def means_for_samples(model: Autoencoder) -> Iterator[None]:
-    """Inside, the posterior's samples are its means: what an objective returns hangs on no noise."""
-
-    def quiet(_: nn.Module, __: Any, q: Distribution) -> Distribution:
-        q = copy.copy(q)
-        vars(q)["rsample"] = vars(q)["sample"] = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
-        return q
-
-    with model.encoder.register_forward_hook(quiet):
-        yield
-
-
-def loss_weights(
-    objective: Objective, model: Autoencoder, fresh: Autoencoder, data: Batch, n: int = 10
-) -> LossWeights | None:
+def loss_weights(objective: Objective, old: Autoencoder, new: Autoencoder, data: Batch) -> LossWeights | None:
     """Fit the loss by its error and its KL; None if it is made of something else.
 
-    The mean loss of each of n small batches is fitted, under two sets of weights: the model's and fresh ones.
+    The mean loss of each of ten small batches is fitted, under two sets of weights: the model's and new ones.
     So it does not matter where the objective takes its means.
     """
-    old, new = (_means(objective, m, data, n) for m in (model, fresh))
-    if old is None or new is None:
+    one, two = (_means(objective, model, data) for model in (old, new))
+    if one is None or two is None:
         return None
-    kls: list[str | None] = [k for k in ("", *WRONG) if k in old and k in new]
+    kls: list[str | None] = [k for k in ("", *WRONG) if k in one and k in two]
     for wrong, kind in product(kls or [None], ERRORS):
-        names = [kind] if wrong is None else [kind, wrong]
-        tables = [torch.stack([means[name] for name in [*names, "loss"]], 1) for means in (old, new)]
+        names = [kind, "loss"] if wrong is None else [kind, wrong, "loss"]
+        tables = [torch.stack([means[name] for name in names], 1) for means in (one, two)]
         m = torch.cat([(t - t.mean(0)) / t[:, -1].std().clamp_min(1e-30) for t in tables])
         size = m[:, :-1].norm(dim=0)
         if not m.isfinite().all() or not (size > 0).all():
@@ -110,9 +93,9 @@ def loss_weights(
 
 
 @torch.no_grad()
-def _means(objective: Objective, model: Autoencoder, data: Batch, n: int) -> dict[str, Tensor] | None:
+def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, Tensor] | None:
     """Mean loss, errors and KLs of each small batch, (N,); None where the objective decodes otherwise."""
-    n = min(n, len(data) // 2)
+    n = min(10, len(data) // 2)
     out: dict[str, list[Tensor]] = {}
     for rows in torch.arange(len(data), device=data.x.device).chunk(n):
         batch = some_of(data, rows)
@@ -144,19 +127,22 @@ def mixing(objective: Objective, model: Autoencoder, batch: Batch) -> str:
     for samples, that is exact.
     """
     model, batch = copy.deepcopy(model).double(), some_of(batch, torch.arange(min(64, len(batch))))
-    batch = replace(
-        batch,
-        **{k: v.double() for k, v in vars(batch).items() if k in ("x", "target", "c") and v is not None},
-    )
+    doubles = {k: v.double() for k in ("x", "target", "c") if (v := getattr(batch, k)) is not None}
+    batch = replace(batch, **doubles)
+
+    def quiet(_: nn.Module, __: Any, q: Distribution) -> Distribution:
+        q = copy.copy(q)
+        vars(q)["rsample"] = vars(q)["sample"] = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
+        return q
 
     def mean(rows: Tensor, seed: int = 0) -> float:
         torch.manual_seed(seed)
         return objective(model, some_of(batch, rows))["loss"].mean().item()
 
     rows = torch.arange(len(batch))
-    with means_for_samples(model):
+    with model.encoder.register_forward_hook(quiet):
         first = mean(rows)
-        noise = max(abs(mean(rows, seed) - first) for seed in (1, 2, 3)) + 1e-9 * abs(first)
+        noise = max(abs(mean(rows, seed) - first) for seed in range(1, 7)) + 1e-9 * abs(first)
         turned = max(abs(mean(rows.roll(k)) - first) for k in (1, 7, 20))
         with model.decoder.register_forward_pre_hook(lambda _, args: (args[0].roll(1, 0), *args[1:])):
             exchanged = abs(mean(rows) - first)

@@ -1,14 +1,17 @@
-"""Checks of the wiring: what no training can mend."""
+"""Checks of the wiring, which no training can mend: what gets through, and which parameters learn."""
 
 import copy
-from contextlib import ExitStack
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn.modules.conv import _ConvTransposeNd
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from .data import out_of_range
-from .evidence import Evidence, Finding, finds, permuted, reinitialise
+from .evidence import Evidence, Finding, finds, reinitialise
+from .loss import some_of
+
+PROBES = 32  # images, numbers of the code, and directions that are looked at
 
 
 @finds("NaN in the weights")
@@ -21,26 +24,18 @@ def broken_weights(p: Evidence) -> str:
 @finds("NaN in the outputs")
 def broken_outputs(p: Evidence) -> str:
     """NaN or infinity from finite weights and images; the first layer to give it is named."""
-    first: list[str] = []
+    names, first = {m: name for name, m in p.model.named_modules()}, []
 
-    def look(name: str, out: object) -> None:
+    def look(m: nn.Module, _: object, out: object) -> None:
         if isinstance(out, Tensor) and not out.isfinite().all():
-            first.append(name)
+            first.append(names.get(m, "a layer"))
 
-    with ExitStack() as hooks:
-        for name, m in p.model.named_modules():
-            if not any(m.children()):
-                hooks.enter_context(m.register_forward_hook(lambda _, __, out, name=name: look(name, out)))
+    with register_module_forward_hook(look):
         outcome = p.look(p.model, p.batch)
-    bad = {"codes": outcome.z, "reconstructions": outcome.x_hat}
-    shares = [
-        f"{share:.2g} of the {k}" for k, v in bad.items() if (share := 1 - v.isfinite().float().mean().item())
-    ]
-    return (
-        f"{' and '.join(shares)} are NaN or infinite, first after {(first or ['a head'])[0]}"
-        if shares
-        else ""
-    )
+    made = {"codes": outcome.z, "reconstructions": outcome.x_hat}
+    shares = {k: 1 - v.isfinite().float().mean().item() for k, v in made.items()}
+    said = " and ".join(f"{share:.2g} of the {k}" for k, share in shares.items() if share)
+    return f"{said} are NaN or infinite, first after {[*first, 'a head'][0]}" if said else ""
 
 
 @finds("NaN in the loss")
@@ -54,59 +49,41 @@ def broken_loss(p: Evidence) -> str:
     return f"the loss is finite, but not the gradients of {len(bad)} parameters, as {bad[0]}" if bad else ""
 
 
-@finds("random in evaluation")
 @torch.no_grad()
-def random_in_evaluation(p: Evidence) -> str:
-    """A posterior or a reconstruction that is another one each time, in evaluation mode."""
-    b, z = p.batch, p.outcome.q.mean
-    codes = [p.model.encode(b.x, b.c).mean for _ in range(2)]
-    pictures = [p.model.decode(z, b.c, p.model.sized(b.x)).mean for _ in range(2)]
-    for part, (one, two) in (("encoder", codes), ("decoder", pictures)):
+def unsteady(p: Evidence) -> Finding | None:
+    """A result that hangs, in evaluation mode, on chance, on images encoded since, or on neighbours."""
+    b, z, few = p.batch, p.outcome.q.mean, some_of(p.batch, torch.arange(max(1, len(p.batch) // 4)))
+
+    def decode(z: Tensor) -> Tensor:
+        return p.model.decode(z, b.c, p.model.sized(b.x)).mean
+
+    codes, pictures = [p.model.encode(b.x, b.c).mean for _ in range(2)], [decode(z) for _ in range(2)]
+    own = p.model(b.x, b.c)
+    p.model.encode(b.x.roll(1, 0), b.c)
+    later = decode(own.z)
+    alone, together = p.model.reconstruct(few.x, few.c), p.outcome.x_hat[: len(few)]
+    pairs: list[tuple[str, str, Tensor, Tensor]] = [
+        ("random in evaluation", "the same input gets another code each time", codes[0], codes[1]),
+        ("random in evaluation", "the same code gives other pixels each time", pictures[0], pictures[1]),
+        ("decoder sees more than the code", "pixels change when others were encoded", own.p.mean, later),
+        ("neighbours change the result", "pixels change with the rest of the batch", together, alone),
+    ]
+    for name, said, one, two in pairs:
         if (gap := (one - two).abs().max().item()) > 1e-3 * one.abs().max().item():
-            return f"the {part} gives another result for the same input each time, by up to {gap:.2g}"
-    return ""
-
-
-@finds("decoder sees more than the code")
-@torch.no_grad()
-def way_round_the_code(p: Evidence) -> str:
-    """A decoder that sees more than z and c."""
-    b = p.batch
-    out = p.model(b.x, b.c)
-    p.model.encode(permuted(b.x), b.c)
-    again = p.model.decode(out.z, b.c, p.model.sized(b.x)).mean
-    difference = (again - out.p.mean).abs().max().item()
-    if difference <= 1e-3 * out.p.mean.abs().max().item():
-        return ""
-    return f"the same code, decoded after other images were encoded, gives other pixels, by {difference:.2g}"
-
-
-@finds("neighbours change the result")
-@torch.no_grad()
-def neighbours(p: Evidence) -> str:
-    """Results that depend on the other images of the batch."""
-    few = max(1, len(p.batch) // 4)
-    c = None if p.batch.c is None else p.batch.c[:few]
-    alone = p.model.reconstruct(p.batch.x[:few], c)
-    together = p.outcome.x_hat[:few]
-    difference = (alone - together).abs().max().item()
-    if difference <= 1e-3 * together.abs().max().item():
-        return ""
-    return f"with other neighbours in the batch, reconstructions change by up to {difference:.2g}"
+            return Finding(name, f"{said}, by up to {gap:.2g}")
+    return None
 
 
 @torch.no_grad()
 def lost_condition(p: Evidence) -> Finding | None:
     """A condition that is not wired to a part that needs it."""
     b, model = p.batch, p.fresh
-    if b.c is None or b.c.equal(other := permuted(b.c)):
+    if b.c is None or b.c.equal(other := b.c.roll(1, 0)):
         return None
     code = model.encode(b.x, b.c).mean
-    missing = []
-    if code.equal(model.encode(b.x, other).mean):
-        missing.append("encoder")
-    if model.decode(code, b.c).mean.equal(model.decode(code, other).mean):
-        missing.append("decoder")
+    codes = code, model.encode(b.x, other).mean
+    pictures = model.decode(code, b.c).mean, model.decode(code, other).mean
+    missing = [part for part, (one, two) in (("encoder", codes), ("decoder", pictures)) if one.equal(two)]
     # without a prior nothing is sampled under c: one part alone may need it, as a denoiser the noise level
     if not missing or (model.prior is None and len(missing) == 1 and not b.x.equal(b.target)):
         return None
@@ -117,14 +94,13 @@ def lost_condition(p: Evidence) -> Finding | None:
 @finds("outputs cannot reach the pixels")
 def unreachable_pixels(p: Evidence) -> str:
     """An activation at the end of the decoder that cannot give the targets' values."""
-    (low, high), t = p.reach, p.batch.target
-    outside = ((t < low - 0.02) | (t > high + 0.02)).float().mean().item()
-    if outside < 0.02 or out_of_range(p):
+    if (out := p.driven("decoder")) is None or out_of_range(p):
         return ""
-    return (
-        f"however its last layer is driven, the decoder gives {low:.2f} to {high:.2f}; {outside:.0%} of the "
-        "target pixels lie outside"
-    )
+    low, high, t = out.x_hat.min().item(), out.x_hat.max().item(), p.batch.target
+    if (outside := ((t < low - 0.02) | (t > high + 0.02)).float().mean().item()) < 0.02:
+        return ""
+    said = f"however its last layer is driven, the decoder gives {low:.2f} to {high:.2f}; "
+    return f"{said}{outside:.0%} of the target pixels lie outside"
 
 
 @finds("posterior cannot become a code")
@@ -137,23 +113,18 @@ def unreachable_codes(p: Evidence) -> str:
     low, high, sharp = out.codes.min().item(), out.codes.max().item(), out.q.stddev.min().item()
     if low < -0.5 and high > 0.5 and sharp < 0.5:
         return ""
-    return (
-        f"however the encoder's last layer is driven, means are {low:.2g} to {high:.2g} and standard "
-        f"deviations at least {sharp:.2g}"
-    )
+    said = f"however the encoder's last layer is driven, means are {low:.2g} to {high:.2g} and "
+    return f"{said}standard deviations at least {sharp:.2g}"
 
 
 @finds("units all alike")
 def stuck_together(p: Evidence) -> str:
     """Units that started alike, and so always get the same gradient."""
     for name in [*p.order("encoder")[:-1], *p.order("decoder")[:-1]]:
-        w, g = p.model.get_parameter(f"{name}.weight").data, p.trained_gradients.get(f"{name}.weight")
-        if g is None or len(w) < 2:
+        if (g := p.trained_gradients.get(f"{name}.weight")) is None or len(g) < 2:
             continue
-        if isinstance(p.model.get_submodule(name), _ConvTransposeNd):
-            w, g = w.transpose(0, 1), g.transpose(0, 1)
-        different = len(torch.cat([w.flatten(1), g.flatten(1)], 1).unique(dim=0))
-        if different <= len(w) / 2:
+        w, g = (p.by_unit(name, v) for v in (p.model.get_parameter(f"{name}.weight").data, g))
+        if (different := len(torch.cat([w, g], 1).unique(dim=0))) <= len(w) / 2:
             return f"of {len(w)} units of {name} {different} are different, in weights and gradient"
     return ""
 
@@ -161,15 +132,13 @@ def stuck_together(p: Evidence) -> str:
 @finds("parameters without gradient")
 def no_gradient(p: Evidence) -> str:
     """Parameters that the loss does not reach, or that are frozen at their start while others learn."""
-    named = {
-        n: w for n, w in p.model.named_parameters() if w.ndim > 1 and n.startswith(("encoder", "decoder"))
-    }
-    start = dict(p.fresh.named_parameters())
-    frozen = [n for n, w in named.items() if not w.requires_grad and same_law(w, start[n])]
-    matrices = {n: g for n, g in p.fresh_gradients.items() if p.model.get_parameter(n).ndim > 1}
-    silent = [n for n, g in matrices.items() if (p.given or n in named) and (g is None or not g.any())]
+    parts = "encoder", "decoder"
+    named = {n: w for n, w in p.model.named_parameters() if w.ndim > 1 and n.startswith(parts)}
+    frozen = [n for n, w in named.items() if not w.requires_grad and same_law(w, p.fresh.get_parameter(n))]
     if frozen and len(frozen) < len(named):
         return f"{len(frozen)} of {len(named)} weight matrices are frozen as they started: {frozen[0]}"
+    matrices = {n: g for n, g in p.fresh_gradients.items() if p.model.get_parameter(n).ndim > 1}
+    silent = [n for n, g in matrices.items() if (p.given or n in named) and (g is None or not g.any())]
     return f"{len(silent)} of {len(matrices)} weight matrices get no gradient: {silent[0]}" if silent else ""
 
 
@@ -207,3 +176,92 @@ def encoder_without_error(p: Evidence) -> str:
     if not pairs or any(not torch.equal(a, b) for a, b in pairs if b is not None):
         return ""
     return "the encoder's gradient stays exactly the same when the decoder is exchanged for another"
+
+
+# what gets through an encoder or a decoder, whatever its weights: pixels, code numbers, directions
+
+
+class Passing(NamedTuple):
+    """What passes.
+
+    Args:
+        live: of `numbers` of the code, how many any image moves ("encoder") or any pixel shows ("decoder").
+        rank: of the Jacobian at one image; `possible` is the most that it can be.
+        blind: the share of the pixels that do not move the code, or that pass no gradient to it.
+    """
+
+    live: int
+    numbers: int
+    rank: int
+    possible: int
+    blind: float
+
+
+@torch.enable_grad()
+def passing(p: Evidence, part: str, seed: int) -> Passing:
+    """Of a part whose weights are a start, in double precision: what passes at all is far above rounding."""
+    model = copy.deepcopy(p.model).double()
+    reinitialise(model, seed)
+    x, c = p.batch.x[:PROBES].double(), None if p.batch.c is None else p.batch.c[:PROBES].double()
+
+    def f(h: Tensor, one: bool = False) -> Tensor:
+        its = None if c is None else (c[:1] if one else c)[torch.arange(len(h)) % (1 if one else len(c))]
+        out = model.encode(h, its) if part == "encoder" else model.decode(h, its, model.sized(x))
+        return out.mean.flatten(1)
+
+    noise = torch.randn_like(x if part == "encoder" else model.encode(x, c).mean)
+    h = (torch.cat([x, x + 3 * noise]) if part == "encoder" else noise).detach().requires_grad_()
+    out = f(h)
+    v = torch.randn_like(out).requires_grad_()
+    (g,) = torch.autograd.grad(out, h, v, create_graph=True)
+    varies = out.std(0) > 1e-9 * out.std()
+    if part == "encoder":
+        live, first = varies, p.batch.target.shape[1]
+        g = g.detach()[:, :first].flatten(2) if g.ndim > 2 else g.detach()[:, None]
+        least = 1e-9 * g.abs().max()
+        blind = (g.abs().amax(0) < least) | (g.std(2).max() < least)  # an average is no look
+    else:
+        numbers = torch.linspace(0, h[0].numel() - 1, min(h[0].numel(), PROBES)).long()
+        z = h[:1].detach().flatten(1).repeat(len(numbers) + 1, 1)
+        z[range(len(numbers)), numbers] += 3  # more than a rounding to whole numbers takes away
+        changed = f(z.view(-1, *h.shape[1:]), one=True).detach()
+        live = (changed[:-1] - changed[-1]).abs().amax(1) > 1e-9 * changed.abs().max()
+        (moved,) = torch.autograd.grad((g * torch.randn_like(g)).sum(), v)  # how pixels move with the code
+        blind = varies & (moved.abs().amax(0) == 0) & moved.any()  # all of them: another matter
+    one = h[:1].detach().expand(PROBES, *h.shape[1:]).clone().requires_grad_()
+    out = f(one, one=True)
+    v = torch.randn_like(out).requires_grad_()
+    (g,) = torch.autograd.grad(out, one, v, create_graph=True)
+    (moved,) = torch.autograd.grad((g * torch.randn_like(g)).sum(), v)
+    sizes = torch.linalg.svdvals(g.detach().flatten(1))
+    # a sparse code has few numbers at a time
+    possible = min(int(live.sum()), PROBES, int((moved != 0).any(0).sum()), g[0].numel())
+    rank = int((sizes > 1e-11 * sizes[0]).sum()) if sizes[0] > 0 else possible  # no gradient: another matter
+    return Passing(int(live.sum()), len(live), rank, possible, blind.double().mean().item())
+
+
+def narrow(p: Evidence) -> Finding | None:
+    """What does not get through, at any of three starts."""
+    for part, verb, unseen, how in (
+        ("encoder", "written", "encoder does not see all of the picture", "have no effect of their own"),
+        ("decoder", "read", "pixels that the loss does not see", "pass no gradient to the code"),
+    ):
+        try:
+            some = [passing(p, part, seed) for seed in range(3)]
+        except (RuntimeError, TypeError, NotImplementedError):  # code that knows float32 alone
+            continue
+        live, n = max(some)[:2]
+        rank, possible = max(((s.rank, s.possible) for s in some), key=lambda r: r[0] / max(r[1], 1))
+        if (blind := min(s.blind for s in some)) > 0.1:
+            name, said = unseen, f"{blind:.0%} of the pixels {how}"
+        elif live <= n / 2:
+            cut = not live and part == "decoder"
+            name = "code does not reach the decoder" if cut else f"code numbers that are not {verb}"
+            said = f"{n - live} of {n} numbers of the code are not {verb}"
+        elif rank < possible / 2:
+            name = f"narrow layer in the {part}"
+            said = f"{rank} of {possible} directions get through at one image"
+        else:
+            continue
+        return Finding(name, f"{said}, whatever the weights")
+    return None
