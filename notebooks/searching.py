@@ -1,17 +1,73 @@
-"""Explorer of an index: pick a photo, change its code, see who is nearest."""
+"""What page 06 alone searches with: pixels as lines, how good answers are, and an explorer of an index."""
 
 import html
 from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from aelib import plots
 from aelib.explorers.widgets import Explorer, Panel, checked, row
 from aelib.retrieval import Answer, Index
 
 SHOWN, COLUMNS, SIDE = 8, 4, 128  # answers, how many in a line, and pixels of each at least
+
+
+class Contrast(nn.Module):
+    """(B, C, H, W) → (B, 1, H, W): how each grey pixel differs from its surroundings, in their deviations.
+
+        (x − m) / (s + 0.03),  m and s: mean and standard deviation over a square around the pixel.
+
+    It takes the light away and leaves the lines: as an encoder's first layer, or on a batch's target. The
+    square has an odd width in pixels, of which those inside the image count.
+    """
+
+    def __init__(self, width: int = 13) -> None:
+        super().__init__()
+        if width < 3 or width % 2 == 0:
+            raise ValueError(f"the width of the surroundings is odd and at least 3; got {width}")
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images → images of lines, of both signs."""
+        x = x.mean(1, keepdim=True)
+        x = x - self._mean(x)
+        return x / (self._mean(x * x).sqrt() + 0.03)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        half = self.width // 2  # rows, then columns: 2 · width additions a pixel in place of width²
+        x = avg_pool2d(x, (1, self.width), 1, (0, half), count_include_pad=False)
+        return avg_pool2d(x, (self.width, 1), 1, (half, 0), count_include_pad=False)
+
+
+def precision_at(
+    codes: Tensor, labels: np.ndarray, k: Sequence[int] = (1, 5, 10), metric: str = "cosine"
+) -> dict[int, float]:
+    """Precision at k: the share of the k nearest other images that show the same person, from 0 to 1.
+
+    Queries are the images of everybody with two or more. Who has few images cannot fill k places: the
+    precision of one-hot codes of the labels is the most there is to reach.
+
+    Args:
+        codes: (N, K).
+        labels: (N,) who it is.
+
+    Raises:
+        ValueError: nobody has two images, or lengths that differ.
+    """
+    who = torch.as_tensor(np.asarray(labels))
+    if len(who) != len(codes):
+        raise ValueError(f"{len(codes)} codes, but {len(who)} labels: need one per code")
+    _, person, counts = who.unique(return_inverse=True, return_counts=True)
+    queries = (counts[person] > 1).nonzero().flatten()
+    if not len(queries):
+        raise ValueError("nobody has two images: there is nobody to find again")
+    rows = Index(codes, metric).ask(codes[queries], max(k), leave_out=queries).rows
+    right = (who[rows] == who[queries][:, None]).double()
+    return {n: right[:, :n].mean().item() for n in k}
 
 
 def search_answers(

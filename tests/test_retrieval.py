@@ -155,7 +155,7 @@ def test_places_know_what_is_where_but_not_how_strong():
 
 def test_contrast_is_that_of_its_definition_and_forgets_the_light():
     x = torch.rand(2, 3, 11, 12)
-    y = retrieval.Contrast(5)(x)[:, 0]
+    y = searching.Contrast(5)(x)[:, 0]
     grey = x.mean(1)
 
     def around(v, i, j):
@@ -167,10 +167,10 @@ def test_contrast_is_that_of_its_definition_and_forgets_the_light():
     for i, j in ((0, 0), (5, 6), (10, 3)):
         expected = centred[:, i, j] / (around(centred**2, i, j).sqrt() + 0.03)
         torch.testing.assert_close(y[:, i, j], expected, rtol=1e-4, atol=1e-5)
-    assert (retrieval.Contrast()(torch.full((1, 1, 20, 20), 0.7)).abs() < 1e-4).all()
-    torch.testing.assert_close(retrieval.Contrast(5)(x + 0.3)[:, 0], y, rtol=1e-3, atol=1e-3)
+    assert (searching.Contrast()(torch.full((1, 1, 20, 20), 0.7)).abs() < 1e-4).all()
+    torch.testing.assert_close(searching.Contrast(5)(x + 0.3)[:, 0], y, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="odd"):
-        retrieval.Contrast(4)
+        searching.Contrast(4)
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
@@ -339,13 +339,13 @@ def test_precision_by_hand():
     who = ["a", "a", "b", "b", "c", "d"]  # c and d are alone: asked for by nobody, but in the way
     labels = np.unique(who, return_inverse=True)[1]
     # 0 → 1 a ✓; 1 → 0 a ✓; 2 → 1 a ✗, then 0 ✗; 3 → 4 c ✗, then 2 b ✓
-    assert retrieval.precision_at(z, labels, (1, 2)) == pytest.approx(
+    assert searching.precision_at(z, labels, (1, 2)) == pytest.approx(
         {1: 2 / 4, 2: (0.5 + 0.5 + 0 + 0.5) / 4}
     )
     with pytest.raises(ValueError, match="nobody has two"):
-        retrieval.precision_at(z, np.arange(6))
+        searching.precision_at(z, np.arange(6))
     with pytest.raises(ValueError, match="6 codes, but 5 labels"):
-        retrieval.precision_at(z, labels[:5])
+        searching.precision_at(z, labels[:5])
 
 
 @pytest.mark.parametrize("metric", retrieval.index.METRICS)
@@ -359,7 +359,7 @@ def test_precision_is_brute_forces(metric):
         for i in range(200)
         if (labels == labels[i]).sum() > 1
     ]
-    found = retrieval.precision_at(z, labels, (1, 5), metric)
+    found = searching.precision_at(z, labels, (1, 5), metric)
     assert found == pytest.approx({1: np.mean(right, 0)[0], 5: np.mean(right)})
 
 
@@ -367,7 +367,7 @@ def test_one_hot_codes_reach_the_ceiling():
     labels = np.array([0, 0, 1, 1, 1, 2])
     codes = torch.eye(3)[labels]
     ceiling = {1: 1.0, 2: (2 * 0.5 + 3 * 1.0) / 5, 4: (2 * 0.25 + 3 * 0.5) / 5}
-    assert retrieval.precision_at(codes, labels, (1, 2, 4)) == pytest.approx(ceiling)
+    assert searching.precision_at(codes, labels, (1, 2, 4)) == pytest.approx(ceiling)
 
 
 # ---- pairs -----------------------------------------------------------------------------------------------

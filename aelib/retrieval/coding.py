@@ -7,40 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
+from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from ..datasets import Batch, Data, Images, decoder
 from ..evaluation import device_of, each
 from ..models import Autoencoder
 
 SAMPLE = 4000  # images that a whitening is fitted to, at most
-
-
-class Contrast(nn.Module):
-    """(B, C, H, W) → (B, 1, H, W): how each grey pixel differs from its surroundings, in their deviations.
-
-        (x − m) / (s + 0.03),  m and s: mean and standard deviation over a square around the pixel.
-
-    It takes the light away and leaves the lines: as an encoder's first layer, or on a batch's target. The
-    square has an odd width in pixels, of which those inside the image count.
-    """
-
-    def __init__(self, width: int = 13) -> None:
-        super().__init__()
-        if width < 3 or width % 2 == 0:
-            raise ValueError(f"the width of the surroundings is odd and at least 3; got {width}")
-        self.width = width
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images → images of lines, of both signs."""
-        x = x.mean(1, keepdim=True)
-        x = x - self._mean(x)
-        return x / (self._mean(x * x).sqrt() + 0.03)
-
-    def _mean(self, x: Tensor) -> Tensor:
-        half = self.width // 2  # rows, then columns: 2 · width additions a pixel in place of width²
-        x = avg_pool2d(x, (1, self.width), 1, (0, half), count_include_pad=False)
-        return avg_pool2d(x, (self.width, 1), 1, (half, 0), count_include_pad=False)
 
 
 class Places(nn.Module):

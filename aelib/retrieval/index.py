@@ -1,4 +1,4 @@
-"""An index over codes that is asked for the nearest ones, how good its answers are, and its file."""
+"""An index over codes that is asked for the nearest ones, and its file."""
 
 import hashlib
 import json
@@ -128,33 +128,6 @@ class Index:
             rows, d2 = rows.gather(1, order), d2.gather(1, order)
         closeness = 1 - d2 / 2 if self.metric == "cosine" else d2.clamp_min(0).sqrt()
         return Answer(rows, closeness.masked_fill(rows < 0, torch.nan))
-
-
-def precision_at(
-    codes: Tensor, labels: np.ndarray, k: Sequence[int] = (1, 5, 10), metric: str = "cosine"
-) -> dict[int, float]:
-    """Precision at k: the share of the k nearest other images that show the same person, from 0 to 1.
-
-    Queries are the images of everybody with two or more. Who has few images cannot fill k places: the
-    precision of one-hot codes of the labels is the most there is to reach.
-
-    Args:
-        codes: (N, K).
-        labels: (N,) who it is.
-
-    Raises:
-        ValueError: nobody has two images, or lengths that differ.
-    """
-    who = torch.as_tensor(np.asarray(labels))
-    if len(who) != len(codes):
-        raise ValueError(f"{len(codes)} codes, but {len(who)} labels: need one per code")
-    _, person, counts = who.unique(return_inverse=True, return_counts=True)
-    queries = (counts[person] > 1).nonzero().flatten()
-    if not len(queries):
-        raise ValueError("nobody has two images: there is nobody to find again")
-    rows = Index(codes, metric).ask(codes[queries], max(k), leave_out=queries).rows
-    right = (who[rows] == who[queries][:, None]).double()
-    return {n: right[:, :n].mean().item() for n in k}
 
 
 def fingerprint(model: nn.Module) -> str:

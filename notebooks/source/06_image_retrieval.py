@@ -33,8 +33,9 @@ import check  # the file beside this page
 import course  # the same
 import searching  # the same
 from aelib.datasets import flipped, noisy, occluded
-from aelib.retrieval import Coder, Contrast, Index, Places
+from aelib.retrieval import Coder, Index, Places
 from aelib.training import adam, cosine
+from searching import Contrast
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ ks, table = (1, 5, 10), {}
 
 
 def judge(name, coder):
-    table[name] = retrieval.precision_at(retrieval.codes(coder, faces.test), faces.test.labels, ks)
+    table[name] = searching.precision_at(retrieval.codes(coder, faces.test), faces.test.labels, ks)
 
 
 small = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())  # PCA on fewer pixels is as good, and quick
@@ -218,7 +219,7 @@ plots.show(0.5 + drawn[order] / (2 * drawn.abs().amax((1, 2, 3))[order].view(-1,
 # The strokes of the decoder. Look for bars and edges at many angles: nobody asked for them.
 
 # %% tags=["nbval-ignore-output"]
-ceiling = retrieval.precision_at(torch.eye(len(counts))[who], who, ks)
+ceiling = searching.precision_at(torch.eye(len(counts))[who], who, ks)
 print(f"{'precision at':30s}" + "".join(f"{k:8d}" for k in ks))
 for name, precision in {**table, "ceiling": ceiling}.items():
     print(f"{name:30s}" + "".join(f"{precision[k]:8.1%}" for k in ks))
