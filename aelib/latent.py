@@ -180,16 +180,3 @@ def interpolate(a: Tensor, b: Tensor, t: Sequence[float] | Tensor, kind: str = "
         turned = (((1 - s) * angle).sin() * ua + (s * angle).sin() * ub) / sine.clamp_min(1e-6)
         z = torch.where((sine > 1e-6) & (ra * rb > 0), ((1 - s) * ra + s * rb) * turned, z)
     return z.to(a.dtype)
-
-
-def identity_kept(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of rows of `after` (N, D) whose nearest row of `before` (N, D) is their own, by cosine.
-
-    With features of N faces before and after an edit it says how many are still themselves, among N. NaN
-    where there are none.
-    """
-    a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (before, after))
-    if len(a) == 0:
-        return float("nan")
-    a, b = nn.functional.normalize(a, dim=1), nn.functional.normalize(b, dim=1)
-    return ((b @ a.T).argmax(1) == torch.arange(len(a))).float().mean().item()

@@ -1,3 +1,4 @@
+import measuring
 import numpy as np
 import pytest
 import torch
@@ -105,9 +106,9 @@ def test_parallel_opposite_and_zero_codes_divide_nothing_by_zero():
 def test_identity_kept_counts_who_is_still_nearest_to_themselves():
     before = np.eye(4)
     after = np.eye(4)[[0, 1, 3, 2]] + 0.1
-    assert latent.identity_kept(before, before) == 1.0
-    assert latent.identity_kept(before, after) == 0.5
-    assert np.isnan(latent.identity_kept(before[:0], after[:0]))
+    assert measuring.identity_kept(before, before) == 1.0
+    assert measuring.identity_kept(before, after) == 0.5
+    assert np.isnan(measuring.identity_kept(before[:0], after[:0]))
 
 
 @pytest.mark.parametrize("kind", list(priors.PRIORS))

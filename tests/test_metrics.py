@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import partial
 
+import measuring
 import numpy as np
 import pytest
 import scipy.linalg
@@ -47,23 +48,23 @@ def test_the_power_spectrum_of_one_wave_is_all_at_its_frequency():
     x = torch.arange(32) / 32
     wave = (2 * torch.pi * 5 * x).cos().expand(2, 3, 32, 32)
     for images in (wave, wave.mT):
-        power = metrics.power_spectrum(images)
+        power = measuring.power_spectrum(images)
         assert power.argmax() == 5 and power.sum() == pytest.approx(power[5].item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (17, 30)])
 def test_the_power_spectrum_of_white_noise_is_its_variance_and_a_mean_is_at_zero(size):
     torch.manual_seed(0)
-    power = metrics.power_spectrum(0.5 + 0.2 * torch.randn(400, 3, *size))
+    power = measuring.power_spectrum(0.5 + 0.2 * torch.randn(400, 3, *size))
     assert power[1:].tolist() == pytest.approx([0.04] * (len(power) - 1), rel=0.1)
     assert power[0].item() == pytest.approx(0.25 * size[0] * size[1] + 0.04, rel=0.01)
 
 
 def test_the_power_spectrum_takes_every_size_and_says_what_it_wants():
-    assert metrics.power_spectrum(torch.rand(1, 1, 1, 1)).shape == (1,)
-    assert metrics.power_spectrum(torch.rand(2, 1, 1, 9)).isfinite().all()
+    assert measuring.power_spectrum(torch.rand(1, 1, 1, 1)).shape == (1,)
+    assert measuring.power_spectrum(torch.rand(2, 1, 1, 9)).isfinite().all()
     with pytest.raises(ValueError, match="N, C, H, W"):
-        metrics.power_spectrum(torch.rand(3, 8, 8))
+        measuring.power_spectrum(torch.rand(3, 8, 8))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (5, 3), (7, 12), (11, 11)])
@@ -286,13 +287,13 @@ def test_the_mutual_information_gap_is_one_for_a_dimension_each_and_none_for_two
     v = rng.integers(0, 2, (4000, 3))
     noise = 0.01 * rng.normal(size=(4000, 3))
     own, shared = v + noise, np.concatenate([v + noise, v - noise], 1)
-    assert metrics.mutual_information_gap(own, v) > 0.9
-    assert metrics.mutual_information_gap(shared, v) == pytest.approx(0, abs=0.01)
-    assert metrics.mutual_information_gap(rng.normal(size=(4000, 3)), v) < 0.02
+    assert measuring.mutual_information_gap(own, v) > 0.9
+    assert measuring.mutual_information_gap(shared, v) == pytest.approx(0, abs=0.01)
+    assert measuring.mutual_information_gap(rng.normal(size=(4000, 3)), v) < 0.02
     # the information of one bit, half of the time hidden: a closed form
     seen = np.where(rng.random(4000) < 0.5, v[:, 0], 2)
-    assert metrics.mutual_information_gap(
+    assert measuring.mutual_information_gap(
         np.stack([seen + noise[:, 0], noise[:, 1]], 1), v[:, :1]
     ) == pytest.approx(0.5, abs=0.08)
     with pytest.raises(ValueError, match="no factor varies"):
-        metrics.mutual_information_gap(own, np.ones((4000, 1)))
+        measuring.mutual_information_gap(own, np.ones((4000, 1)))

@@ -28,6 +28,7 @@ from functools import partial
 from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
 import check  # the file beside this page
 import course  # the same
+import measuring  # the same
 from aelib.datasets import Batch, Batches, flipped
 from aelib.training import adam, cosine
 
@@ -487,7 +488,7 @@ def edited(z, attribute, strength):
     after = latent.decode(editor, z[without] + strength * directions[attribute])
     a, b = features(before[without]), features(after)
     similar = torch.cosine_similarity(a, b).mean().item()
-    return says(after, attribute).float().mean().item(), similar, latent.identity_kept(a, b)
+    return says(after, attribute).float().mean().item(), similar, measuring.identity_kept(a, b)
 
 
 # %% tags=["nbval-ignore-output"]

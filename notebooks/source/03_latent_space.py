@@ -27,6 +27,7 @@ from functools import partial
 from aelib import AutoencoderTransformer, datasets, explorers, fit, latent, load, losses
 import check  # the file beside this page
 import course  # the same
+import measuring  # the same
 from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
 
@@ -328,7 +329,7 @@ for beta in betas:
         batch_size=64, schedule={"lr": cosine()},
     )  # fmt: skip
     z = latent.encode(model, drawings.test)
-    gaps.append(metrics.mutual_information_gap(z, drawings.test.attributes))
+    gaps.append(measuring.mutual_information_gap(z, drawings.test.attributes))
     rates.append(metrics.rate_distortion(model, drawings.test)["rate"])
 
 # %% tags=["nbval-ignore-output"]

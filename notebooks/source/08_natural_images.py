@@ -29,6 +29,7 @@ from functools import partial
 from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
 import check  # the file beside this page
 import course  # the same
+import measuring  # the same
 from aelib.datasets import flipped
 from aelib.training import adam, cosine
 
@@ -196,11 +197,11 @@ print("Adam: less than a tenth of what λ does under SGD:", spread("Adam") < 0.1
 
 # %%
 test_x = test[:1000].batch().x
-power = metrics.power_spectrum(test_x)
+power = measuring.power_spectrum(test_x)
 
 
 def kept(images):
-    return metrics.power_spectrum(images) / power
+    return measuring.power_spectrum(images) / power
 
 
 redrawn = {name: latent.decode(m, latent.encode(m, test[:1000])) for name, m in trained.items()}
@@ -424,7 +425,7 @@ of_photos, table = metrics.features(judge[0], test), {}
 for name, model in helped.items():
     images = latent.decode(model, latent.encode(model, test))
     table[name] = metrics.evaluate(model, test)
-    table[name]["fine"] = (metrics.power_spectrum(images[:1000])[8:].sum() / power[8:].sum()).item()
+    table[name]["fine"] = (measuring.power_spectrum(images[:1000])[8:].sum() / power[8:].sum()).item()
     table[name]["Fréchet"] = metrics.frechet_distance(of_photos, metrics.features(judge[0], images))
     redrawn[name] = images[:1000]
 

@@ -1,0 +1,70 @@
+"""What one page alone measures: identity after an edit (01), a gap of codes (03), a spectrum (08)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def identity_kept(before: np.ndarray, after: np.ndarray) -> float:
+    """Share of rows of `after` (N, D) whose nearest row of `before` (N, D) is their own, by cosine.
+
+    With features of N faces before and after an edit it says how many are still themselves, among N. NaN
+    where there are none.
+    """
+    a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (before, after))
+    if len(a) == 0:
+        return float("nan")
+    a, b = nn.functional.normalize(a, dim=1), nn.functional.normalize(b, dim=1)
+    return ((b @ a.T).argmax(1) == torch.arange(len(a))).float().mean().item()
+
+
+def mutual_information_gap(codes: Any, factors: Any, bins: int = 20) -> float:
+    """Mutual information gap (MIG): does each factor have a dimension of the code for itself?
+
+    For each factor v: (I(z₁; v) − I(z₂; v)) / H(v), where z₁ and z₂ are the two dimensions that know most of
+    it, each cut into bins of equal counts; the mean over the factors. 1: one dimension knows all, the others
+    nothing. 0: two know equally much.
+
+    Args:
+        codes: (N, K), K ≥ 2.
+        factors: (N, F) discrete values; a factor with one value counts nothing.
+
+    Source: Chen, Li, Grosse, Duvenaud, 2018, https://arxiv.org/abs/1802.04942.
+    """
+    from sklearn.metrics import mutual_info_score
+
+    z, v = np.asarray(codes), np.asarray(factors)
+    if z.ndim != 2 or v.ndim != 2 or len(z) != len(v) or z.shape[1] < 2:
+        raise ValueError(f"the gap needs codes (N, K), K ≥ 2, and factors (N, F); got {z.shape}, {v.shape}")
+    ranks = z.argsort(0, kind="stable").argsort(0, kind="stable")
+    cut = ranks * bins // len(z)
+    gaps = []
+    for factor in v.T:
+        if entropy := mutual_info_score(factor, factor):
+            known = sorted(mutual_info_score(factor, column) for column in cut.T)
+            gaps.append((known[-1] - known[-2]) / entropy)
+    if not gaps:
+        raise ValueError("no factor varies: there is nothing for a code to know")
+    return float(np.mean(gaps))
+
+
+def power_spectrum(images: Tensor) -> Tensor:
+    """(F,) mean power of images (N, C, H, W) at 0, 1, 2, … waves a picture: what a blur takes away.
+
+    |FFT|² / (H·W), averaged over images, channels and the directions of a wave; its length is rounded to
+    whole waves over the shorter side. White noise of variance σ² has power σ² at every frequency from 1 on;
+    the mean of an image is the power at 0.
+
+    >>> power_spectrum(torch.rand(2, 3, 9, 12)).shape
+    torch.Size([7])
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images come as (N, C, H, W); got {tuple(images.shape)}")
+    h, w = images.shape[-2:]
+    power = torch.fft.fft2(images.double()).abs().square().mean((0, 1)) / (h * w)
+    y, x = (torch.fft.fftfreq(n, dtype=torch.double, device=images.device) for n in (h, w))
+    waves = ((y[:, None].square() + x.square()).sqrt() * min(h, w)).round().long().flatten()
+    total = torch.bincount(waves, power.flatten())
+    return (total / torch.bincount(waves).clamp_min(1)).float().cpu()
