@@ -1,13 +1,11 @@
 """What a loss consists of, found out from its values: loss = a · error + b · KL + constant."""
 
 import contextlib
-import copy
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from ..datasets import Batch
@@ -116,63 +114,3 @@ def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, T
         for name, term in terms.items():
             out.setdefault(name, []).append(term.mean().cpu().double())
     return {name: torch.stack(each) for name, each in out.items()} if n >= 4 else None
-
-
-@torch.no_grad()
-def mixing(objective: Objective, model: Autoencoder, batch: Batch) -> str:
-    """How the loss of a batch of 64 mixes its images; empty if it does not.
-
-    The mean loss is the same in any order of the images; it is another when the decoder gets the codes of
-    other images; and the same for a batch that holds each image twice. In double precision, and with means
-    for samples, that is exact.
-    """
-    model, batch = copy.deepcopy(model).double(), some_of(batch, torch.arange(min(64, len(batch))))
-    doubles = {k: v.double() for k in ("x", "target", "c") if (v := getattr(batch, k)) is not None}
-    batch = replace(batch, **doubles)
-
-    def quiet(_: nn.Module, __: Any, q: Distribution) -> Distribution:
-        q = copy.copy(q)
-        vars(q)["rsample"] = vars(q)["sample"] = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
-        return q
-
-    def mean(rows: Tensor, seed: int = 0) -> float:
-        torch.manual_seed(seed)
-        return objective(model, some_of(batch, rows))["loss"].mean().item()
-
-    rows = torch.arange(len(batch))
-    with model.encoder.register_forward_hook(quiet):
-        first = mean(rows)
-        noise = max(abs(mean(rows, seed) - first) for seed in range(1, 7)) + 1e-9 * abs(first)
-        turned = max(abs(mean(rows.roll(k)) - first) for k in (1, 7, 20))
-        with model.decoder.register_forward_pre_hook(lambda _, args: (args[0].roll(1, 0), *args[1:])):
-            exchanged = abs(mean(rows) - first)
-        spread = model.reconstruct(batch.x, batch.c).std(0).max().item()
-        twice, four = mean(rows.repeat(2)), mean(rows.repeat(4))
-    if turned > 5 * noise:
-        return f"the loss changes by {turned:.3g} when the same images come in another order"
-    if exchanged < 1e-12 * abs(first) and spread > 1e-6:
-        return "the loss stays the same when every image gets the reconstruction of another"
-    more, much = twice - first, four - twice
-    if abs(more) > 1e-3 * abs(first) and abs(much - 2 * more) < 0.1 * abs(more):
-        return f"the loss is {first:.4g}, and {twice:.4g} when each image comes twice: a sum over the batch"
-    return ""
-
-
-@torch.enable_grad()
-def reached(objective: Objective, model: Autoencoder, batch: Batch) -> Tensor | None:
-    """(N, …) the size of the loss's gradient at each pixel of each reconstruction; None: unknown."""
-    held: dict[int, Tensor] = {}
-    shape = batch.target.shape[1:]
-
-    def keep(_: nn.Module, __: Any, p: Distribution) -> None:
-        values = vars(getattr(p, "base_dist", p)).values()
-        mine = [v for v in values if isinstance(v, Tensor) and v.requires_grad and v.shape[1:] == shape]
-        held.update({id(v): v for v in mine})
-
-    with model.decoder.register_forward_hook(keep):
-        loss = objective(model, batch)["loss"].mean()
-    if not held or not loss.requires_grad:
-        return None
-    found = torch.autograd.grad(loss, list(held.values()), allow_unused=True)
-    sizes = [g.abs().reshape(-1, *shape) for g in found if g is not None]
-    return torch.stack(sizes).sum(0) if sizes else None

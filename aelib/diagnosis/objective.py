@@ -1,13 +1,16 @@
 """Checks of the loss: which pixels it sees, how it mixes the images of a batch, what it weighs."""
 
+import copy
 from dataclasses import replace
 
 import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.nn.modules.module import register_module_forward_hook
 
 from ..nets.layers import WEIGHTED
 from .evidence import Evidence, Finding, finds
-from .loss import mixing, reached, some_of
+from .loss import some_of
 
 
 @finds("target not used")
@@ -23,11 +26,26 @@ def unused_target(p: Evidence) -> str:
 
 
 @finds("pixels that the loss does not see")
+@torch.enable_grad()
 def unseen_pixels(p: Evidence) -> str:
-    """Pixels whose reconstruction has no part in the loss, and images."""
-    each = reached(p.objective, p.fresh, some_of(p.batch, torch.arange(min(64, len(p.batch)))))
-    if p.given is None or each is None:
+    """Pixels whose reconstruction has no part in the loss, and images: no gradient reaches them."""
+    held: dict[int, Tensor] = {}  # what the decoder's distributions are made of
+    shape = p.batch.target.shape[1:]
+
+    def keep(_: nn.Module, __: object, out: Distribution) -> None:
+        values = vars(getattr(out, "base_dist", out)).values()
+        mine = [v for v in values if isinstance(v, Tensor) and v.requires_grad and v.shape[1:] == shape]
+        held.update({id(v): v for v in mine})
+
+    with p.fresh.decoder.register_forward_hook(keep):
+        loss = p.objective(p.fresh, some_of(p.batch, torch.arange(min(64, len(p.batch)))))["loss"].mean()
+    if p.given is None or not held or not loss.requires_grad:
         return ""
+    found = torch.autograd.grad(loss, list(held.values()), allow_unused=True)
+    sizes = [g.abs().reshape(-1, *shape) for g in found if g is not None]
+    if not sizes:
+        return ""
+    each = torch.stack(sizes).sum(0)  # (N, …)
     most, known = each.amax(0), p.batch.known
     unseen = most < 1e-4 * most.mean()
     pixels = (unseen if known is None else unseen[known.any(0)]).float().mean().item()
@@ -39,12 +57,49 @@ def unseen_pixels(p: Evidence) -> str:
 
 
 @finds("loss mixes the images of a batch")
+@torch.no_grad()
 def mixed_images(p: Evidence) -> str:
-    """A loss of one image that hangs on the others of its batch, or that grows with the batch."""
+    """A loss of one image that hangs on the others of its batch, or that grows with the batch.
+
+    The mean loss of 64 images is the same in any order of theirs; it is another when the decoder gets the
+    codes of other images; and the same for a batch that holds each image twice. In double precision, and
+    with means for samples, that is exact.
+    """
+    if (objective := p.given) is None or len(p.batch) < 8:
+        return ""
+    rows = torch.arange(min(64, len(p.batch)))
+    model, batch = copy.deepcopy(p.fresh).double(), some_of(p.batch, rows)
+    doubles = {k: v.double() for k in ("x", "target", "c") if (v := getattr(batch, k)) is not None}
+    batch = replace(batch, **doubles)
+
+    def quiet(_: nn.Module, __: object, q: Distribution) -> Distribution:
+        q = copy.copy(q)
+        vars(q)["rsample"] = vars(q)["sample"] = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
+        return q
+
+    def mean(rows: Tensor, seed: int = 0) -> float:
+        torch.manual_seed(seed)
+        return objective(model, some_of(batch, rows))["loss"].mean().item()
+
     try:
-        return mixing(p.given, p.fresh, p.batch) if p.given and len(p.batch) >= 8 else ""
+        with model.encoder.register_forward_hook(quiet):
+            first = mean(rows)
+            noise = max(abs(mean(rows, seed) - first) for seed in range(1, 7)) + 1e-9 * abs(first)
+            turned = max(abs(mean(rows.roll(k)) - first) for k in (1, 7, 20))
+            with model.decoder.register_forward_pre_hook(lambda _, args: (args[0].roll(1, 0), *args[1:])):
+                exchanged = abs(mean(rows) - first)
+            spread = model.reconstruct(batch.x, batch.c).std(0).max().item()
+            twice, four = mean(rows.repeat(2)), mean(rows.repeat(4))
     except (RuntimeError, TypeError):  # code that knows float32 alone
         return ""
+    if turned > 5 * noise:
+        return f"the loss changes by {turned:.3g} when the same images come in another order"
+    if exchanged < 1e-12 * abs(first) and spread > 1e-6:
+        return "the loss stays the same when every image gets the reconstruction of another"
+    more, much = twice - first, four - twice
+    if abs(more) > 1e-3 * abs(first) and abs(much - 2 * more) < 0.1 * abs(more):
+        return f"the loss is {first:.4g}, and {twice:.4g} when each image comes twice: a sum over the batch"
+    return ""
 
 
 @finds("error missing in the loss, or with the wrong sign")
