@@ -65,7 +65,7 @@ def mixed_images(p: Evidence) -> str:
     codes of other images; and the same for a batch that holds each image twice. In double precision, and
     with means for samples, that is exact.
     """
-    if (objective := p.given) is None or len(p.batch) < 8:
+    if (objective := p.given) is None or len(p.batch) < 8 or error_missing(p):
         return ""
     rows = torch.arange(min(64, len(p.batch)))
     model, batch = copy.deepcopy(p.fresh).double(), some_of(p.batch, rows)
