@@ -17,7 +17,7 @@
 # **What does the KL buy, and what does it cost?**
 #
 # *You need* notebook 01, and MNIST and LFW (without them the page runs on small digits and drawn faces).
-# *It takes* about 28 minutes of one core, most of it training and counting: read on while it runs.
+# *It takes* about 29 minutes of one core, most of it training and counting: read on while it runs.
 # *You will be able to* write a VAE's loss by hand, choose a likelihood and know its β, see a collapsed
 # posterior in numbers, and say how likely your model finds a picture, in nats.
 
