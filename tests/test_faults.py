@@ -423,7 +423,7 @@ def test_other_settings_are_another_training_and_the_configuration_stays_true(tm
     before = (tmp_path / "run" / "config.yaml").read_text()
     assert status([*small, "--epochs=2", "--beta=4", "--lr=0.1"]) == 1
     said = capsys.readouterr().err
-    assert "beta was 1.0, is 4.0; lr was 0.02, is 0.1" in said and "Choose another folder" in said
+    assert "beta was 1.0, is 4.0; lr was 0.0001, is 0.1" in said and "Choose another folder" in said
     assert (tmp_path / "run" / "config.yaml").read_text() == before
     cli.main([*small, "--epochs=2"])
     assert len(runs.Run(tmp_path / "run").history()) == 2

@@ -22,7 +22,6 @@
 # wishes, judge the answers with an official protocol, and say what asking costs among a million faces.
 
 # %% tags=["nbval-ignore-output"]
-import json
 import tempfile
 from dataclasses import replace
 from functools import partial
@@ -35,13 +34,11 @@ import searching  # the same
 from aelib.datasets import flipped, noisy, occluded
 from aelib.retrieval import Coder, Index, Places
 from aelib.training import adam, cosine
-from searching import Contrast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torch.nn.functional import avg_pool2d, interpolate, normalize
 
 faces = course.data("lfw", otherwise="drawn-faces", quick=600)
 
@@ -78,7 +75,7 @@ model = whole_face(faces.train)
 
 # %%
 z = latent.encode(model, faces.test)
-sides = normalize(z)
+sides = nn.functional.normalize(z)
 by_hand = (sides[:5] @ sides.T).topk(8).indices
 print("the same rows:", torch.equal(by_hand, Index(z).ask(z[:5], k=8).rows))
 
@@ -181,7 +178,7 @@ def untrained():
     torch.manual_seed(0)
     see, draw = nn.Conv2d(1, 64, 9, 2, 4), nn.ConvTranspose2d(64, 1, 9, 2, 4, output_padding=1, bias=False)
     draw.weight.data.copy_(see.weight.data)
-    encoder = nn.Sequential(Contrast(), see, nn.ReLU(), heads.Deterministic())
+    encoder = nn.Sequential(searching.Contrast(), see, nn.ReLU(), heads.Deterministic())
     return models.Autoencoder(encoder, nn.Sequential(draw, heads.Gaussian(1.0)))
 
 
@@ -193,7 +190,8 @@ def strokes(images):
         return (z.sum((2, 3)) * sparse.decoder[0].weight.flatten(1).norm(dim=1)).sum(1)
 
     rows = np.random.default_rng(0).permutation(len(images))[:6000]
-    data = images[rows].map(cut).map(noisy(0.1)).map(lambda b: replace(b, target=Contrast()(b.target)))
+    contrast = searching.Contrast()
+    data = images[rows].map(cut).map(noisy(0.1)).map(lambda b: replace(b, target=contrast(b.target)))
     objective = partial(losses.sparse, weight=0.4, penalty=penalty, error=losses.squared_error)
     settings = {"epochs": course.pick(full=8, quick=4), "batch_size": 32, "schedule": {"lr": cosine()}}
     fit(sparse, data, objective, adam(sparse, 4e-3), **settings)
@@ -264,7 +262,7 @@ plots.show({"file": query, "nearest": faces.test[rows[0].tolist()]})
 
 # %%
 def askew(x):
-    return interpolate(x[..., 5:57, 9:61], x.shape[-2:], mode="bilinear", align_corners=False)
+    return nn.functional.interpolate(x[..., 5:57, 9:61], x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def covered(x):
@@ -275,7 +273,7 @@ def covered(x):
 
 def sketch(x):
     grey = x.mean(1, keepdim=True)
-    light = avg_pool2d(grey, 9, 1, 4, count_include_pad=False)
+    light = nn.functional.avg_pool2d(grey, 9, 1, 4, count_include_pad=False)
     return (1 - 4 * (light - grey).clamp_min(0)).clamp(0, 1).expand_as(x)
 
 
@@ -447,6 +445,8 @@ for kind, efforts in {"exact": (0,), "hnsw": (16, 64, 256), "ivf": (4, 16, 64)}.
 # through them leads anywhere.)
 
 # %%
+import json
+
 measured = json.loads(Path("../materials/results/retrieval.json").read_text())
 print(f"{measured['dimensions']} numbers a code, ten nearest, {measured['threads']} thread")
 print("kind      codes  effort   build    memory   a query   recall")
@@ -485,7 +485,7 @@ check.nearest_others(nearest_others)
 #
 # ```python
 # def nearest_others(codes, k):
-#     sides = normalize(codes)
+#     sides = nn.functional.normalize(codes)
 #     closeness = sides @ sides.T
 #     closeness.fill_diagonal_(-2)
 #     return closeness.topk(k).indices

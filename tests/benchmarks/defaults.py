@@ -3,7 +3,7 @@
 Every set of pictures, with every kind of network, is trained as `aelib train` does without options, and
 judged on test pictures beside PCA with as many numbers and the mean picture; defaults.json is written again
 after each. With names behind it, as `digits letters`, it does so for these. The rule was tuned on the sets
-of TUNED, by their validation pictures; JUDGED were not looked at before the rule was finished.
+of TUNED, by their validation pictures; materials/results.md says what those of JUDGED corrected.
 """
 
 from __future__ import annotations
