@@ -1,6 +1,7 @@
 """What all tests share: the quick profile, no downloads, and no data, unless a test is marked `data`."""
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -42,3 +43,23 @@ def no_data(monkeypatch, tmp_path):
     monkeypatch.delenv("AELIB_DATA", raising=False)
     monkeypatch.setenv("AELIB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def pressing():
+    """step → the ELBO, during whose step so many somebody presses Ctrl-C."""
+    import torch
+
+    from aelib import losses
+
+    def during(step):
+        count = iter(range(1, 10**6))
+
+        def objective(model, batch, **keywords):
+            if torch.is_grad_enabled() and next(count) == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            return losses.elbo(model, batch, **keywords)
+
+        return objective
+
+    return during

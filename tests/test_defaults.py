@@ -1,8 +1,5 @@
 """The rule that chooses a training, and what a trained model is compared with."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 import torch
@@ -23,18 +20,6 @@ def vae(latent=4):
 
 def same(a, b):
     return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
-
-
-def pressing(step):
-    """An objective during whose step so many somebody presses Ctrl-C."""
-    count = iter(range(1, 10**6))
-
-    def objective(model, batch, **keywords):
-        if torch.is_grad_enabled() and next(count) == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return losses.elbo(model, batch, **keywords)
-
-    return objective
 
 
 @pytest.fixture
@@ -80,7 +65,7 @@ def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
     assert same(plain, default) and "pictures" not in "".join(capsys.readouterr())
 
 
-def test_a_run_by_the_rule_goes_on_by_the_same_call_and_remembers_it(short, tmp_path):
+def test_a_run_by_the_rule_goes_on_by_the_same_call_and_remembers_it(short, pressing, tmp_path):
     whole = vae()
     history = fit(whole, FEW, losses.elbo, valid=VALID, run=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -66,20 +66,8 @@ def asked_at(step, monkeypatch):
     monkeypatch.setattr(fitting.Keeper, "due", pressed)
 
 
-def pressing(step):
-    """An objective during whose step so many somebody presses Ctrl-C."""
-    count = iter(range(1, 10**6))
-
-    def objective(model, batch, **keywords):
-        if torch.is_grad_enabled() and next(count) == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return losses.elbo(model, batch, **keywords)
-
-    return objective
-
-
 @pytest.mark.parametrize("step", [1, 4, 5, 6, 15])  # of 5 an epoch
-def test_ctrl_c_without_a_run_returns_the_history_and_goes_on_bit_equal(step, finished, capfd):
+def test_ctrl_c_without_a_run_returns_the_history_and_goes_on_bit_equal(step, finished, pressing, capfd):
     _, whole, history = finished
     model, handler = vae(), signal.getsignal(signal.SIGINT)
     optimizer = adam(model)
