@@ -177,7 +177,7 @@ class Evidence:
         return self.trial(self.model)
 
     @cached_property
-    def anew(self) -> float:
+    def restarted(self) -> float:
         """Variance explained after the same few steps from the start."""
         return self.trial(self.fresh)
 

@@ -46,9 +46,9 @@ def hindered(p: Evidence) -> Finding | None:
         ("dropout too strong", dropped, partial(p.trial, dropout=False)),
         ("penalty outweighs the error", penalised, partial(p.trial, objective=reconstruction)),
     ):
-        if p.lags and so and (far := without(p.fresh)) > max(p.anew, p.explained) + 0.2 * p.linear:
+        if p.lags and so and (far := without(p.fresh)) > max(p.restarted, p.explained) + 0.2 * p.linear:
             said = f"variance explained is {p.explained:.2f}; {STEPS} steps from the start lead to "
-            return Finding(name, f"{said}{p.anew:.2f}, and without this to {far:.2f}")
+            return Finding(name, f"{said}{p.restarted:.2f}, and without this to {far:.2f}")
     return None
 
 
@@ -60,10 +60,10 @@ def steps_too_large(p: Evidence) -> str:
     fall = max(losses) - min(losses)
     if fall > 0.02 * abs(losses[0]) and losses[-1] > min(losses) + 0.5 * fall:
         return f"the training loss rose from {min(losses):.4g} to {losses[-1]:.4g} at the end"
-    if not p.lags or times < 3 or p.explained > max(0.05, p.anew - 0.1, p.longer - 0.1):
+    if not p.lags or times < 3 or p.explained > max(0.05, p.restarted - 0.1, p.longer - 0.1):
         return ""
     said = f"{name} is {times:.0f} times its start; variance explained is {p.explained:.2f}, a PCA explains "
-    return f"{said}{p.linear:.2f}, and {STEPS} small steps lead to {max(p.anew, p.longer):.2f}"
+    return f"{said}{p.linear:.2f}, and {STEPS} small steps lead to {max(p.restarted, p.longer):.2f}"
 
 
 @finds("hardly trained")
