@@ -37,6 +37,4 @@ def device_named(name: str = "auto") -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as e:
-        raise ValueError(
-            f"no device {name!r} here ({str(e).splitlines()[0]}). Try auto, cpu, cuda or mps"
-        ) from e
+        raise ValueError(f"no device {name!r} ({str(e).splitlines()[0]}). Try auto, cpu, cuda or mps") from e

@@ -1,8 +1,7 @@
-"""Restoring pictures: a denoiser at full resolution, and the score."""
+"""Restoring pictures: a denoiser at full resolution."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from . import heads, nets
@@ -30,6 +29,7 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
 
     Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual).
 
+    >>> import torch
     >>> x = torch.rand(2, 3, 25, 31)
     >>> bool((restorer(3).reconstruct(x) == x).all())
     True
@@ -47,18 +47,3 @@ def restore(model: Autoencoder, batch: Batch) -> Tensor:
     at, c = model.device, batch.c
     with evaluating(model):
         return model.reconstruct(batch.x.to(at), None if c is None else c.to(at)).clamp(0, 1).cpu()
-
-
-def score(points: Tensor, x: Tensor, scale: float) -> Tensor:
-    """(B, D) ∇ log p_σ(x) at x (B, D), where p_σ is N points (N, D), blurred with Gaussian noise of scale σ.
-
-    p_σ(x) = 1/N Σᵢ N(x; pᵢ, σ²), whose gradient is (E[p|x] − x) / σ²: the mean of the points, weighted by
-    how likely each is to have become x, minus x. The best denoiser r(x) = E[p|x] so *is* the score:
-    ∇ log p_σ(x) = (r(x) − x) / σ².
-
-    Source: Robbins, 1956 (Tweedie's formula); Vincent, 2011, https://doi.org/10.1162/NECO_a_00142.
-    """
-    if not scale > 0:
-        raise ValueError(f"points are blurred with a positive σ; got {scale}")
-    weights = (-torch.cdist(x, points).square() / (2 * scale**2)).softmax(1)
-    return (weights @ points - x) / scale**2

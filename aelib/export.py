@@ -83,9 +83,7 @@ def _written(
             except ImportError:
                 raise
             except Exception as e:
-                raise RuntimeError(
-                    f"the {name} cannot be exported as {kind}; nothing was written: {e}"
-                ) from e
+                raise RuntimeError(f"the {name} cannot be exported as {kind}, nothing is written: {e}") from e
             if worst > TOLERANCE:
                 raise RuntimeError(
                     f"the exported {name} differs from the model by {worst:.1e}, more than {TOLERANCE:.0e}; "

@@ -224,9 +224,7 @@ class VectorQuantizer(nn.Module):
         """(B, K, …) → the rounded code, as a distribution."""
         h, size = exact(h), self.codebook.shape[1]
         if h.shape[1] % size:
-            raise ValueError(
-                f"a code of {h.shape[1]} cannot be cut into vectors of {size}; choose a multiple of it"
-            )
+            raise ValueError(f"a code of {h.shape[1]} cannot be cut into vectors of {size}: take a multiple")
         parts = h.unflatten(1, (-1, size)).movedim(2, -1)  # (B, K / size, …, size)
         with torch.no_grad():
             flat = parts.reshape(-1, size)

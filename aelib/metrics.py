@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -213,22 +212,6 @@ def rate_distortion(model: Autoencoder, data: Data) -> dict[str, float]:
     return {"rate": rate / len(data), "distortion": distortion / len(data)}
 
 
-def sparsity(codes: Tensor) -> dict[str, float]:
-    """{"hoyer", "zeros"} of codes (N, K), K ≥ 2, each from 0 to 1, averaged over the codes.
-
-    Hoyer's: (√K − |z|₁ / |z|₂) / (√K − 1); 0 where all numbers are as large, 1 where a single one is not zero
-    (or none is). It does not change with the codes' scale. "zeros": the share of numbers that are exactly 0.
-
-    Source: Hoyer, 2004, https://www.jmlr.org/papers/v5/hoyer04a.html.
-    """
-    if codes.ndim != 2 or codes.shape[1] < 2:
-        raise ValueError(f"sparsity is of codes (N, K), K ≥ 2; got {tuple(codes.shape)}")
-    z, root = codes.double(), codes.shape[1] ** 0.5
-    ratio = z.norm(1, dim=1) / z.norm(dim=1).clamp_min(1e-30)
-    hoyer = ((root - ratio) / (root - 1)).clamp(0, 1)
-    return {"hoyer": hoyer.mean().item(), "zeros": (z == 0).double().mean().item()}
-
-
 @torch.no_grad()
 def features(net: nn.Module, images: Data | Tensor) -> Tensor:
     """(N, D) what a network makes of all images, on the CPU: a classifier's features, `judge[0]`."""
@@ -256,35 +239,3 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     cross = torch.linalg.eigvalsh(half.T @ torch.atleast_2d(b.T.cov()) @ half).clamp_min(0).sqrt().sum()
     trace = a.var(0).sum() + b.var(0).sum() - 2 * cross
     return ((a.mean(0) - b.mean(0)).square().sum() + trace).clamp_min(0).item()
-
-
-def embedding_quality(
-    fitted: Any, labels: Any, new: Any, new_labels: Any, originals: Any = None, neighbours: int = 10
-) -> dict[str, float]:
-    """How much of the classes an embedding keeps, and how much of the neighbourhoods.
-
-    Args:
-        fitted, labels: (N, K) codes and (N,) classes to learn from.
-        new, new_labels: (M, K) and (M,) to be judged on.
-        originals: (M, D) what `new` are the codes of, for the trustworthiness.
-        neighbours: k.
-
-    Returns:
-        {"knn"}: accuracy of k nearest neighbours; {"linear"}: of a logistic regression on standardised
-        codes (linear probe); {"trustworthiness"}: from 0 to 1, how few of a code's neighbours were strangers
-        before (Venna, Kaski, 2001), on the first 2,000.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.manifold import trustworthiness
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    fitted, new = np.asarray(fitted), np.asarray(new)
-    knn = KNeighborsClassifier(neighbours).fit(fitted, labels)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(fitted, labels)
-    out = {"knn": knn.score(new, new_labels), "linear": probe.score(new, new_labels)}
-    if originals is not None:
-        flat = np.asarray(originals)[:2000].reshape(len(new[:2000]), -1)
-        out["trustworthiness"] = trustworthiness(flat, new[:2000], n_neighbors=neighbours)
-    return {name: float(value) for name, value in out.items()}

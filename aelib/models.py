@@ -86,9 +86,7 @@ class Autoencoder(nn.Module):
                 raise TypeError("a graph takes no condition: give its nodes more features instead")
             return self.encoder(x)
         if not isinstance(x, Tensor):
-            raise TypeError(
-                f"encode takes a tensor of examples, as data[:8].batch().x; got {type(x).__name__}"
-            )
+            raise TypeError(f"encode takes a tensor, as data[:8].batch().x; got {type(x).__name__}")
         if x.ndim < 2:
             raise ValueError(f"examples come as (B, …); got {tuple(x.shape)}. One example is x[None]")
         if not x.is_floating_point():
@@ -185,18 +183,10 @@ NETS = ("linear", "mlp", "conv", "fcn")
 
 
 def autoencoder(
-    shape: Sequence[int],
-    latent: int,
-    *,
-    net: str = "conv",
-    posterior: str = "gaussian",
-    likelihood: str = "bernoulli",
-    conditions: int = 0,
-    hidden: Sequence[int] | None = None,
-    norm: Norm | None = None,
-    standardise: Data | bool = False,
-    start: Data | bool = False,
-) -> Autoencoder:
+    shape: Sequence[int], latent: int, *, net: str = "conv", posterior: str = "gaussian",
+    likelihood: str = "bernoulli", conditions: int = 0, hidden: Sequence[int] | None = None,
+    norm: Norm | None = None, standardise: Data | bool = False, start: Data | bool = False,
+) -> Autoencoder:  # fmt: skip
     """An `Autoencoder` by names: the product network × posterior × likelihood.
 
     Pixels are centred on the way in (`nets.Centre`), and the reconstruction starts grey. On faces the
@@ -242,9 +232,7 @@ def autoencoder(
         if name not in known:
             raise ValueError(unknown(kind, name, known))
     if not 1 <= len(shape) <= 4 or min(shape) < 1:
-        raise ValueError(
-            f"shape is (D,), (C, T), (C, H, W) or (C, D, H, W), with each at least 1; got {tuple(shape)}"
-        )
+        raise ValueError(f"shape is (D,), (C, T), (C, H, W) or (C, D, H, W), each ≥ 1; got {tuple(shape)}")
     if len(shape) == 1 and net in ("conv", "fcn"):
         raise ValueError(f'net="{net}" convolves over neighbours, which a table has not; use net="mlp"')
     if latent < 1 or conditions < 0:
@@ -279,9 +267,8 @@ def autoencoder(
     else:
         there = nets.MLP(math.prod(shape) + conditions, *hidden, out, norm=norm)
         encoder = nn.Sequential(nets.Features(*shape), there)
-        decoder = nn.Sequential(
-            nets.MLP(back, *reversed(hidden), math.prod(made), norm=norm), nets.Reshape(*shape)
-        )
+        back_again = nets.MLP(back, *reversed(hidden), math.prod(made), norm=norm)
+        decoder = nn.Sequential(back_again, nets.Reshape(*shape))
     if likelihood != "bernoulli":  # whose mean starts at ½ by itself; the others' start at 0, black
         bias = nets.last(decoder).bias
         nn.init.constant_(bias[: len(bias) // p_head.factor], 0.5 if standardise is False else 0.0)

@@ -77,11 +77,9 @@ def tile(images: Pictures, columns: int, gap: int = 2) -> np.ndarray:
 
 
 def show(
-    images: Pictures | Mapping[str, Pictures],
-    columns: int | None = None,
-    titles: Sequence[str] = (),
+    images: Pictures | Mapping[str, Pictures], columns: int | None = None, titles: Sequence[str] = (),
     width: float = 8.0,
-) -> Picture:
+) -> Picture:  # fmt: skip
     """Images as a grid; a dict of images as one row each, with its name at the left.
 
     Args:
@@ -93,10 +91,8 @@ def show(
     if isinstance(images, Mapping):
         names, stacks = list(images), [pixels(v) for v in images.values()]
         columns = columns or max(1, *(len(s) for s in stacks))
-        rows = [
-            np.concatenate([s, np.full((columns, *s.shape[1:]), 255, np.uint8)])[:columns] for s in stacks
-        ]
-        each = np.concatenate(rows)
+        white = (np.full((columns, *s.shape[1:]), 255, np.uint8) for s in stacks)
+        each = np.concatenate([np.concatenate([s, w])[:columns] for s, w in zip(stacks, white, strict=True)])
     else:
         names, each = [], pixels(images)
         columns = columns or max(1, min(12, len(each)))

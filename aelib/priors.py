@@ -115,11 +115,8 @@ def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) ->
 
 
 PRIORS: dict[str, Callable[..., nn.Module]] = {
-    "diagonal": diagonal,
-    "full": full,
-    "mixture": mixture,
-    "flow": flow,
-}
+    "diagonal": diagonal, "full": full, "mixture": mixture, "flow": flow,
+}  # fmt: skip
 
 
 def choose(

@@ -34,29 +34,7 @@ WHAT = {
     "bound": ("rate + distortion, nats", "−ELBO, an upper bound of −log p(x)"),
     "active": ("active units", "dimensions of the code whose mean varies over the pictures"),
 }
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2329; --soft: #5b6570; --paper: #fff; --line: #d9dee3; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ec; --soft: #a3adb8; --paper: #15191d; --line: #353c44; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 62rem;
-  color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.6rem 0 .4rem; padding-top: .8rem; border-top: 1px solid var(--line); }
-p { margin: .3rem 0 .9rem; max-width: 46rem; } .soft, small { color: var(--soft); }
-table { border-collapse: collapse; width: 100%; max-width: 46rem; }
-td, th { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top; font-weight: normal;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.pictures { display: grid; gap: .6rem .4rem; grid-template-columns: repeat(8, 1fr); }
-@media (max-width: 40rem) { .pictures { grid-template-columns: repeat(4, 1fr); } }
-.pictures div { display: grid; gap: 2px; }
-.pictures img { width: 100%; image-rendering: pixelated; display: block; }
-.plot { overflow-x: auto; } .plot svg { max-width: 100%; height: auto; display: block; }
-.plot text { font-family: system-ui, sans-serif; fill: currentColor; }
-code, pre { font: .9em ui-monospace, monospace; } pre { overflow-x: auto; padding: .7rem .9rem;
-  border: 1px solid var(--line); border-radius: .4rem; }
-"""
+STYLE = Path(__file__).with_name("report.css").read_text("utf-8")
 
 
 def write(

@@ -1,4 +1,7 @@
-"""Explorer of a graph autoencoder: pick a node, take links away from it, see whom it is linked with."""
+"""What page 09 alone has: what a split gives away; an explorer of the links that a model believes in.
+
+The explorer: pick a node, take links away from it, see whom it is linked with.
+"""
 
 import io
 from collections.abc import Sequence
@@ -14,10 +17,38 @@ from aelib import plots
 from aelib.contexts import evaluating
 from aelib.explorers.manifold import Map, colours, flat
 from aelib.explorers.widgets import Explorer, Panel, row
-from aelib.graphs import BernoulliLinks, Graph
+from aelib.graphs import BernoulliLinks, Graph, LinkSplit
 from aelib.models import Autoencoder
 
 SHOWN = 6  # answers
+
+
+def leaks(split: LinkSplit) -> list[str]:
+    """What a split gives away, a sentence each; empty: nothing.
+
+    It looks for hidden links that an encoder sees (in either direction), links that are in two parts, pairs
+    called unlinked that are links of some part, and unlinked pairs that validation and test share.
+    """
+    parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    graph = split.train.graph
+    known = {name: graph.linked(part.present) for name, part in parts.items()}
+    everything = graph.linked(torch.cat([part.present for part in parts.values()], 1))
+    found, looks = [], []  # what is said, and (which pairs are leaks, what it then says)
+    for name, before in (("valid", ["train"]), ("test", ["train", "valid"])):
+        hidden, absent = known[name].links, parts[name].absent
+        looks += [
+            (part.graph.has(hidden), f"{name} links are in the graph that is encoded for {other}")
+            for other, part in parts.items()
+        ]
+        looks += [(known[other].has(hidden), f"{name} links are also {other} links") for other in before]
+        if absent is None:
+            found.append(f"the unlinked pairs of {name} are drawn again at every look")
+        else:
+            looks.append((everything.has(absent), f"unlinked {name} pairs are links"))
+    if split.valid.absent is not None and split.test.absent is not None:
+        shared = graph.linked(split.valid.absent).has(split.test.absent)
+        looks.append((shared, "unlinked test pairs are also unlinked valid pairs"))
+    return found + [f"{int(leak.sum())} of {len(leak)} {what}" for leak, what in looks if leak.any()]
 
 
 class Answers(NamedTuple):

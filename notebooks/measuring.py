@@ -1,4 +1,4 @@
-"""What one page alone measures: identity after an edit (01), a gap of codes (03), a spectrum (08)."""
+"""What pages alone measure: identity after an edit, embeddings, a gap of codes, sparsity, a spectrum."""
 
 from typing import Any
 
@@ -68,3 +68,51 @@ def power_spectrum(images: Tensor) -> Tensor:
     waves = ((y[:, None].square() + x.square()).sqrt() * min(h, w)).round().long().flatten()
     total = torch.bincount(waves, power.flatten())
     return (total / torch.bincount(waves).clamp_min(1)).float().cpu()
+
+
+def sparsity(codes: Tensor) -> dict[str, float]:
+    """{"hoyer", "zeros"} of codes (N, K), K ≥ 2, each from 0 to 1, averaged over the codes.
+
+    Hoyer's: (√K − |z|₁ / |z|₂) / (√K − 1); 0 where all numbers are as large, 1 where a single one is not zero
+    (or none is). It does not change with the codes' scale. "zeros": the share of numbers that are exactly 0.
+
+    Source: Hoyer, 2004, https://www.jmlr.org/papers/v5/hoyer04a.html.
+    """
+    if codes.ndim != 2 or codes.shape[1] < 2:
+        raise ValueError(f"sparsity is of codes (N, K), K ≥ 2; got {tuple(codes.shape)}")
+    z, root = codes.double(), codes.shape[1] ** 0.5
+    ratio = z.norm(1, dim=1) / z.norm(dim=1).clamp_min(1e-30)
+    hoyer = ((root - ratio) / (root - 1)).clamp(0, 1)
+    return {"hoyer": hoyer.mean().item(), "zeros": (z == 0).double().mean().item()}
+
+
+def embedding_quality(
+    fitted: Any, labels: Any, new: Any, new_labels: Any, originals: Any = None, neighbours: int = 10
+) -> dict[str, float]:
+    """How much of the classes an embedding keeps, and how much of the neighbourhoods.
+
+    Args:
+        fitted, labels: (N, K) codes and (N,) classes to learn from.
+        new, new_labels: (M, K) and (M,) to be judged on.
+        originals: (M, D) what `new` are the codes of, for the trustworthiness.
+        neighbours: k.
+
+    Returns:
+        {"knn"}: accuracy of k nearest neighbours; {"linear"}: of a logistic regression on standardised
+        codes (linear probe); {"trustworthiness"}: from 0 to 1, how few of a code's neighbours were strangers
+        before (Venna, Kaski, 2001), on the first 2,000.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.manifold import trustworthiness
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    fitted, new = np.asarray(fitted), np.asarray(new)
+    knn = KNeighborsClassifier(neighbours).fit(fitted, labels)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(fitted, labels)
+    out = {"knn": knn.score(new, new_labels), "linear": probe.score(new, new_labels)}
+    if originals is not None:
+        flat = np.asarray(originals)[:2000].reshape(len(new[:2000]), -1)
+        out["trustworthiness"] = trustworthiness(flat, new[:2000], n_neighbors=neighbours)
+    return {name: float(value) for name, value in out.items()}

@@ -1,6 +1,7 @@
 """Methods that restore pictures, a model's and classical ones, on the same images with the same noise.
 
 A method is a function of (noisy images (B, C, H, W), their σ) that returns restored images in [0, 1].
+Of points the best denoiser is known exactly: it is their `score`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -116,3 +117,18 @@ def compare(
                 row[f"{quality}_error"] = each.std().item() / len(each) ** 0.5
             rows.append(row)
     return pd.DataFrame(rows).set_index(["method", "sigma"])
+
+
+def score(points: Tensor, x: Tensor, scale: float) -> Tensor:
+    """(B, D) ∇ log p_σ(x) at x (B, D), where p_σ is N points (N, D), blurred with Gaussian noise of scale σ.
+
+    p_σ(x) = 1/N Σᵢ N(x; pᵢ, σ²), whose gradient is (E[p|x] − x) / σ²: the mean of the points, weighted by
+    how likely each is to have become x, minus x. The best denoiser r(x) = E[p|x] so *is* the score:
+    ∇ log p_σ(x) = (r(x) − x) / σ².
+
+    Source: Robbins, 1956 (Tweedie's formula); Vincent, 2011, https://doi.org/10.1162/NECO_a_00142.
+    """
+    if not scale > 0:
+        raise ValueError(f"points are blurred with a positive σ; got {scale}")
+    weights = (-torch.cdist(x, points).square() / (2 * scale**2)).softmax(1)
+    return (weights @ points - x) / scale**2

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+from projecting import pca_layers
 from torch import nn
 
-from aelib import datasets, heads, losses, models, nets, runs, training
+from aelib import datasets, heads, losses, models, runs, training
 from aelib.contexts import seeded
 from aelib.datasets import Images
 from aelib.datasets.batch import Transform
@@ -118,5 +119,5 @@ def pca(data: Images, size: int = CODE) -> Autoencoder:
     from sklearn.decomposition import PCA
 
     x = data.pixels.reshape(len(data), -1) / np.float32(255)
-    there, back = nets.pca_layers(PCA(size, random_state=0).fit(x), size, data.shape)
+    there, back = pca_layers(PCA(size, random_state=0).fit(x), size, data.shape)
     return Autoencoder(nn.Sequential(there, heads.Deterministic()), nn.Sequential(back, heads.Gaussian(0.1)))

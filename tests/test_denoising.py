@@ -130,7 +130,7 @@ def test_corruptions_are_drawn_anew_unless_seeded_and_leave_the_target(corruptio
         (lambda: restoring.median(4), "odd side; got 4"),
         (lambda: restoring.non_local_means(0), "a strength is positive"),
         (lambda: restoring.compare({}, PHOTOS[:1], [0.1]), "at least two images and one level"),
-        (lambda: dn.score(torch.zeros(3, 2), torch.zeros(1, 2), 0), "a positive σ; got 0"),
+        (lambda: restoring.score(torch.zeros(3, 2), torch.zeros(1, 2), 0), "a positive σ; got 0"),
         (lambda: explorers.denoising({}, PHOTOS), "nothing to restore: 0 models"),
         (lambda: explorers.denoising({"a": dn.restorer(3)}, PHOTOS, strength=(1, 0)), "least to the largest"),
     ],
@@ -269,7 +269,7 @@ def test_the_score_is_the_gradient_of_the_blurred_density():
         each = Independent(Normal(points, torch.full_like(points, scale)), 1)
         mixture = MixtureSameFamily(Categorical(torch.ones(30).double()), each)
         (gradient,) = torch.autograd.grad(mixture.log_prob(x).sum(), x)
-        torch.testing.assert_close(dn.score(points, x.detach(), scale), gradient)
+        torch.testing.assert_close(restoring.score(points, x.detach(), scale), gradient)
 
 
 def test_a_trained_denoiser_is_the_score():
@@ -284,7 +284,7 @@ def test_a_trained_denoiser_is_the_score():
         (net(x) - points).square().sum(1).mean().backward()
         optimizer.step()
     x = points + scale * torch.randn_like(points)
-    found, exact = (net(x) - x) / scale**2, dn.score(points, x, scale)
+    found, exact = (net(x) - x) / scale**2, restoring.score(points, x, scale)
     assert nn.functional.cosine_similarity(found, exact).median() > 0.97
     assert (found - exact).norm(dim=1).median() < 0.25 * exact.norm(dim=1).median()
 

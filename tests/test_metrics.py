@@ -263,10 +263,10 @@ def test_embedding_quality_tells_classes_from_noise_and_neighbours_from_stranger
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 400)
     x = np.eye(3)[y] * 8 + rng.normal(size=(400, 3))
-    good = metrics.embedding_quality(x[:300, :2], y[:300], x[300:, :2], y[300:], originals=x[300:])
+    good = measuring.embedding_quality(x[:300, :2], y[:300], x[300:, :2], y[300:], originals=x[300:])
     assert good["knn"] > 0.97 and good["linear"] > 0.97 and good["trustworthiness"] > 0.8
     noise = rng.normal(size=(400, 2))
-    bad = metrics.embedding_quality(noise[:300], y[:300], noise[300:], y[300:], originals=x[300:])
+    bad = measuring.embedding_quality(noise[:300], y[:300], noise[300:], y[300:], originals=x[300:])
     assert bad["knn"] < 0.5 and bad["linear"] < 0.5 and bad["trustworthiness"] < 0.65
 
 

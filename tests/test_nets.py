@@ -1,3 +1,4 @@
+import projecting
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -73,7 +74,7 @@ def test_a_residual_starts_at_its_base():
 def test_pca_layers_are_sklearns_pca():
     x = torch.randn(50, 12) @ torch.randn(12, 12)
     pca = PCA(6, whiten=True).fit(x.numpy())
-    there, back = nets.pca_layers(pca, 6, (3, 2, 2))
+    there, back = projecting.pca_layers(pca, 6, (3, 2, 2))
     torch.testing.assert_close(
         there(x.view(50, 3, 2, 2)), torch.tensor(pca.transform(x.numpy())), rtol=1e-3, atol=1e-4
     )
@@ -81,4 +82,4 @@ def test_pca_layers_are_sklearns_pca():
     torch.testing.assert_close(back(there(x)).flatten(1), expected, rtol=1e-3, atol=1e-4)
     assert not any(p.requires_grad for p in [*there.parameters(), *back.parameters()])
     with pytest.raises(ValueError, match="has 6 components; 7"):
-        nets.pca_layers(pca, 7, (3, 2, 2))
+        projecting.pca_layers(pca, 7, (3, 2, 2))

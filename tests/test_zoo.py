@@ -3,6 +3,7 @@
 import math
 
 import course
+import measuring
 import numpy as np
 import pytest
 import scipy.stats
@@ -11,7 +12,7 @@ import zoo
 from benchmarks import zoo as benchmark
 from torch import nn
 
-from aelib import contexts, datasets, fit, heads, latent, losses, materials, metrics, models, nets
+from aelib import contexts, datasets, fit, heads, latent, losses, materials, models, nets
 from aelib import distributions as D
 from aelib.datasets import Batch
 
@@ -96,7 +97,7 @@ def test_the_penalty_alone_makes_codes_sparse():
         model = models.autoencoder((1, 8, 8), 16, net="mlp", posterior="deterministic", hidden=(32,))
         model.encoder = nn.Sequential(*list(model.encoder)[:-1], nn.ReLU(), heads.Deterministic())
         fit(model, digits, lambda m, b, w=weight: losses.sparse(m, b, weight=w), epochs=6)
-        zeros[weight] = metrics.sparsity(latent.encode(model, digits))["zeros"]
+        zeros[weight] = measuring.sparsity(latent.encode(model, digits))["zeros"]
     assert zeros[0.5] > zeros[0.0] + 0.1
 
 
@@ -290,13 +291,13 @@ def test_perplexity_counts_the_vectors_in_use():
 
 def test_sparsity_in_closed_cases_and_at_every_scale():
     one, same = torch.eye(9), torch.ones(4, 9)
-    assert metrics.sparsity(one) == pytest.approx({"hoyer": 1.0, "zeros": 8 / 9})
-    assert metrics.sparsity(-same) == pytest.approx({"hoyer": 0.0, "zeros": 0.0})
-    assert metrics.sparsity(torch.zeros(2, 9)) == pytest.approx({"hoyer": 1.0, "zeros": 1.0})
+    assert measuring.sparsity(one) == pytest.approx({"hoyer": 1.0, "zeros": 8 / 9})
+    assert measuring.sparsity(-same) == pytest.approx({"hoyer": 0.0, "zeros": 0.0})
+    assert measuring.sparsity(torch.zeros(2, 9)) == pytest.approx({"hoyer": 1.0, "zeros": 1.0})
     half = torch.tensor([[1.0] * 4 + [0.0] * 5])  # (3 − 4/2) / (3 − 1)
-    assert metrics.sparsity(half) == pytest.approx({"hoyer": 0.5, "zeros": 5 / 9})
+    assert measuring.sparsity(half) == pytest.approx({"hoyer": 0.5, "zeros": 5 / 9})
     z = torch.randn(20, 9)
-    assert metrics.sparsity(1e-3 * z) == pytest.approx(metrics.sparsity(z))
+    assert measuring.sparsity(1e-3 * z) == pytest.approx(measuring.sparsity(z))
 
 
 # the table
@@ -385,9 +386,9 @@ def test_the_stored_table_has_every_member_and_was_made_with_these_settings():
         (lambda: heads.TopK(0), "at least one"),
         (lambda: heads.TopK(5)(torch.zeros(2, 4)), "5 numbers are to be kept of a code that has 4"),
         (lambda: heads.VectorQuantizer(0, 2), "at least 1; got 0 and 2"),
-        (lambda: heads.VectorQuantizer(8, 3)(torch.zeros(2, 4)), "cut into vectors of 3; choose a multiple"),
-        (lambda: metrics.sparsity(torch.zeros(4)), r"codes \(N, K\)"),
-        (lambda: metrics.sparsity(torch.zeros(4, 1)), "K ≥ 2"),
+        (lambda: heads.VectorQuantizer(8, 3)(torch.zeros(2, 4)), "cut into vectors of 3: take a multiple"),
+        (lambda: measuring.sparsity(torch.zeros(4)), r"codes \(N, K\)"),
+        (lambda: measuring.sparsity(torch.zeros(4, 1)), "K ≥ 2"),
     ],
 )
 def test_what_is_typed_wrong_gets_a_clear_error(call, message):

@@ -2,10 +2,10 @@
 
 from ..datasets.graph import Graph
 from .data import GRAPHS, load, neighbours
-from .links import Links, LinkSplit, Pairs, leaks, split, unlinked
+from .links import Links, LinkSplit, Pairs, split, unlinked
 from .nets import GCN, BernoulliLinks, InnerProduct, autoencoder, judge
 
 __all__ = [
     "GCN", "GRAPHS", "BernoulliLinks", "Graph", "InnerProduct", "LinkSplit", "Links", "Pairs", "autoencoder",
-    "judge", "leaks", "load", "neighbours", "split", "unlinked",
+    "judge", "load", "neighbours", "split", "unlinked",
 ]  # fmt: skip

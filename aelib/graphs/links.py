@@ -1,4 +1,4 @@
-"""Link prediction: pairs of nodes, linked or not, a split without a leak, and how to find a leak."""
+"""Link prediction: pairs of nodes, linked or not, and a split without a leak."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -135,31 +135,3 @@ def split(graph: Graph, valid: float = 0.05, test: float = 0.10, seed: int = 0) 
         Links(encoded, hidden[:, :n_valid], absent[:, :n_valid]),
         Links(encoded, hidden[:, n_valid:], absent[:, n_valid:]),
     )
-
-
-def leaks(split: LinkSplit) -> list[str]:
-    """What a split gives away, a sentence each; empty: nothing.
-
-    It looks for hidden links that an encoder sees (in either direction), links that are in two parts, pairs
-    called unlinked that are links of some part, and unlinked pairs that validation and test share.
-    """
-    parts = {"train": split.train, "valid": split.valid, "test": split.test}
-    graph = split.train.graph
-    known = {name: graph.linked(part.present) for name, part in parts.items()}
-    everything = graph.linked(torch.cat([part.present for part in parts.values()], 1))
-    found, looks = [], []  # what is said, and (which pairs are leaks, what it then says)
-    for name, before in (("valid", ["train"]), ("test", ["train", "valid"])):
-        hidden, absent = known[name].links, parts[name].absent
-        looks += [
-            (part.graph.has(hidden), f"{name} links are in the graph that is encoded for {other}")
-            for other, part in parts.items()
-        ]
-        looks += [(known[other].has(hidden), f"{name} links are also {other} links") for other in before]
-        if absent is None:
-            found.append(f"the unlinked pairs of {name} are drawn again at every look")
-        else:
-            looks.append((everything.has(absent), f"unlinked {name} pairs are links"))
-    if split.valid.absent is not None and split.test.absent is not None:
-        shared = graph.linked(split.valid.absent).has(split.test.absent)
-        looks.append((shared, "unlinked test pairs are also unlinked valid pairs"))
-    return found + [f"{int(leak.sum())} of {len(leak)} {what}" for leak, what in looks if leak.any()]

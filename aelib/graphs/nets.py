@@ -22,21 +22,13 @@ DENSE = 5000  # nodes of the largest graph of which all N² probabilities are gi
 
 
 def geometric(module: str = "nn") -> ModuleType:
-    """A module of PyTorch Geometric.
-
-    Raises:
-        ImportError: it is not installed; the message names the command.
-    """
+    """A module of PyTorch Geometric; ImportError if it is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of torch, on what the library still calls
             return importlib.import_module(f"torch_geometric.{module}")
     except ModuleNotFoundError as e:
-        if not (e.name or "").startswith("torch_geometric"):
-            raise
-        raise ImportError(
-            "graphs need PyTorch Geometric: pip install torch-geometric (it needs none of its extensions)"
-        ) from e
+        raise ImportError(f"graphs need PyTorch Geometric: pip install torch-geometric ({e})") from e
 
 
 class GCN(nn.Module):
@@ -50,9 +42,6 @@ class GCN(nn.Module):
         size_in: D, features of a node.
         sizes: of the layers' outputs.
         dropout: share of what is between two layers that is set to zero in training.
-
-    Raises:
-        ImportError: PyTorch Geometric is missing.
 
     Source: Kipf, Welling, 2017, https://arxiv.org/abs/1609.02907; the layer is PyTorch Geometric's.
     """
@@ -102,9 +91,7 @@ class BernoulliLinks(Distribution):
             ValueError: there are too many nodes; ask for the logits of the pairs that matter.
         """
         if len(self.z) > DENSE:
-            raise ValueError(
-                f"all pairs of {len(self.z):,} nodes are too many; `logits(nodes)` gives those you name"
-            )
+            raise ValueError(f"all pairs of {len(self.z):,} nodes are too many; `logits(nodes)` gives some")
         return (self.z @ self.z.T).sigmoid()
 
 
@@ -117,13 +104,9 @@ class InnerProduct(nn.Module):
 
 
 def autoencoder(
-    size: int,
-    latent: int = 64,
-    *,
-    posterior: str = "gaussian",
-    hidden: Sequence[int] = (128,),
+    size: int, latent: int = 64, *, posterior: str = "gaussian", hidden: Sequence[int] = (128,),
     dropout: float = 0.0,
-) -> Autoencoder:
+) -> Autoencoder:  # fmt: skip
     """A graph autoencoder: posterior "deterministic" is the GAE, "gaussian" the VGAE.
 
     Args:
@@ -134,7 +117,6 @@ def autoencoder(
 
     Raises:
         ValueError: an unknown posterior; the nearest is suggested.
-        ImportError: PyTorch Geometric is missing.
 
     Source: Kipf, Welling, 2016, https://arxiv.org/abs/1611.07308.
     """

@@ -4,11 +4,11 @@ They know nothing of losses, distributions or conditions.
 """
 
 from .convolutions import ConvDecoder, ConvEncoder, FCNDecoder, FCNEncoder, Sized, UNet, Up, down, sizes
-from .layers import MLP, Centre, Channels, Features, Reshape, Residual, Standardise, last, learnt, pca_layers
+from .layers import MLP, Centre, Channels, Features, Reshape, Residual, Standardise, last, learnt
 from .start import linear, principal
 
 __all__ = [
     "MLP", "Centre", "Channels", "ConvDecoder", "ConvEncoder", "FCNDecoder", "FCNEncoder", "Features",
     "Reshape", "Residual", "Sized", "Standardise", "UNet", "Up", "down", "last", "learnt", "linear",
-    "pca_layers", "principal", "sizes",
+    "principal", "sizes",
 ]  # fmt: skip

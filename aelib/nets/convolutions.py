@@ -108,13 +108,9 @@ class ConvEncoder(nn.Sequential):
     """
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        out: int,
-        widths: Sequence[int] = (32, 64, 128),
-        strides: Sequence[int] | None = None,
-        activation: Layer = nn.GELU,
-    ) -> None:
+        self, shape: Sequence[int], out: int, widths: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] | None = None, activation: Layer = nn.GELU,
+    ) -> None:  # fmt: skip
         strides = strides or stem(shape, len(widths))
         channels, *size = shape
         convolutions = down(channels, widths, strides, activation, len(size))
@@ -135,13 +131,9 @@ class ConvDecoder(nn.Sequential):
     """
 
     def __init__(
-        self,
-        latent: int,
-        shape: Sequence[int],
-        widths: Sequence[int] = (32, 64, 128),
-        strides: Sequence[int] | None = None,
-        activation: Layer = nn.GELU,
-    ) -> None:
+        self, latent: int, shape: Sequence[int], widths: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] | None = None, activation: Layer = nn.GELU,
+    ) -> None:  # fmt: skip
         strides = strides or stem(shape, len(widths))
         small = (widths[-1], *sizes(shape[1:], strides)[-1])
         first = nn.Linear(latent, math.prod(small))

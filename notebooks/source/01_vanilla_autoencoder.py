@@ -29,6 +29,7 @@ from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, 
 import check  # the file beside this page
 import course  # the same
 import measuring  # the same
+import projecting  # the same
 from aelib.datasets import Batch, Batches, flipped
 from aelib.training import adam, cosine
 
@@ -246,7 +247,7 @@ plots.curves(record, log=True)
 def on_pca(pca, k, width=1024):
     torch.manual_seed(0)
     n = len(pca.components_)
-    there, back = nets.pca_layers(pca, n, shape)  # pixels to coordinates, and back; frozen
+    there, back = projecting.pca_layers(pca, n, shape)  # pixels to coordinates, and back; frozen
     keep, pad = nn.ZeroPad1d((0, k - n)), nn.ZeroPad1d((0, n - k))
     inner = {"activation": nn.GELU, "dropout": 0.2}
     encode = nets.Residual(nn.Sequential(nn.Flatten(), keep), nets.MLP(n, width, width, k, **inner))
@@ -266,7 +267,7 @@ def on_pca(pca, k, width=1024):
 # %%
 class Coordinates:
     def __init__(self, images, pca):
-        there, _ = nets.pca_layers(pca, len(pca.components_), shape)
+        there, _ = projecting.pca_layers(pca, len(pca.components_), shape)
         self.x = torch.cat([there(b.x) for b in images.batches(500)])
         self.mirrored = torch.cat([there(b.x.flip(-1)) for b in images.batches(500)])
 

@@ -109,8 +109,8 @@ features = {
 train, test, quality = flat(clothes.train), flat(clothes.test), {}
 for name, method in features.items():
     codes, new = method.fit_transform(train), method.transform(test)
-    quality[name] = metrics.embedding_quality(codes, clothes.train.labels, new, clothes.test.labels, test)
-pixels = metrics.embedding_quality(train[::10], clothes.train.labels[::10], test, clothes.test.labels)
+    quality[name] = measuring.embedding_quality(codes, clothes.train.labels, new, clothes.test.labels, test)
+pixels = measuring.embedding_quality(train[::10], clothes.train.labels[::10], test, clothes.test.labels)
 
 # %% tags=["nbval-ignore-output"]
 print(f"{'ten dimensions':16s} 10 neighbours   linear probe   trustworthiness")

@@ -27,6 +27,7 @@ import math
 from aelib import explorers, fit, heads, latent, load, losses, metrics, models, plots, pretrained
 import check  # the file beside this page
 import course  # the same
+import measuring  # the same
 from aelib import training
 from aelib.datasets import Batch, conditioned, flipped
 from aelib.training import adam, cosine
@@ -183,7 +184,7 @@ figure
 # %% tags=["nbval-ignore-output"]
 half = len(labels) // 2
 for name, z in spaces.items():
-    quality = metrics.embedding_quality(z[:half], labels[:half], z[half:], labels[half:])
+    quality = measuring.embedding_quality(z[:half], labels[:half], z[half:], labels[half:])
     print(f"{name:4s} nearest neighbours {quality['knn']:.1%}, linear probe {quality['linear']:.1%}")
 
 # %% [markdown]

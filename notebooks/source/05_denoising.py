@@ -381,7 +381,7 @@ def learnt(x):
 side = torch.linspace(-1.75, 1.75, 18)
 grid = torch.cartesian_prod(side, side)
 figure, panels = plots.axes(1, 2, (4, 4))
-exact = denoising.score(points, grid, sigma)
+exact = restoring.score(points, grid, sigma)
 for ax, (name, arrows) in zip(panels[0], {"exact": exact, "learnt": learnt(grid)}.items(), strict=True):
     ax.plot(*points.T, ".", markersize=2, color="C1")
     ax.quiver(*grid.T, *arrows.T, color="C0", scale=400, width=0.004)
@@ -394,7 +394,7 @@ for name, x in {
     "where it was trained": points + sigma * torch.randn_like(points),
     "on the grid": grid,
 }.items():
-    truth = denoising.score(points, x, sigma)
+    truth = restoring.score(points, x, sigma)
     agree = torch.nn.functional.cosine_similarity(learnt(x), truth)
     print(f"cosine similarity {name}: mean {agree.mean():.3f}, median {agree.median():.3f}")
 

@@ -27,6 +27,7 @@ import copy
 from aelib import contexts, explorers, latent, losses, metrics, plots
 import check  # the file beside this page
 import course  # the same
+import measuring  # the same
 from aelib import distributions as D
 from aelib.datasets import noisy
 
@@ -212,7 +213,7 @@ print("by hand = the library's:", torch.allclose(ours, theirs, rtol=1e-3))
 # %%
 one_on, faint = torch.eye(10), torch.full((10, 10), 0.1)
 for name, z in (("one on", one_on), ("all faint", faint)):
-    kl, hoyer = losses.to_rate(0.1)(z).mean().item(), metrics.sparsity(z)["hoyer"]
+    kl, hoyer = losses.to_rate(0.1)(z).mean().item(), measuring.sparsity(z)["hoyer"]
     print(f"{name:10s} KL {abs(kl):.2f}   Hoyer {hoyer:.2f}")
 
 # %% [markdown]
@@ -230,7 +231,7 @@ same = torch.allclose(model.reconstruct(x), cheat.reconstruct(x), atol=1e-4)
 honest, cheated = (latent.encode(m, ten) for m in (model, cheat))
 print("same pictures:", same)
 print(f"penalty: {(losses.l1(cheated).sum() / losses.l1(honest).sum()).item():.2f} of what it was")
-change = metrics.sparsity(cheated)["hoyer"] - metrics.sparsity(honest)["hoyer"]
+change = measuring.sparsity(cheated)["hoyer"] - measuring.sparsity(honest)["hoyer"]
 print(f"Hoyer's measure: {abs(change):.2f} away from what it was")
 
 # %% [markdown]

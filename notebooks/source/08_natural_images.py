@@ -30,6 +30,7 @@ from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, 
 import check  # the file beside this page
 import course  # the same
 import measuring  # the same
+import projecting  # the same
 from aelib.datasets import flipped
 from aelib.training import adam, cosine
 
@@ -71,7 +72,7 @@ def flat(images):
 
 
 pca = PCA(size, svd_solver="randomized", random_state=0).fit(flat(photos))
-there, back = nets.pca_layers(pca, size, shape)
+there, back = projecting.pca_layers(pca, size, shape)
 linear = models.Autoencoder(
     nn.Sequential(there, heads.Deterministic()),
     nn.Sequential(back, heads.Gaussian(0.1)),
@@ -276,7 +277,7 @@ for name, beta in betas.items():
 
 # %%
 def linear_vae(sigma):
-    (flatten, encode), (decode, unflatten) = nets.pca_layers(pca, size, shape)
+    (flatten, encode), (decode, unflatten) = projecting.pca_layers(pca, size, shape)
     left = (sigma**2 / torch.tensor(pca.explained_variance_).float()).clamp_max(1)  # (K,) of a variance of 1
     kept, w = (1 - left).sqrt(), encode.weight
     both = nn.Linear(w.shape[1], 2 * size).requires_grad_(False)

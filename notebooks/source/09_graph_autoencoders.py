@@ -129,7 +129,7 @@ with contexts.seeded(0):
 parts = graphs.split(papers, valid=0.05, test=0.10, seed=0)
 for name in ("train", "valid", "test"):
     print(f"{name:6s}", getattr(parts, name))
-print("leaks:", graphs.leaks(parts))
+print("leaks:", linking.leaks(parts))
 
 # %% [markdown]
 # One rule of reduction holds everywhere: sum over an example, mean over the batch. What is an example here?
@@ -310,13 +310,13 @@ panels[0][0].set(xlabel="share of the test links that the encoder sees", ylabel=
 figure
 
 # %% [markdown]
-# No error, no warning, a better number: a leak looks like progress. So look for it. `graphs.leaks` names
+# No error, no warning, a better number: a leak looks like progress. So look for it. `linking.leaks` names
 # what a split gives away, and a `Graph` here keeps a link once, so that its two directions cannot part.
 
 # %% tags=["nbval-ignore-output"]
 for share, auc in zip(shares, leaked.mean(1), strict=True):
     print(f"{share:.0%} of the test links left in: AUC {auc:.3f}")
-for sentence in graphs.leaks(leaky(parts, 0.85)):
+for sentence in linking.leaks(leaky(parts, 0.85)):
     print(sentence)
 
 # %% [markdown]

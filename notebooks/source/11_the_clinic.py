@@ -28,10 +28,11 @@
 import math
 from dataclasses import replace
 
-from aelib import contexts, diagnose, explorers, fit, heads, latent, losses, metrics, models, nets
+from aelib import contexts, diagnose, explorers, fit, heads, latent, losses, models, nets
 from aelib import plots, priors
 import check  # the file beside this page
 import course  # the same
+import measuring  # the same
 from aelib.datasets import Batch, Split, conditioned, noisy
 from aelib.training import adam, cosine
 
@@ -276,7 +277,7 @@ history = train(plain, digits, losses.reconstruction)
 
 # %% tags=["nbval-ignore-output"]
 for name, model in {"no penalty": plain, "on weights": broken, "on activations": repaired}.items():
-    share = metrics.sparsity(latent.encode(model, digits.valid))["zeros"]
+    share = measuring.sparsity(latent.encode(model, digits.valid))["zeros"]
     print(f"{name:15s} {share:.0%} of the codes' numbers are exactly zero")
 
 # %% [markdown]

@@ -18,6 +18,7 @@ import statistics
 import time
 from typing import Any
 
+import measuring
 import numpy as np
 import torch
 from zoo import BATCH_SIZE, CODE, EPOCHS, MEMBERS, NOISE, pca
@@ -47,11 +48,11 @@ def judge(model: Autoencoder, train: Images, test: Images) -> dict[str, float]:
     with seeded(0, model.device):
         z, noisy = (latent.encode(model, data) for data in (test, test.map(NOISE)))
     fitted, labels = latent.encode(model, train[:5000]), np.asarray(train.labels)[:5000]
-    quality = metrics.embedding_quality(fitted, labels, z, np.asarray(test.labels))
+    quality = measuring.embedding_quality(fitted, labels, z, np.asarray(test.labels))
     return {
         "mse": metrics.evaluate(model, test, {"mse": metrics.mse})["mse"],
         "restored": metrics.evaluate(model, test.map(NOISE), {"mse": metrics.mse})["mse"],
-        **metrics.sparsity(z),
+        **measuring.sparsity(z),
         "moved": ((noisy - z).square().sum() / (z - z.mean(0)).square().sum()).item(),
         "probe": quality["linear"],
     }
