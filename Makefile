@@ -2,6 +2,8 @@
 # make test    check style and types, run every test and every notebook (quick profile);
 #              PYTEST="-m data": only what reads the real data, if AELIB_DATA says where they are
 # make course  execute every notebook in place, in the profile of AELIB_PROFILE (full by default)
+# make student    write the exercise edition to notebooks/exercises (NOTEBOOKS="09 11": of these pages)
+# make solutions  the same, with a solution folded below each exercise
 # make bench   measure ours beside what people use, and put figure and table into materials/speed.md (CASES=mlp_vae: one)
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +12,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # one OpenMP thread waiting for another shall not burn the core that the other needs
 export GOMP_SPINCOUNT ?= 2000
-.PHONY: lab test course bench clean
+.PHONY: lab test course student solutions bench clean
 
 lab: $(VENV)/ready
 	@echo "opening the course; stop it with Ctrl-C"
@@ -28,6 +30,12 @@ test: $(VENV)/ready
 
 course: $(VENV)/ready
 	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
+
+student: $(VENV)/ready
+	$(BIN)/python notebooks/editions.py exercises $(NOTEBOOKS)
+
+solutions: $(VENV)/ready
+	$(BIN)/python notebooks/editions.py solutions $(NOTEBOOKS)
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/benchmarks/run.py $(CASES)

@@ -12,6 +12,7 @@ from nbval.plugin import IPyNbCell, coalesce_streams
 
 os.environ.setdefault("AELIB_PROFILE", "quick")
 os.environ.setdefault("AELIB_OFFLINE", "1")
+os.environ.setdefault("AELIB_PROGRESS", os.devnull)  # nobody learns here
 os.environ.setdefault("TQDM_DISABLE", "1")  # a bar is no output to compare
 
 

@@ -19,6 +19,7 @@ import thumbnails
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
+os.environ["AELIB_PROGRESS"] = os.devnull  # nobody learns here
 os.environ["TQDM_DISABLE"] = "1"  # a page keeps results, not bars
 
 

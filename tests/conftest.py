@@ -13,6 +13,7 @@ os.environ.setdefault("AELIB_PROFILE", "quick")
 os.environ.setdefault("AELIB_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 os.environ.setdefault("TQDM_DISABLE", "1")  # a bar is no output to compare
+os.environ.setdefault("AELIB_PROGRESS", os.devnull)  # nobody learns here
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests open ONNX Runtime on their own, too
 
 sys.path.append(str(Path(__file__).parent.parent / "notebooks"))  # what lies beside the pages

@@ -532,41 +532,32 @@ plots.show(shown)
 
 
 # %%
-def kl(mean, log_var): ...
+def kl(mean, log_var):
+    ### BEGIN SOLUTION
+    return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+    ### END SOLUTION
 
 
-check.kl(kl)
+# %%
+kl = check.kl(kl)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def kl(mean, log_var):
-#     return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
-# ```
-# </details>
-#
 # A loss takes the mean of the squared error over D pixels, and the sum of the KL over K dimensions. Its
 # likelihood is a Gaussian of σ = 1, whose −log p is *half* the squared error. Which β does it train with?
 
 
 # %%
-def beta(pixels): ...
+def beta(pixels):
+    ### BEGIN SOLUTION
+    # mean squared error = 2 / D · (½ Σ (x − m)²), so multiply the loss by D / 2: the KL is weighed with that
+    return pixels / 2
+    ### END SOLUTION
 
 
-check.beta_of_mean_squared_error(beta)
+# %%
+beta = check.beta_of_mean_squared_error(beta)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# mean squared error = 2 / D · (½ Σ (x − m)²), so multiply the loss by D / 2: the KL is weighed with D / 2.
-#
-# ```python
-# def beta(pixels):
-#     return pixels / 2
-# ```
-# </details>
-#
 # Then try: train with `posterior="gaussian"` and `losses.reconstruction`. Where does the encoder's
 # variance go, and why?
 #

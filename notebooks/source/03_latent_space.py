@@ -362,21 +362,17 @@ plots.show(
 
 
 # %%
-def slerp(a, b, t): ...
+def slerp(a, b, t):
+    ### BEGIN SOLUTION
+    omega = torch.acos(a @ b / (a.norm() * b.norm()))
+    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+    ### END SOLUTION
 
 
-check.slerp(slerp)
+# %%
+slerp = check.slerp(slerp)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def slerp(a, b, t):
-#     omega = torch.acos(a @ b / (a.norm() * b.norm()))
-#     return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
-# ```
-# </details>
-#
 # Then try:
 #
 # * A Pipeline of `PCA(100)` and an `AutoencoderTransformer(10)`, and a `GridSearchCV` over its `beta`.

@@ -410,20 +410,16 @@ for name, x in {
 
 
 # %%
-def score(x, r, sigma): ...
+def score(x, r, sigma):
+    ### BEGIN SOLUTION
+    return (r - x) / sigma**2
+    ### END SOLUTION
 
 
-check.score(score)
+# %%
+score = check.score(score)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def score(x, r, sigma):
-#     return (r - x) / sigma**2
-# ```
-# </details>
-#
 # Then try:
 #
 # * Train the restorer of faces on `noisy(…)` *and* `salt_and_pepper(…)`, one `map` after the other. What does

@@ -322,21 +322,17 @@ plots.show(rows | {name: model.reconstruct(batch.x) for name, model in few.items
 
 
 # %%
-def top_k(z, k): ...
+def top_k(z, k):
+    ### BEGIN SOLUTION
+    kept = z.topk(k, dim=1).indices
+    return z * torch.zeros_like(z).scatter(1, kept, 1.0)
+    ### END SOLUTION
 
 
-check.top_k(top_k)
+# %%
+top_k = check.top_k(top_k)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def top_k(z, k):
-#     kept = z.topk(k, dim=1).indices
-#     return z * torch.zeros_like(z).scatter(1, kept, 1.0)
-# ```
-# </details>
-#
 # Then try:
 #
 # * `zoo.Member(objective=partial(losses.contractive, weight=50.0))`: how still can a code hold, and what

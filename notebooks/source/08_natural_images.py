@@ -519,20 +519,16 @@ plots.show({"photo": six} | {
 
 
 # %%
-def best_answer(pictures, weights): ...
+def best_answer(pictures, weights):
+    ### BEGIN SOLUTION
+    return weights @ pictures  # the derivative of Σ wᵢ |xᵢ − a|² is 2 (a − Σ wᵢ xᵢ)
+    ### END SOLUTION
 
 
-check.best_answer(best_answer)
+# %%
+best_answer = check.best_answer(best_answer)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def best_answer(pictures, weights):
-#     return weights @ pictures  # the derivative of Σ wᵢ |xᵢ − a|² is 2 (a − Σ wᵢ xᵢ)
-# ```
-# </details>
-#
 # Then try:
 #
 # * The same for the absolute error, with N = 3 and equal weights. Is the answer still blurred?

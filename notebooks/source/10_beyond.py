@@ -494,38 +494,30 @@ plots.show({name: drawn[name][12:24] for name in repairs}, columns=12, width=6)
 
 
 # %%
-def straight_through(h, e): ...
+def straight_through(h, e):
+    ### BEGIN SOLUTION
+    return h + (e - h).detach()
+    ### END SOLUTION
 
 
-check.straight_through(straight_through)
+# %%
+straight_through = check.straight_through(straight_through)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def straight_through(h, e):
-#     return h + (e - h).detach()
-# ```
-# </details>
-#
 # From a bound in nats of a picture (B,), and the shape (C, H, W), to bits per dimension (B,).
 
 
 # %%
-def bits_per_dimension(nats, shape): ...
+def bits_per_dimension(nats, shape):
+    ### BEGIN SOLUTION
+    return nats / math.log(2) / math.prod(shape)
+    ### END SOLUTION
 
 
-check.bits_per_dimension(bits_per_dimension)
+# %%
+bits_per_dimension = check.bits_per_dimension(bits_per_dimension)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def bits_per_dimension(nats, shape):
-#     return nats / math.log(2) / math.prod(shape)
-# ```
-# </details>
-#
 # Then try:
 #
 # * Fit a flow to the codes of the VAE that is trained already: set `vae.prior`, and

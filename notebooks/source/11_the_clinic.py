@@ -478,23 +478,18 @@ look(digits, mystery=mystery)
 
 
 # %%
-def yours(latent, shape): ...
+def yours(latent, shape):
+    ### BEGIN SOLUTION
+    # The first finding says that the outputs cannot reach the pixels: the head `Bernoulli` takes logits and
+    # applies a sigmoid itself, so the decoder's own sigmoid squeezes them into a narrow band of grey.
+    return nn.Sequential(nets.MLP(latent, 128, math.prod(shape)), nets.Reshape(*shape), heads.Bernoulli())
+    ### END SOLUTION
 
 
-check.decoder(yours)
+# %%
+yours = check.decoder(yours)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# The first finding says that the outputs cannot reach the pixels: the head `Bernoulli` takes logits and
-# applies a sigmoid itself, so the decoder's own sigmoid squeezes them into a narrow band of grey.
-#
-# ```python
-# def yours(latent, shape):
-#     return nn.Sequential(nets.MLP(latent, 128, math.prod(shape)), nets.Reshape(*shape), heads.Bernoulli())
-# ```
-# </details>
-#
 # Then try:
 #
 # * Break a healthy model in a way that is not on this page. Does `diagnose` name it? What measurement would?
