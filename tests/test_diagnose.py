@@ -145,10 +145,33 @@ def standardised_pixels_under_a_gaussian():
     return model, data, trained(model, data, losses.reconstruction)
 
 
+def relus_of_which_most_are_dead():
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nets.MLP(64, 1024, 2 * SIZE, activation=nn.ReLU), heads.Gaussian())
+    model, data = by_hand(encoder, parts()[1]), digits()
+    nn.init.constant_(encoder[0][1].bias[:940], -10.0)
+    return model, data, trained(model, data, losses.elbo, lr=3e-3, epochs=25)
+
+
+def blurred(v):
+    return nn.functional.avg_pool2d(nn.functional.pad(v, (1, 1, 1, 1), "replicate"), 3, 1)
+
+
+def sharpener():
+    model, data = gaussian(posterior="deterministic"), mapped(lambda b: Batch(blurred(b.x), target=b.x))
+    return model, data, trained(model, data, losses.reconstruction)
+
+
+def denoiser_of_strong_noise():
+    model, data = gaussian(posterior="deterministic"), mapped(noisy(0.8))
+    return model, data, trained(model, data, losses.reconstruction, epochs=12)
+
+
 HEALTHY = [
     plain_autoencoder, linear_autoencoder, squared_error_objective, vae, convolutional_vae_with_learnt_scale,
     beta_vae, vae_with_free_bits, importance_weighted, conditional_vae, denoiser, denoiser_told_the_noise,
     sparse_autoencoder, contractive_autoencoder, batch_normalised, standardised_pixels_under_a_gaussian,
+    relus_of_which_most_are_dead, sharpener, denoiser_of_strong_noise,
 ]  # fmt: skip
 
 
@@ -731,7 +754,55 @@ def a_condition_that_holds_the_picture():
     return on(lambda b: replace(b, c=b.target.flatten(1) @ ways), build(conditions=10), losses.elbo)
 
 
+def a_blurred_target():
+    return on(lambda b: Batch(b.x, target=blurred(b.x)))
+
+
+def an_enlarged_target():
+    def inner(v):
+        return nn.functional.interpolate(v[..., 1:-1, 1:-1], size=8, mode="bilinear")
+
+    return on(lambda b: Batch(b.x, target=inner(b.x)))
+
+
+def a_target_of_black_and_white_colours():
+    model = models.autoencoder((3, 8, 8), SIZE, net="mlp", posterior="deterministic", likelihood="gaussian")
+
+    def f(batch):
+        x = torch.cat([batch.x, batch.x.flip(-1), batch.x.flip(-2)], 1)
+        return Batch(x, target=x.mean(1, keepdim=True).expand_as(x))
+
+    return on(f, model)
+
+
+def a_rounded_code_beside_a_kl():
+    return with_parts(decoder=Changed(torch.round))
+
+
+def an_encoder_whose_learning_rate_is_zero():
+    model, data = build(norm=nn.BatchNorm1d), digits()
+    parts = [{"params": model.encoder.parameters(), "lr": 0.0}, {"params": model.decoder.parameters()}]
+    return model, data, trained(model, data, losses.elbo, optimizers=torch.optim.Adam(parts, 5e-3))
+
+
+def dead_relus_beside_a_learnt_scale():
+    torch.manual_seed(0)
+    encoder, decoder = parts(nn.ReLU)
+    nn.init.constant_(encoder[0][1].bias, -30.0)
+    model, data = (
+        by_hand(encoder, nn.Sequential(decoder[:-1], models.LIKELIHOODS["gaussian-learnt"]())),
+        digits(),
+    )
+    return model, data, trained(model, data, losses.elbo)
+
+
 OTHERS = {
+    a_blurred_target: "target is a changed input",
+    an_enlarged_target: "target is a changed input",
+    a_target_of_black_and_white_colours: "target is a changed input",
+    a_rounded_code_beside_a_kl: "parameters without gradient",
+    an_encoder_whose_learning_rate_is_zero: "hardly trained",
+    dead_relus_beside_a_learnt_scale: "dead units",
     logarithm_of_pixels: "NaN in the outputs",
     root_of_an_error_of_zero: "NaN in the loss",
     a_mirrored_target: "target is a changed input",

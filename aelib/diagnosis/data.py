@@ -7,11 +7,12 @@ from itertools import permutations, product
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..datasets.store import pieces
 from ..nets import Standardise
 from ..training import assess
-from .evidence import Evidence, Finding, explained, finds, sample
+from .evidence import SAMPLE, Evidence, Finding, explained, finds, sample, spread
 
 TRAITS: dict[str, Callable[[Tensor], Tensor]] = {  # (B, …) → (B,)
     "mean": lambda x: x.flatten(1).mean(1),
@@ -107,10 +108,46 @@ def other_target(p: Evidence) -> Finding | None:
         said += f"distance {others[name].mean():.3g} on average, and {own.mean():.3g} to their own input"
     elif score < 3:
         said = f"inputs are no more like their targets than like others ({score:.1f} standard deviations)"
+    elif lost := p.batch.x.ndim == 4 and filtered(p):
+        said = lost
     else:
         return None
     changed = "another" not in name and score >= 3
     return Finding("target is a changed input" if changed else "inputs and targets of different images", said)
+
+
+def filtered(p: Evidence) -> str:
+    """A target that inputs give exactly, but that does not give them: blurred, coarser, without colours.
+
+    Each pixel is fitted, on half of the images, by the 5×5 pixels around its place in the other picture.
+    """
+    pairs = [(b.x[:, : b.target.shape[1]], b.target) for b in p.many]
+    x, target = (torch.cat(v).cpu().double() for v in zip(*pairs, strict=True))
+    (n, channels, h, w), half = x.shape, len(x) // 2
+    places = [divmod(k, w) for k in torch.linspace(0, h * w - 1, min(100, h * w)).long().tolist()]
+
+    def rest(a: Tensor, b: Tensor) -> float:
+        a = F.pad(a, (2, 2, 2, 2), "replicate")
+        near = torch.stack([a[..., i : i + 5, j : j + 5].flatten(1) for i, j in places])  # (places, B, …)
+        near, b = (v - v.mean(1, True) for v in (near, torch.stack([b[..., i, j] for i, j in places])))
+        some, of = near[:, :half], b[:, :half]
+        fitted = torch.linalg.solve(some.mT @ some + 1e-9 * half * torch.eye(near.shape[2]), some.mT @ of)
+        left, all_ = (v[:, half:].square().sum().item() for v in (b - near @ fitted, b))
+        return left / max(all_, 1e-30)
+
+    if n < 100 * channels or (back := rest(target, x)) < 0.05 or (there := rest(x, target)) > 0.02 * back:
+        return ""
+    said = "the input around a pixel explains the target's there up to a share of its variance of "
+    return f"{said}{there:.1g}, and the target the input's up to {back:.2g}: what it lacks is lost"
+
+
+def turned(x: Tensor, scale: float, angle: float) -> Tensor:
+    """Pictures, larger and turned; each pixel is the nearest one, since means would take noise away."""
+    h, w = x.shape[-2:]
+    c, s = math.cos(math.radians(angle)) / scale, math.sin(math.radians(angle)) / scale
+    there = torch.tensor([[[c, -s * h / w, 0], [s * w / h, c, 0]]], device=x.device)
+    grid = F.affine_grid(there, [1, *x.shape[1:]], align_corners=False).expand(len(x), -1, -1, -1)
+    return F.grid_sample(x, grid, "nearest", "border", align_corners=False)
 
 
 def changes(x: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -124,6 +161,9 @@ def changes(x: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     reach = min(4, min(x.shape[-2:]) // 4)
     moves = [to for to in product(range(-reach, reach + 1), repeat=2) if any(to)]
     out |= {f"the input moved by {to}": partial(torch.roll, shifts=to, dims=(-2, -1)) for to in moves}
+    scales, turns = (0.5, 0.6, 0.7, 0.8, 1.2, 1.4, 1.7, 2), (-30, -15, 15, 30)
+    out |= {f"the input {s} times as large": partial(turned, scale=s, angle=0) for s in scales}
+    out |= {f"the input turned by {a}°": partial(turned, scale=1, angle=a) for a in turns}
     orders = list(permutations(range(x.shape[1])))[1:] if x.shape[1] <= 4 else []
     return out | {f"the input with channels {to}": lambda v, to=to: v[:, to] for to in orders}
 
@@ -202,7 +242,8 @@ def prepared_differently(p: Evidence) -> str:
     known = torch.cat([b.x for b in p.many]).flatten(1)
     said = {name: (f(train), f(valid)) for name, f in TRAITS.items()}
     near = torch.cdist(valid.flatten(1), known).amin(1)
-    usual = torch.cdist(train.flatten(1), known).kthvalue(2, 1).values
+    itself = torch.from_numpy(spread(p.data)[:, None] == spread(p.data, 4 * SAMPLE))  # in other noise
+    usual = torch.cdist(train.flatten(1), known).masked_fill(itself.to(known.device), math.inf).amin(1)
     said["distance to the nearest training image"] = (usual, near)
     gaps = {k: ((b.mean() - a.mean()) / a.std().clamp_min(1e-9)).abs().item() for k, (a, b) in said.items()}
     name = max(gaps, key=lambda n: gaps[n])

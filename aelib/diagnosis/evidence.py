@@ -58,11 +58,15 @@ class Outcome(NamedTuple):
     x_hat: Tensor
 
 
+def spread(data: Examples, n: int = SAMPLE) -> np.ndarray:
+    """At most n rows, evenly spread over a set."""
+    return np.unique(np.linspace(0, len(data) - 1, n).astype(int))
+
+
 def sample(data: Examples, device: torch.device, seed: int = 0) -> Batch:
-    """At most `SAMPLE` images, evenly spread over the set, with the transforms of the data."""
-    rows = np.unique(np.linspace(0, len(data) - 1, SAMPLE).astype(int))
+    """At most `SAMPLE` images with the transforms of the data."""
     torch.manual_seed(seed)
-    return data[rows].batch(device)
+    return data[spread(data)].batch(device)
 
 
 def explained(x_hat: Tensor, target: Tensor) -> float:
@@ -115,8 +119,7 @@ class Evidence:
     def many(self) -> list[Batch]:
         """More of the training images, 1,024 at most, in batches."""
         torch.manual_seed(3)  # noise of its own
-        rows = np.unique(np.linspace(0, len(self.data) - 1, 4 * SAMPLE).astype(int))
-        return list(self.data[rows].batches(SAMPLE, device=self.model.device))
+        return list(self.data[spread(self.data, 4 * SAMPLE)].batches(SAMPLE, device=self.model.device))
 
     @cached_property
     def explained(self) -> float:
@@ -189,10 +192,12 @@ class Evidence:
             if isinstance(m, _DropoutNd) and not dropout:
                 m.p = 0.0
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        many = self.many  # with other noise than in the batch that is looked at
         torch.manual_seed(0)
-        rows = torch.randint(len(self.batch), (STEPS, min(32, len(self.batch)))).to(self.model.device)
-        for some in rows:
-            loss = (objective or self.objective)(model, some_of(self.batch, some))["loss"].mean()
+        for k in range(STEPS):
+            some = many[k % len(many)]
+            rows = torch.randint(len(some), (min(32, len(some)),)).to(self.model.device)
+            loss = (objective or self.objective)(model, some_of(some, rows))["loss"].mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 10.0)

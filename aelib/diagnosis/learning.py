@@ -20,7 +20,8 @@ def stale_statistics(p: Evidence) -> str:
     """BatchNorm whose running statistics are not those of the data."""
     model = copy.deepcopy(p.model)
     norms = nn.ModuleList(m for m in model.modules() if isinstance(m, _BatchNorm)).train()
-    if not norms or not (own := explained(p.look(model, p.batch).x_hat, p.batch.target)) > p.explained + 0.05:
+    own = explained(p.look(model, p.batch).x_hat, p.batch.target)
+    if not norms or not own > p.explained + 0.05 or (p.lags and p.longer > own + 0.1):
         return ""
     return f"variance explained is {p.explained:.2f}, but {own:.2f} with the batch's own statistics"
 
@@ -82,8 +83,11 @@ def steps_too_small(p: Evidence) -> str:
 
 @finds("dead units")
 def dead_units(p: Evidence) -> str:
-    """Units that no image moves; the layer nearest to the output is named: what lies before it starves."""
-    if not (dead := [(name, share) for name, share in p.dead.items() if share >= 0.9]):
+    """Units that no image moves; the layer nearest to the output is named: what lies before it starves.
+
+    A model that reconstructs has enough others.
+    """
+    if not (dead := [(name, share) for name, share in p.dead.items() if share >= 0.9]) or not p.lags:
         return ""
     name, share = dead[-1]
     return f"{share:.0%} of the units of {name} get no gradient from any of {len(p.batch)} images"

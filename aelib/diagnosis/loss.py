@@ -84,8 +84,10 @@ def loss_weights(objective: Objective, old: Autoencoder, new: Autoencoder, data:
         rest = (y - m[:, :-1] @ w).square().mean().sqrt()
         doubt = rest * torch.linalg.pinv(x.T @ x).diagonal().sqrt() / size
         # a KL that is nearly nothing everywhere drowns in the rounding of the loss
-        if rest > EXACT or doubt.max() > 0.02 * w.abs().max() or (wrong and abs(w[1]) < 1e-3 * abs(w[0])):
+        if rest > EXACT or (wrong and abs(w[1]) < 1e-3 * abs(w[0])):
             continue
+        if doubt.max() > 0.02 * w.abs().max():
+            return None
         return LossWeights(w[0].item(), kind, w[1].item() if len(w) > 1 else None, wrong or "")
     return None
 

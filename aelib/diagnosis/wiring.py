@@ -138,8 +138,15 @@ def no_gradient(p: Evidence) -> str:
     if frozen and len(frozen) < len(named):
         return f"{len(frozen)} of {len(named)} weight matrices are frozen as they started: {frozen[0]}"
     matrices = {n: g for n, g in p.fresh_gradients.items() if p.model.get_parameter(n).ndim > 1}
-    silent = [n for n, g in matrices.items() if (p.given or n in named) and (g is None or not g.any())]
-    return f"{len(silent)} of {len(matrices)} weight matrices get no gradient: {silent[0]}" if silent else ""
+    if silent := [n for n, g in matrices.items() if (p.given or n in named) and (g is None or not g.any())]:
+        return f"{len(silent)} of {len(matrices)} weight matrices get no gradient: {silent[0]}"
+    z = (p.outcome.q.mean + 3 * torch.randn_like(p.outcome.q.mean)).requires_grad_()
+    with torch.enable_grad():
+        one, two = (p.fresh.decode(v, p.batch.c, p.model.sized(p.batch.x)).mean for v in (z, z.roll(1, 0)))
+        (g,) = torch.autograd.grad(one.square().sum(), z, allow_unused=True) if one.requires_grad else (None,)
+    if one.equal(two) or (g is not None and g.any()):
+        return ""
+    return "the code moves the pixels, but no gradient comes back from the pixels to the code"
 
 
 def same_law(w: Tensor, start: Tensor) -> bool:
@@ -161,9 +168,15 @@ def no_optimizer(p: Evidence) -> str:
 
 @finds("hardly trained")
 def idle_optimizer(p: Evidence) -> str:
-    """A learning rate of zero."""
-    rates = [group.get("initial_lr", group["lr"]) for _, group in p.groups]
-    return f"the largest learning rate is {max(rates):.1g}" if rates and max(rates) <= 1e-7 else ""
+    """A learning rate of zero, for all or for some that are as they started."""
+    rates = {id(w): g.get("initial_lr", g["lr"]) for _, g in p.groups for w in g["params"]}
+    if rates and max(rates.values()) <= 1e-7:
+        return f"the largest learning rate is {max(rates.values()):.1g}"
+    matrices = {n: w for n, w in p.model.named_parameters() if w.ndim > 1}
+    idle = [n for n, w in matrices.items() if rates.get(id(w), 1.0) <= 1e-7]
+    if not any(same_law(matrices[n], p.fresh.get_parameter(n)) for n in idle):
+        return ""
+    return f"the learning rate is 0 for {len(idle)} of {len(matrices)} weight matrices, as {idle[0]}"
 
 
 @finds("encoder trained on the KL alone")

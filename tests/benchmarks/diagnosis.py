@@ -2,9 +2,10 @@
 
 A patient is a random training (`patients.settings`) with a random fault (`patients.in_the_data` and its
 neighbours), or with none. Each fault is equally frequent. Patients are kept in a folder, so that they are
-trained once. A third of them, by a hash of their number, is unseen: without `--unseen` only the others are
-looked at, which thresholds may be tuned on. (Of the kinds of fault in `patients.held_out` all are unseen.)
-With `--write` the table goes into materials/results/diagnosis.json.
+trained once. `--unseen` draws other patients, from other seeds, and adds the kinds of fault in
+`patients.held_out`: thresholds are tuned on those without it, and judged once on those with it. With
+`--write` the table goes into materials/results/diagnosis.json. Patients are judged in a random order, so that
+`--seconds` may end it anywhere.
 
 Where a fault is one of degree (a learning rate too small: how small?) the same training without it is made
 too, and a patient who is no worse than this twin is dropped. A setting without fault counts as healthy if
@@ -20,6 +21,7 @@ if __name__ == "__main__":
 import argparse
 import itertools
 import json
+import multiprocessing
 import tempfile
 import time
 import traceback
@@ -30,19 +32,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from aelib import diagnose
 from aelib.contexts import seeded
-from benchmarks.machine import RESULTS, write
-from benchmarks.patients import held_out, in_the_data, in_the_training, in_the_wiring
+from benchmarks.machine import RESULTS, machine, write
+from benchmarks.patients import added, held_out, in_the_data, in_the_training, in_the_wiring
 from benchmarks.patients.faults import FAULTS, Fault
+from benchmarks.patients.pictures import save
 from benchmarks.patients.settings import VERSION, Setting, measured, setting
 
 FILE = RESULTS / "diagnosis.json"
-EACH, HEALTHY = 2, 200
+EACH, HEALTHY = 5, 360
+DRAW = "second draw"  # the unseen: another text draws others. Those of the first have been looked at.
 VERDICTS = ("right", "symptom", "wrong", "nothing")
-assert in_the_data and in_the_wiring and in_the_training and held_out  # they fill FAULTS, in this order
+assert (
+    in_the_data and in_the_wiring and in_the_training and added and held_out
+)  # they fill FAULTS, in this order
 
 
 @dataclass
@@ -50,24 +57,24 @@ class Patient:
     """A random setting, trained, with a fault or none: the k-th of them."""
 
     k: int
-    fault: Fault | None
+    name: str  # of the fault, or "healthy"
     folder: Path
+    unseen: bool = False
     numbers: dict[str, float] = field(default_factory=dict)
     twin: dict[str, float] | None = None
 
     def __str__(self) -> str:
-        return f"{self.fault.name if self.fault else 'healthy'} {self.k}"
+        return f"{self.name} {self.k}" + f", {DRAW}" * self.unseen
+
+    @property
+    def fault(self) -> Fault | None:
+        """What is wrong with it."""
+        return FAULTS.get(self.name)
 
     @property
     def number(self) -> int:
-        """The seed of everything in it."""
-        return zlib.crc32(str(self).encode()) % 10**6
-
-    @property
-    def unseen(self) -> bool:
-        """Is it kept apart until the end?"""
-        never = self.fault is not None and self.fault.family == held_out.HELD_OUT
-        return never or zlib.crc32(f"{self}?".encode()) % 3 == 0
+        """The seed of everything in it; no unseen patient has that of another."""
+        return zlib.crc32(str(self).encode()) % 10**6 + 10**6 * self.unseen
 
     def setting(self, healthy: bool = False) -> Setting:
         """The first random setting in which this fault can be, made ill, untrained."""
@@ -250,50 +257,86 @@ def failures(ill: list[dict[str, Any]], well: list[dict[str, Any]]) -> Iterator[
         yield f"- {r['fault'] or 'HEALTHY'} → {r['verdict']} ({r['patient']}: {r['setting']}){said}"
 
 
+def drawn(each: int, healthy: int, unseen: bool, folder: Path) -> list[Patient]:
+    """So many patients of each kind, in a random order."""
+    names = [n for n, fault in FAULTS.items() if unseen or fault.family != held_out.HELD_OUT]
+    some = [Patient(k, name, folder, unseen) for name in names for k in range(each)]
+    some += [Patient(k, "healthy", folder, unseen) for k in range(healthy)]
+    return [some[i] for i in np.random.default_rng(0).permutation(len(some))]
+
+
+def task(job: tuple[Patient, bool]) -> tuple[Patient, dict[str, Any] | None]:
+    """A patient with its row; or trained only, and none."""
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if job[1]:
+            job[0].load()
+        return job[0], None if job[1] else judged(job[0])
+
+
+def gathered(
+    jobs: list[tuple[Patient, bool]], processes: int, end: float
+) -> Iterator[tuple[Patient, dict[str, Any] | None]]:
+    """Every patient with its row, as they get ready, until the time is over."""
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        rows = pool.imap_unordered(task, jobs)
+        try:
+            for _ in jobs:
+                yield rows.next(max(0.0, end - time.monotonic()))
+        except multiprocessing.TimeoutError:
+            return
+
+
 def main() -> None:
     """Make, judge, show."""
+    start = time.monotonic()
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--each", type=int, default=EACH, help="patients of each fault")
     p.add_argument("--healthy", type=int, default=HEALTHY, help="settings without fault")
-    p.add_argument("--unseen", action="store_true", help="judge on the third that was kept apart")
+    p.add_argument("--unseen", action="store_true", help="judge on those that were kept apart")
     p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "aelib-patients")
     p.add_argument("--only", default="", help="patients of this name, as healthy")
     p.add_argument("--there", action="store_true", help="only those that are trained already")
     p.add_argument("--make", action="store_true", help="train them all, and judge none")
+    p.add_argument("--processes", type=int, default=1, help="so many patients at a time, a thread each")
+    p.add_argument("--seconds", type=float, default=1e6, help="end then, with the patients judged by then")
     p.add_argument("--failures", type=Path, help="write here what was said of those not named rightly")
-    p.add_argument("--write", action="store_true", help=f"put the table into {FILE.name}")
+    p.add_argument(
+        "--pictures", type=Path, help="keep the downloaded pictures here for AELIB_PATIENTS, and end"
+    )
+    p.add_argument(
+        "--write", type=Path, nargs="?", const=FILE, help=f"put the table there, or into {FILE.name}"
+    )
     a = p.parse_args()
-    patients: list[Patient] = []
-    for k in range(a.each):  # what is made first is of all kinds
-        patients += [Patient(k, fault, a.cache) for fault in FAULTS.values()]
-        patients += [Patient(i, None, a.cache) for i in range(k, a.healthy, a.each)]
-    patients = [q for q in patients if a.only in str(q) and (q.there or not a.there)]
+    if a.pictures:
+        return save(a.pictures)
+    patients = drawn(a.each, a.healthy, a.unseen, a.cache)
+    jobs = [(q, a.make) for q in patients if a.only in str(q) and (q.there or not a.there)]
+    pairs = list(gathered(jobs, a.processes, start + a.seconds))
     if a.make:
-        for patient in patients:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                patient.load()
-        return
-    patients = [q for q in patients if q.unseen == a.unseen]
-    rows = [judged(q) for q in patients]
-    pairs = list(zip(patients, rows, strict=True))
+        return None
     ill = [r for q, r in pairs if q.fault and r]
     well = [r for q, r in pairs if not q.fault and r]
-    dropped = {
+    result = table(ill, well)
+    result["dropped"] = {
         "ill": sum(r is None and q.fault is not None for q, r in pairs),
         "healthy": sum(r is None and q.fault is None for q, r in pairs),
     }
-    result = table(ill, well) | {"dropped": dropped}
+    result |= {"drawn": len(jobs), "not reached in time": len(jobs) - len(pairs)}
+    result |= {"seconds": round(time.monotonic() - start), "processes": a.processes}
     show(result)
-    print("dropped:", dropped, "seconds a diagnosis:",
-          round(sum(r["seconds"] for r in ill + well) / max(1, len(ill + well)), 2))  # fmt: skip
+    rows = ill + well
+    result["seconds a diagnosis"] = round(sum(r["seconds"] for r in rows) / max(1, len(rows)), 2)
+    print({k: v for k, v in result.items() if not isinstance(v, dict)}, result["dropped"])
     if a.failures:
         a.failures.write_text("\n".join(failures(ill, well)) + "\n")
     if a.write:
-        old = json.loads(FILE.read_text()) if FILE.exists() else {}
-        part = "unseen" if a.unseen else "tuning"
-        write(FILE, old | {"command": "python tests/benchmarks/diagnosis.py --write, and again with --unseen",
-                           part: result})  # fmt: skip
+        old = json.loads(a.write.read_text()) if a.write.exists() else {}
+        part = {"unseen" if a.unseen else "tuning": result | {"machine": machine()}}
+        command = "python tests/benchmarks/diagnosis.py --write, and again with --unseen"
+        write(a.write, old | {"command": command} | part)
+    return None
 
 
 if __name__ == "__main__":

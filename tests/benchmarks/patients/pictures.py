@@ -1,11 +1,18 @@
-"""Small sets of pictures for patients: 800 to train on, 250 for validation, of 8×8 to 28×28 pixels."""
+"""Small sets of pictures for patients: 800 to train on, 250 for validation, of 8×8 to 28×28 pixels.
 
+`save` keeps them in one small file, so that patients are the same where data and libraries are others. They
+are read from the file that the variable AELIB_PATIENTS names.
+"""
+
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.nn import functional as F
 
@@ -81,4 +88,29 @@ PICTURES: dict[str, Callable[[], tuple[Images, Images]]] = {
     "letters": letters,
     "patches": patches,
 }
-loaded = cache(lambda name: PICTURES[name]())
+
+
+@cache
+def loaded(name: str) -> tuple[Images, Images]:
+    """The pictures to train on and those of validation."""
+    if not (file := os.environ.get("AELIB_PATIENTS")):
+        return PICTURES[name]()
+    with np.load(file) as kept:
+        classes, columns = (kept[f"{name} {what}"].tolist() for what in ("classes", "columns"))
+        parts = []
+        for k in ("train", "valid"):
+            values = pd.DataFrame(kept[f"{name} {k} attributes"], columns=columns) if columns else None
+            parts.append(Images(kept[f"{name} {k}"], kept[f"{name} {k} labels"], classes, values))
+    return parts[0], parts[1]
+
+
+def save(file: Path) -> None:
+    """All of the pictures, in one file of NumPy's."""
+    out: dict[str, Any] = {}
+    for name in PICTURES:
+        for k, part in zip(("train", "valid"), loaded(name), strict=True):
+            table = part.attributes if part.attributes is not None else pd.DataFrame()
+            out |= {f"{name} {k}": part.pixels, f"{name} {k} labels": part.labels}
+            out |= {f"{name} classes": np.array(part.classes), f"{name} {k} attributes": table.to_numpy()}
+            out[f"{name} columns"] = np.array(table.columns, str)
+    np.savez_compressed(file, **out)
