@@ -99,13 +99,9 @@ def load(
 
 
 def load_with_data(
-    path: str | Path,
-    data: str | Path | Split | None = None,
-    *,
-    which: str | None = None,
-    device: str = "auto",
-    labels: Any = None,
-) -> tuple[Autoencoder, Split]:
+    path: str | Path, data: str | Path | Split | None = None, *, which: str | None = None,
+    device: str = "auto", labels: Any = None,
+) -> tuple[Autoencoder, Split]:  # fmt: skip
     """A trained model, and the data that it was trained on, or others of the same shape.
 
     Args:
@@ -125,16 +121,13 @@ def load_with_data(
         with suppress(*([] if data is None else [RunError])):
             place, own = trained_on(path)
             if data is None and place not in DATASETS and not Path(place).is_dir():
-                raise RunError(
-                    f"{path} was trained on the photos in {place}, which is not here: name a folder"
-                )
+                raise RunError(f"{path} was trained on photos in {place}, which is not here: name a folder")
             if data is None or Path(data).resolve() == Path(place).resolve():
                 data, options = place, options | own
         takes = DATASETS.get(str(data), DATASETS["folder"]).options
         options |= {} if labels is None else {"labels": labels}
-        data = load_data(
-            cast(str, data), **{k: v for k, v in options.items() if k in takes and v is not None}
-        )
+        options = {k: v for k, v in options.items() if k in takes and v is not None}
+        data = load_data(cast(str, data), **options)
     check(model, data.train)
     return model, data
 

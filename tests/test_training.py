@@ -129,9 +129,7 @@ def test_each_optimizer_gets_the_gradient_of_its_own_term():
 
 def test_an_optimizer_for_an_unknown_term_is_refused():
     model = vae()
-    with pytest.raises(
-        ValueError, match=r"waits for the term 'lss', the objective has \['loss', 'nll', 'kl'\]"
-    ):
+    with pytest.raises(ValueError, match=r"waits for term 'lss', the objective has \['loss', 'nll', 'kl'\]"):
         run(model, {"lss": adam(model)})
 
 

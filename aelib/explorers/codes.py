@@ -23,12 +23,9 @@ def attributes_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequen
 
 
 def attributes(
-    model: Autoencoder,
-    codes: Tensor,
-    photos: plots.Pictures,
-    directions: Mapping[str, Tensor],
+    model: Autoencoder, codes: Tensor, photos: plots.Pictures, directions: Mapping[str, Tensor],
     strength: float = 1.0,
-) -> Explorer:
+) -> Explorer:  # fmt: skip
     """Choose a face and an attribute, and slide its strength from −2 to 2 times the recommended one.
 
     Args:
@@ -74,12 +71,9 @@ def _random(model: Autoencoder, seed: int) -> Tensor:
 
 
 def latent_space(
-    model: Autoencoder,
-    codes: Tensor,
-    photos: plots.Pictures,
-    directions: Mapping[str, Tensor] = {},
+    model: Autoencoder, codes: Tensor, photos: plots.Pictures, directions: Mapping[str, Tensor] = {},
     components: int = 8,
-) -> Explorer:
+) -> Explorer:  # fmt: skip
     """Slide a code along the directions in which the codes spread most, and along attributes.
 
     It starts at the mean code; "random" goes to a code of `latent_space_random` (and the sliders with it),

@@ -88,11 +88,10 @@ def denoising_strip(
 
 
 def denoising(
-    models: Mapping[str, Autoencoder],
-    data: Images,
+    models: Mapping[str, Autoencoder], data: Images,
     corruptions: Mapping[str, Callable[[float], Transform]] = CORRUPTIONS,
     strength: tuple[float, float] = (0.05, 0.5),
-) -> Explorer:
+) -> Explorer:  # fmt: skip
     """Choose image, corruption and its strength; see the input, what each model makes of it, and the truth.
 
     Under each picture stands its PSNR in dB.
@@ -108,9 +107,8 @@ def denoising(
         ValueError: no models, images or corruptions, or a largest strength below the least.
     """
     if not models or not len(data) or not corruptions:
-        raise ValueError(
-            f"nothing to restore: {len(models)} models, {len(data)} images, {len(corruptions)} corruptions"
-        )
+        found = f"{len(models)} models, {len(data)} images, {len(corruptions)} corruptions"
+        raise ValueError(f"nothing to restore: {found}")
     if not strength[0] < strength[1]:
         raise ValueError(f"strengths run from the least to the largest; got {strength}")
     number = widgets.IntSlider(0, 0, len(data) - 1, description="image")

@@ -67,9 +67,7 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
             finally:
                 os.close(handle)
     except OSError as e:
-        raise RunError(
-            f"the checkpoint {folder} was not written: {reason(e)}. What was saved before is whole"
-        ) from e
+        raise RunError(f"{folder} was not written: {reason(e)}. What was saved before is whole") from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -110,9 +108,8 @@ def compare(model: nn.Module, found: Mapping[str, Tensor], file: Path) -> None:
     wrong += [f"{k} is missing" for k in mine.keys() - found.keys()]
     wrong += [f"{k} is not of this model" for k in found.keys() - mine.keys()]
     if wrong:
-        raise RunError(
-            f"{file} is of another model: {'; '.join(sorted(wrong)[:3])}. Give load the right one as `into`"
-        )
+        some = "; ".join(sorted(wrong)[:3])
+        raise RunError(f"{file} is of another model: {some}. Give load the right one as `into`")
 
 
 def read_history(folder: Path) -> History:
@@ -131,9 +128,7 @@ def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: His
     try:
         pairs = [p for k, group in groups.items() for p in zip(group, state["optimizers"][k], strict=True)]
         if changed := [text for pair in pairs for text in _changed(*pair)]:
-            raise RunError(
-                f"{folder} was trained otherwise ({', '.join(changed)}). Choose another folder for this one"
-            )
+            raise RunError(f"{folder} was trained otherwise ({', '.join(changed)}). Choose another folder")
         others = _others(model, groups)
         if [p.shape for p in others] != [p.shape for p in state["others"]]:
             raise RunError(f"{folder}: what the optimizers move beside the model had other shapes")
@@ -159,9 +154,7 @@ def _state(folder: Path) -> dict[str, Any]:
         history.unfinished = None if begun is None else Unfinished(**begun)
         return state | {"history": history}
     except Exception as e:  # of the unpickler, in great variety
-        raise RunError(
-            f"{folder / STATE} is not a state that this program has written, and nothing of it was executed"
-        ) from e
+        raise RunError(f"{folder / STATE} is no state that aelib wrote; nothing of it was executed") from e
 
 
 def _changed(optimizer: Any, saved: Mapping[str, Any]) -> list[str]:

@@ -62,9 +62,7 @@ class Events:
         try:
             yield
         except OSError as e:
-            warnings.warn(
-                f"no more events in {self.folder} ({e.strerror}); the training goes on", stacklevel=4
-            )
+            warnings.warn(f"no more events in {self.folder} ({e.strerror}); training goes on", stacklevel=4)
             self.writer, self.failed = None, True
 
     def end(self, epoch: int) -> None:

@@ -134,9 +134,8 @@ def keeping(
             name = run.restore(model, optimizers, history)
             if name is not None and keeper.first:  # it may have been killed between the two
                 run.tidy(name, history)
-        stack.enter_context(
-            keeper.stop.listening("finishing this step, then saving …" if keeper.first else "")
-        )
+        answer = "finishing this step, then saving …" if keeper.first else ""
+        stack.enter_context(keeper.stop.listening(answer))
         stack.callback(keeper.events.close)
         known = len(history)
         yield keeper
@@ -160,14 +159,9 @@ def identity(model: nn.Module, data: Data, settings: Mapping[str, Any]) -> dict[
 
 
 def fit(
-    model: nn.Module,
-    data: Data,
-    objective: Objective,
-    optimizers: Optimizers | None = None,
-    *,
-    run: str | Path | Run | None = None,
-    **settings: Any,
-) -> History:
+    model: nn.Module, data: Data, objective: Objective, optimizers: Optimizers | None = None, *,
+    run: str | Path | Run | None = None, **settings: Any,
+) -> History:  # fmt: skip
     """`train` to its end, with a progress bar; the same arguments. Returns the history.
 
     Without `epochs` a rule looks at the model and the data (`training.choose`) and prints in one line what

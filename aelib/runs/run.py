@@ -68,9 +68,7 @@ class Run:
         """
         names = self.names()
         if not names:
-            raise RunError(
-                f"{self.path} holds no checkpoint: it is no run, or was stopped before its first save"
-            )
+            raise RunError(f"{self.path} holds no checkpoint: it is no run, or was stopped before a save")
         name = names[-1] if which == "last" else self._best(names) if which == "best" else which
         if name not in names:
             raise RunError(f"{self.path} has no checkpoint {name!r}; it has best, last, {', '.join(names)}")
@@ -134,9 +132,7 @@ class Run:
             lock = FileLock(self.path / ".lock", timeout=0)
             lock.acquire()
         except Timeout as e:
-            raise RunError(
-                f"another process trains in {self.path}: wait for it, or choose another folder"
-            ) from e
+            raise RunError(f"another process trains in {self.path}: wait, or choose another folder") from e
         except OSError as e:
             raise RunError(f"{self.path} cannot be written to: {checkpoint.reason(e)}") from e
         try:
@@ -276,9 +272,7 @@ def load(
     if into is None:
         found, recipe = read_weights(file)
         if recipe is None:
-            raise RunError(
-                f"{path} holds a model that `autoencoder` did not make: load({str(path)!r}, into=model)"
-            )
+            raise RunError(f"{path} holds a model not made by `autoencoder`: load({str(path)!r}, into=model)")
         with torch.device("meta"):  # a recipe that asks for more than the file holds costs no memory
             compare(_built(recipe, file), found, file)
         into = _built(recipe, file)

@@ -20,23 +20,12 @@ VALID_SEED = 2**31 - 1  # validation has the same noise every epoch, so its curv
 
 
 def train(
-    model: nn.Module,
-    data: Data,
-    objective: Objective,
-    optimizers: Optimizers | None = None,
-    *,
-    epochs: int,
-    batch_size: int = 128,
-    valid: Data | None = None,
-    schedule: Mapping[str, Callable[[float], float]] | None = None,
-    history: History | None = None,
-    seed: int = 0,
-    clip: float | None = None,
-    device: str = "auto",
-    precision: Any = "32-true",
-    fabric: Fabric | None = None,
-    tick: Callable[[int, int], bool | None] | None = None,
-) -> Iterator[Record]:
+    model: nn.Module, data: Data, objective: Objective, optimizers: Optimizers | None = None, *, epochs: int,
+    batch_size: int = 128, valid: Data | None = None,
+    schedule: Mapping[str, Callable[[float], float]] | None = None, history: History | None = None,
+    seed: int = 0, clip: float | None = None, device: str = "auto", precision: Any = "32-true",
+    fabric: Fabric | None = None, tick: Callable[[int, int], bool | None] | None = None,
+) -> Iterator[Record]:  # fmt: skip
     """Train, and yield one record after every epoch; `break` ends it.
 
     Randomness of epoch e depends on (seed, e) alone and the caller's is left as it was. So a training
@@ -115,14 +104,9 @@ def check(data: Any, **numbers: int) -> None:
 
 @torch.no_grad()
 def assess(
-    model: nn.Module,
-    data: Data,
-    objective: Objective,
-    *,
-    batch_size: int = 512,
-    device: str = "auto",
+    model: nn.Module, data: Data, objective: Objective, *, batch_size: int = 512, device: str = "auto",
     fabric: Fabric | None = None,
-) -> Record:
+) -> Record:  # fmt: skip
     """The objective's terms on these examples, averaged, without training: same noise at every call.
 
     Raises:

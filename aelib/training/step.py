@@ -89,27 +89,22 @@ class Step:
         with self.fabric.no_backward_sync(self.module, enabled=self.several):
             for k, (term, parameters) in enumerate(self.moved.items()):
                 if term not in terms:
-                    raise ValueError(
-                        f"an optimizer waits for the term {term!r}, the objective has {list(terms)}"
-                    )
+                    raise ValueError(f"an optimizer waits for term {term!r}, the objective has {list(terms)}")
                 for p in parameters:
                     p.grad = None
                 last = k == len(self.moved) - 1
-                more: dict[str, Any] = (
-                    {"inputs": parameters, "retain_graph": not last} if self.several else {}
-                )
+                alone: dict[str, Any] = {"inputs": parameters, "retain_graph": not last}
                 loss = terms[term].mean()
                 if devices > 1:  # the strategy averages over devices, whose parts may differ by one example
                     loss = loss * (mine * devices / whole)
-                self.fabric.backward(loss, **more)
+                self.fabric.backward(loss, **(alone if self.several else {}))
                 if self.several and devices > 1:  # the strategy does it for one backward pass only
                     for p in (p for p in parameters if p.grad is not None):
                         p.grad = self.fabric.all_reduce(p.grad, reduce_op="mean")
         for optimizer in self.optimizers:
             if self.clip is not None:
-                self.fabric.clip_gradients(
-                    self.module, optimizer, max_norm=self.clip, error_if_nonfinite=False
-                )
+                limit: dict[str, Any] = {"max_norm": self.clip, "error_if_nonfinite": False}
+                self.fabric.clip_gradients(self.module, optimizer, **limit)
             optimizer.step()
 
 
