@@ -19,9 +19,7 @@ def device_of(model: nn.Module) -> torch.device:
 def batches(model: nn.Module, data: Data, size: int = 500, seed: int | None = 0) -> Iterator[Batch]:
     """The data in order, where the model is, which is in evaluation mode meanwhile.
 
-    Args:
-        size: the most examples in a batch.
-        seed: of the data's own noise; None: the caller's randomness goes on.
+    The seed is of the data's own noise; None: the caller's randomness goes on.
     """
     at = device_of(model)
     with evaluating(model), contextlib.nullcontext() if seed is None else seeded(seed, at):
@@ -29,11 +27,7 @@ def batches(model: nn.Module, data: Data, size: int = 500, seed: int | None = 0)
 
 
 def check(model: Autoencoder, data: Data | None = None) -> None:
-    """Raise `ValueError` if a model cannot be asked about these data, or at all without conditions.
-
-    Args:
-        data: whose first example is encoded; None: the model shall take no conditions.
-    """
+    """Raise `ValueError` if a model cannot encode the first of these data; None: if it takes conditions."""
     recipe = model.recipe or {}
     batch = None if data is None else next(batches(model, data, 1))
     needs = recipe.get("conditions", 0)

@@ -135,8 +135,7 @@ def load_with_data(
 def trained_on(path: str | Path) -> tuple[str, dict[str, Any]]:
     """What a run was trained on, a dataset's name or a folder, and how it was loaded.
 
-    Raises:
-        RunError: it does not say so, as one that was begun in Python, or comes with the library.
+    RunError if it does not say so, as one that was begun in Python, or comes with the library.
     """
     config = runs.Run(path).settings() if Path(path).is_dir() else {}
     if "data" not in config or "net" not in config:

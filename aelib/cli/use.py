@@ -266,9 +266,7 @@ def _file(
 ) -> Path:
     """Where a verb writes: `out`, or the name beside the run; checked before the work begins.
 
-    Args:
-        inputs: files that are read, and must not be replaced.
-        suffixes: that the file may end in.
+    It ends in one of the suffixes, and replaces none of the inputs.
     """
     path = Path(out) if out else _beside(run, name)
     if path.suffix.lower() not in suffixes:

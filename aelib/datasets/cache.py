@@ -45,11 +45,7 @@ def cache_dir() -> Path:
 def writing(folder: Path, what: str = "it") -> Iterator[Path]:
     """A folder of the cache to write to, made if it is not there.
 
-    Args:
-        what: for which there is no room, for the error.
-
-    Raises:
-        DataError: it cannot be made or written to, or the disk is full.
+    DataError if it cannot be made or written to, or if the disk is full: there is no room for `what`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +81,6 @@ def cached_pixels(
         shape: (N, C, H, W).
         decode: given the file, the byte where its pixels begin and the rows that are missing, writes these
             and yields an entry after each block.
-
-    Raises:
-        DataError: the disk is full, or what is missing cannot be written.
     """
     made_from = json.dumps([CACHE_VERSION, key, shape], sort_keys=True).encode() + b"\n"
     name = f"{key['name']}-{hashlib.sha256(made_from).hexdigest()[:16]}"
@@ -120,9 +113,7 @@ def _record(file: Path) -> Path:
 def _finished(file: Path, made_from: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[int, str]]:
     """Pixels, and what could not be decoded.
 
-    Raises:
-        FileNotFoundError: nobody has finished them.
-        _Damage: they were finished, and are not now what they were.
+    FileNotFoundError if nobody has finished them; _Damage if they are no longer what they were.
     """
     if not _record(file).exists() and file.exists():
         raise _Damage("its record is missing")
@@ -192,11 +183,7 @@ def _when(file: Path) -> list[int]:
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> np.memmap:
-    """The pixels in a file, mapped and read-only.
-
-    Raises:
-        _Damage: they are not there, or not in this shape.
-    """
+    """The pixels in a file, mapped and read-only; _Damage if they are not there, or not in this shape."""
     try:
         pixels = np.lib.format.open_memmap(file, "r")
     except FileNotFoundError:

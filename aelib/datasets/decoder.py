@@ -173,14 +173,8 @@ def checksum(pixels: bytes | bytearray | memoryview, unread: list[tuple[int, str
 def block(job: Job) -> Block:
     """Decode some photos into their place in a file; those that cannot be read stay black there.
 
-    Args:
-        job: the folder, the photos below it, the file and where in it the first pixel goes, shape, crop.
-
-    Returns:
-        How many photos, the checksum, and for each that could not be read its number among them, and why.
-
-    Raises:
-        OSError: the file cannot be written to (the disk is full).
+    A job is the folder, the photos below it, the file and where in it the first pixel goes, shape, crop. It
+    returns how many photos, the checksum, and for each that could not be read its number among them, and why.
     """
     folder, photos, part, start, shape, crop = job
     pixels, unread = bytearray(), []

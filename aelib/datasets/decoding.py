@@ -27,20 +27,12 @@ def decode(
     folder: Path, files: np.ndarray, shape: tuple[int, int, int], crop: int | None, what: str,
     part: Path, start: int, todo: list[Gap],
 ) -> Generator[Entry, None, None]:  # fmt: skip
-    """Decode photos into a file, block by block; yield what to note of each block when it is there.
+    """Decode photos, `files` (N,) below a folder, into a file; yield what to note of each block.
 
     Args:
-        folder: where they lie.
-        files: (N,) bytes, their names below it.
-        shape: (C, H, W) of each.
-        crop: as in `decoder.decode`.
-        what: said by the progress bar.
-        part: the file, with room for all pixels.
-        start: where in it the first pixel of the first photo goes.
+        shape, crop: as in `decoder.decode`; `what` is said by the progress bar.
+        part: the file, with room for all pixels; the first of the first photo goes to byte `start`.
         todo: which photos: from where on, and how many.
-
-    Raises:
-        OSError: the file cannot be written to (the disk is full).
     """
     size = prod(shape)
     step = max(1, min(BLOCK, BLOCK_BYTES // size))

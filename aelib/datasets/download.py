@@ -27,19 +27,16 @@ def find(relative: str) -> Path | None:
 
 
 def download(
-    relative: str, urls: Sequence[str], known_hash: str | None, *, otherwise: str = "drawn-faces",
-    what: str = "",
+    relative: str, urls: Sequence[str], known_hash: str | None, *,
+    otherwise: str = "datasets.load('drawn-faces')", what: str = "",
 ) -> Path:  # fmt: skip
     """Download one file into the cache, with progress, from the first of the mirrors that answers.
 
-    The file appears under its name only when it is complete and its checksum is right.
+    The file appears under its name, `relative` to the cache, when it is complete and its checksum is right.
 
     Args:
-        relative: where it goes below the cache.
-        urls: mirrors, tried in turn.
         known_hash: "md5:…" or "sha256:…"; None where its authors publish none.
-        otherwise: the embedded dataset that the error names.
-        what: what is missed without it, for the error.
+        otherwise, what: for the error: the call that needs no network, and what is missed without the file.
 
     Raises:
         DataError: no mirror sent the right bytes in time, `AELIB_OFFLINE` is set, or the cache is read-only.
@@ -62,7 +59,7 @@ def download(
     raise DataError(
         f"{what or target.name} could not be downloaded.\n  "
         + "\n  ".join(reasons)
-        + f"\nNo network? datasets.load({otherwise!r}) needs none. If you have the data, set AELIB_DATA "
+        + f"\nNo network? {otherwise} needs none. If you have the data, set AELIB_DATA "
         f"to the folder that holds {relative}."
     )
 
@@ -82,8 +79,7 @@ def _reason(e: Exception) -> str:
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack a tar file into a folder that appears only when it is complete; then the file is deleted.
 
-    Raises:
-        DataError: the archive is damaged, or a member would land outside the folder.
+    DataError if the archive is damaged, or a member would land outside the folder.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
         try:

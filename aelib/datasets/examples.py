@@ -126,14 +126,9 @@ class Examples:
             raise TypeError(f"one row is not a set: write data[{rows}:{rows + 1}]")
         mine = np.arange(len(self.store)) if self.rows is None else self.rows
         rows = rows if isinstance(rows, slice) else np.asarray(rows)
-        return replace(
-            self,
-            rows=mine[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            attributes=None if self.attributes is None else self.attributes.iloc[rows],
-            weights=None if self.weights is None else self.weights[rows],
-            note="",
-        )
+        labels, weights = (None if v is None else v[rows] for v in (self.labels, self.weights))
+        table = None if self.attributes is None else self.attributes.iloc[rows]
+        return replace(self, rows=mine[rows], labels=labels, attributes=table, weights=weights, note="")
 
     def map(self: E, f: Transform) -> E:
         """The same examples with f applied to every batch, again every time one is made.
@@ -273,11 +268,7 @@ class Examples:
 
 
 def whole(labels: Any) -> np.ndarray:
-    """(N,) int64 of labels.
-
-    Raises:
-        ValueError: they are not integers, or not one an example.
-    """
+    """(N,) int64 of labels; ValueError if they are not integers, or not one an example."""
     given = np.asarray(labels)
     if given.ndim != 1:
         raise ValueError(f"labels are (N,), one an example; got {given.shape}. More: attributes, a table")

@@ -56,11 +56,7 @@ BLACK = (
 
 
 def in_unit(low: float, high: float) -> None:
-    """Refuse floats that were meant to be divided.
-
-    Raises:
-        ValueError: no number is below 0, and some are above 2 and none above 65,535.
-    """
+    """Refuse floats that were meant to be divided: none is below 0, some are above 2, none above 65,535."""
     if low >= 0 and 2 < high <= 65535:
         by, bits = (255, 8) if high <= 255 else (65535, 16)
         raise ValueError(

@@ -51,15 +51,12 @@ def _file(name: str, file: str) -> Path:
 
     official = getattr(datasets, name)
     md5 = dict(official.resources)[file]
-    return download(relative, [m + file for m in official.mirrors], f"md5:{md5}", otherwise="digits")
+    instead = "datasets.load('digits')"
+    return download(relative, [m + file for m in official.mirrors], f"md5:{md5}", otherwise=instead)
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
-    """The array of uint8 in an IDX file, gzipped or not.
-
-    Raises:
-        DataError: the file is damaged, cut short, or something else.
-    """
+    """The array of uint8 in an IDX file, gzipped or not; DataError if it is damaged or something else."""
     try:
         data = path.read_bytes()
         if path.suffix == ".gz":

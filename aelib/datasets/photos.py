@@ -80,11 +80,7 @@ def folder(
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
-    """The folder, if there is one.
-
-    Raises:
-        DataError: there is none; the message names the nearest.
-    """
+    """The folder; DataError if there is none, which names the nearest."""
     root = Path(path).expanduser()
     if root.is_dir():
         return root
@@ -278,8 +274,7 @@ def _part(folder: bytes) -> str:
 def dealt(data: Images, seed: int, parts: int, groups: np.ndarray | None = None) -> list[Images]:
     """Parts of a tenth each, of every class alike, then the rest; by the photos' names, not their order.
 
-    Args:
-        groups: (N,) what must not be in two parts; then classes are not dealt alike.
+    What shares a group (N,) is not in two parts; classes are then not dealt alike.
     """
     n, salt = len(data), str(seed).encode()
 
@@ -300,12 +295,7 @@ def dealt(data: Images, seed: int, parts: int, groups: np.ndarray | None = None)
 
 
 def in_shares(groups: np.ndarray, order: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
-    """The rows of each part: whole groups, in this order, until it has about its share; then the rest.
-
-    Args:
-        groups: (N,) number of the group of each row.
-        order: of the groups.
-    """
+    """The rows of each part: whole groups (N,) in this order, until it has about its share; then the rest."""
     n, parts = len(order), len(shares) + 1
     if n < parts:
         raise ValueError(f"{parts} parts need as many groups (of by) or examples, or more; there are {n}")

@@ -22,11 +22,7 @@ def pieces(store: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
 
 
 def span(store: Any, rows: np.ndarray | None = None) -> tuple[float, float, int]:
-    """The lowest and the highest number in these rows (None: all), and how many are missing, in one pass.
-
-    Raises:
-        ValueError: a number is infinite.
-    """
+    """The lowest and the highest number in these rows (None: all), and how many are missing, in one pass."""
     low, high, missing = math.inf, -math.inf, 0
     for piece in (p for p in pieces(store, rows) if p.size):
         least, most = piece.min(), piece.max()

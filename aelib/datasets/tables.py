@@ -147,8 +147,7 @@ def joined(labels: Any, files: Sequence[str], above: str) -> tuple[pd.DataFrame,
 
     Args:
         labels: as of `read_table`.
-        files: (N,) paths of the photos below a folder.
-        above: the folder's name.
+        files: (N,) paths of the photos below a folder, whose name is `above`.
 
     Raises:
         ValueError: no column names the photos (or it names several at once), or rows of one photo differ.
@@ -189,11 +188,9 @@ def joined(labels: Any, files: Sequence[str], above: str) -> tuple[pd.DataFrame,
 
 
 def _keys(names: Iterable[Any], plain: bool, depth: int) -> list[str]:
-    """What names are compared by.
+    """What names are compared by: the last `depth` parts of the path (0: all).
 
-    Args:
-        plain: without the ending, in small letters, and 7 is 007.
-        depth: so many parts of the path count, from its end; 0: all.
+    Plain names are without the ending, in small letters, and 7 is 007.
     """
     keys = []
     for cell in names:  # which pandas may have made a float

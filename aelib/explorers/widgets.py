@@ -95,9 +95,7 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
 def grid(controls: Sequence[widgets.Widget], beside: int = 0, flex: str = "1 1 100%") -> widgets.GridBox:
     """In columns of one width, as many as there is room for; no description is cut off.
 
-    Args:
-        beside: the pixels that each control needs beside its description.
-        flex: how the grid shares a `row` with others, in CSS.
+    A control needs so many pixels `beside` its description; `flex` says how the grid shares a `row`, in CSS.
     """
     # in CSS, 1ch is the width of a digit; most letters are narrower
     width = f"{0.85 * max((len(c.description) for c in controls), default=0) + 1.5:.1f}ch"
@@ -111,11 +109,7 @@ def grid(controls: Sequence[widgets.Widget], beside: int = 0, flex: str = "1 1 1
 
 
 def checked(codes: Tensor, photos: plots.Pictures) -> Tensor:
-    """The codes (N, K), on the CPU.
-
-    Raises:
-        ValueError: they are not (N, K), there are none, or there are not as many photos.
-    """
+    """The codes (N, K), on the CPU; ValueError if there are none, or not as many photos."""
     if codes.ndim != 2 or len(codes) == 0:
         raise ValueError(f"codes are (N, K), of at least one image; got {tuple(codes.shape)}")
     if len(photos) != len(codes):

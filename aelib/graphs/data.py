@@ -48,10 +48,8 @@ def digits(k: int = 5) -> Graph:
 
 
 GRAPHS: dict[str, Callable[..., Graph]] = {
-    "cora": partial(papers, "Cora"),
-    "citeseer": partial(papers, "CiteSeer"),
-    "digits": digits,
-}
+    "cora": partial(papers, "Cora"), "citeseer": partial(papers, "CiteSeer"), "digits": digits,
+}  # fmt: skip
 
 
 def load(name: str, **options: int) -> Graph:
@@ -74,11 +72,8 @@ def _file(name: str, part: str, sha: str) -> Path:
     relative = f"Planetoid/{name}/raw/ind.{name.lower()}.{part}"
     found = find(relative)
     if found is None:
-        try:
-            url = URL + f"ind.{name.lower()}.{part}"
-            return download(relative, [url], f"sha256:{sha}", otherwise="digits", what=f"The graph {name}")
-        except DataError as e:
-            raise DataError(str(e).replace("datasets.load", "graphs.load")) from e
+        url, instead = URL + f"ind.{name.lower()}.{part}", "graphs.load('digits')"
+        return download(relative, [url], f"sha256:{sha}", otherwise=instead, what=f"The graph {name}")
     if digest(found) != sha:
         raise DataError(f"{found} is damaged, or another version (its checksum differs). Copy it again.")
     return found

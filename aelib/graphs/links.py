@@ -79,13 +79,9 @@ class Links:
         self, size: int, seed: int | None = None, device: torch.device | str = "cpu",
         part: tuple[int, int] = (0, 1),
     ) -> Batches:  # fmt: skip
-        """One batch: the graph and the pairs.
+        """One batch, whatever size and part: a node's code depends on its neighbours, so all come together.
 
-        Args:
-            size: has no meaning here: a node's code depends on its neighbours, so all come together.
-            seed: of the pairs that are drawn; None: the same every time.
-            device: where the batch is wanted; the graph travels there once.
-            part: (k, n): each of n devices sees the whole, for the same reason.
+        The seed is of the pairs that are drawn; None: the same every time. The graph travels once.
         """
         device = torch.device(device)
         graph = kept(self).setdefault(device, self.graph.to(device))

@@ -75,9 +75,6 @@ def principal(
         n: numbers in a code; those for which there is no component are not used.
         shape, stride: as of `linear`.
 
-    Raises:
-        TypeError, ValueError: this is no set of examples of this shape.
-
     Source: Tipping, Bishop, Probabilistic Principal Component Analysis, 1999; Lucas, Tucker, Grosse, Norouzi,
     Don't Blame the ELBO!, 2019, https://arxiv.org/abs/1911.02469.
     """

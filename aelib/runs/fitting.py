@@ -246,21 +246,16 @@ def _fit(
 ) -> None:  # fmt: skip
     """Train, with a bar, to the end, or until somebody asks to stop; the keeper saves.
 
-    Args:
-        best: filled with the weights of the epoch that is best in validation.
+    `best` is filled with the weights of the epoch that is best in validation.
     """
     epochs, history, fabric = settings["epochs"], settings["history"], settings["fabric"]
     notebook, reported = _in_notebook(), time.perf_counter()
     first = fabric is None or fabric.is_global_zero
     live = first and (sys.stderr.isatty() or notebook)
     hidden: dict[str, Any] = {} if live else {"disable": True}  # left out when live: TQDM_DISABLE may say it
-    bar = tqdm(
-        file=sys.stdout if notebook else sys.stderr,  # what goes to stderr looks like an error in a notebook
-        leave=False,
-        mininterval=0.3,
-        bar_format="{percentage:3.0f}% {bar:20} {elapsed} ({remaining} left)  {desc}",
-        **hidden,
-    )
+    form = "{percentage:3.0f}% {bar:20} {elapsed} ({remaining} left)  {desc}"
+    out = sys.stdout if notebook else sys.stderr  # what goes to stderr looks like an error in a notebook
+    bar = tqdm(file=out, leave=False, mininterval=0.3, bar_format=form, **hidden)
 
     def tick(done: int, total: int) -> bool:
         bar.total = total
