@@ -42,11 +42,7 @@ def pca(data: Data, size: int, net: str = "linear", **recipe: Any) -> Autoencode
 
 @torch.no_grad()
 def compare(model: Autoencoder, train: Data, valid: Data) -> Comparison:
-    """The errors on the examples of `valid`; PCA and mean are those of `train`.
-
-    Raises:
-        ValueError: one of the two is empty.
-    """
+    """The errors on the examples of `valid`; PCA and mean are those of `train`. Neither may be empty."""
     if not len(train) or not len(valid):
         raise ValueError("a comparison needs training examples, for PCA, and others to judge by")
     first, recipe = next(batches(model, valid, 1)), model.recipe or {}

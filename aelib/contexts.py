@@ -27,11 +27,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def device_named(name: str = "auto") -> torch.device:
-    """ "auto" is CUDA, else MPS, else the CPU, as in `train`; any other name is torch's own.
-
-    Raises:
-        ValueError: torch knows no such device, or this machine has none.
-    """
+    """ "auto" is CUDA, else MPS, else the CPU, as in `train`; any other is torch's name of a device here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

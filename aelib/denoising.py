@@ -20,12 +20,9 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
 
     Args:
         channels: C, those of the picture.
-        seen: channels that the encoder is given: C (the default), and one more for a known σ
+        seen: channels that the encoder is given, C (the default) or more: one more for a known σ
             (`noisy(…, known=True)`, a condition) or a known hole (`masked`, a channel of x).
         widths: of the network.
-
-    Raises:
-        ValueError: fewer `seen` than the picture has.
 
     Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual).
 

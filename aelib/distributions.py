@@ -66,15 +66,6 @@ class Quantized(Delta):
         return value.new_zeros(value.shape[: value.ndim - len(self.event_shape)])
 
 
-def perplexity(indices: Tensor) -> Tensor:
-    """() how many vectors of a codebook are used, in effect: exp of the entropy of the indices.
-
-    1: always the same vector; as many as there are vectors: all equally often.
-    """
-    share = torch.bincount(indices.flatten()) / indices.numel()
-    return torch.special.entr(share).sum().exp()
-
-
 class OptimalNormal(Distribution):
     """Normal whose scale is, for each example, the one under which its target is likeliest.
 

@@ -17,11 +17,7 @@ SUFFIXES = (".npz", ".parquet")
 
 
 def codes(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
-    """codes (N, K), part (N,); where known labels (N,), classes, files (N,), attributes (N, A), names (A,).
-
-    Raises:
-        ValueError: examples of another shape, or without the conditions that the model takes.
-    """
+    """codes (N, K), part (N,); if known labels (N,), classes, files (N,), attributes (N, A), names (A,)."""
     check(model, split.train)
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
     out = {
@@ -42,11 +38,10 @@ def codes(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
 def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
     """Write the codes of all three parts to a .npz, or to a .parquet with a row per example; returns them.
 
-    Args:
-        file: replaced, if it is there.
+    A file that is there is replaced.
 
     Raises:
-        ValueError: as in `codes`, or the file ends in neither.
+        ValueError: examples of another shape, or without the conditions that the model takes; another ending.
         ImportError: pyarrow is missing for .parquet.
     """
     file, buffer = Path(file), io.BytesIO()

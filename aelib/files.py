@@ -13,8 +13,7 @@ class WriteError(RuntimeError):
 def write_file(path: Path, data: bytes) -> None:
     """Write a file beside its place, see it to the disk, and move it into its place.
 
-    Raises:
-        WriteError: the disk is full, or the folder cannot be written; what stood there before is whole.
+    WriteError if the disk is full, or the folder cannot be written; what stood there before is whole.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -40,12 +40,10 @@ def sample(
     """(n, …) decoded codes, on the CPU: drawn from the model's prior, or, with data, as `sampler` decides.
 
     Args:
-        data: training examples, whose codes a prior is fitted to where there is none or they are far from it.
+        data: training examples, whose codes a prior is fitted to where there is none or they are far from it;
+            None needs a model with a prior.
         c: (n, K) conditions, for a model that takes them.
         seed: of the codes.
-
-    Raises:
-        ValueError: the model has no prior, and there are no data.
     """
     drawn = model if data is None else sampler(model, data)[0]
     with seeded(seed, model.device), evaluating(model):
@@ -105,10 +103,7 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
 
     Args:
         codes: (N, K).
-        present: (N,) 1 present, 0 absent, NaN not known (left out).
-
-    Raises:
-        ValueError: the attribute is present in all or in none.
+        present: (N,) 1 present, 0 absent, NaN not known (left out); some of both.
     """
     has = torch.tensor(np.asarray(present)).float()
     if len(has) != len(codes):

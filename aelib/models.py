@@ -94,11 +94,7 @@ class Autoencoder(nn.Module):
         return self._through("encoder", x, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None, size: Sequence[int] | None = None) -> Distribution:
-        """p(x|z, c) of codes (B, K) or (B, K, h, w).
-
-        Args:
-            size: of the examples, as (H, W), for a decoder that makes any size; see `nets.Up`.
-        """
+        """p(x|z, c) of codes (B, K) or (B, K, h, w); a decoder of any size takes that of x: see `nets.Up`."""
         return self._through("decoder", z, c, *([] if size is None else [size]))
 
     def _through(self, name: str, h: Tensor, c: Tensor | None, *size: Sequence[int]) -> Distribution:

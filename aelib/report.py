@@ -44,16 +44,13 @@ def write(
     """Write one HTML page about a model: numbers, learning curves, reconstructions, samples, a map of codes.
 
     Args:
-        file: replaced, if it is there; ends in .html.
+        file: replaced, if it is there; ends in .html. It is returned.
         split: pictures of the shape that the model was trained on; its test part is judged.
         history: of the training, for its curves.
         title: the page's; the file's name by default.
         note: added to the line below it.
         settings: name → value, a row each.
         commands: what to type to go on from here.
-
-    Returns:
-        The file.
 
     Raises:
         ValueError: another ending, no test pictures, or pictures that the model cannot take.
@@ -118,10 +115,7 @@ def of_run(
 
     Args:
         run, data, which, labels: as in `pretrained.load_with_data`.
-        file: report.html by default, in the run's folder if it is one.
-
-    Returns:
-        The file.
+        file: report.html by default, in the run's folder if it is one. It is returned.
     """
     model, split = load_with_data(run, data, which=which, labels=labels)
     sample = f"aelib sample {run} --n 64 --out samples.png"

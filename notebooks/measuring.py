@@ -1,4 +1,4 @@
-"""What pages alone measure: identity after an edit, embeddings, a gap of codes, sparsity, a spectrum."""
+"""What pages alone measure: identity after an edit, embeddings, codes (a gap, sparsity, use), a spectrum."""
 
 from typing import Any
 
@@ -116,3 +116,12 @@ def embedding_quality(
         flat = np.asarray(originals)[:2000].reshape(len(new[:2000]), -1)
         out["trustworthiness"] = trustworthiness(flat, new[:2000], n_neighbors=neighbours)
     return {name: float(value) for name, value in out.items()}
+
+
+def perplexity(indices: Tensor) -> Tensor:
+    """() how many vectors of a codebook are used, in effect: exp of the entropy of the indices.
+
+    1: always the same vector; as many as there are vectors: all equally often.
+    """
+    share = torch.bincount(indices.flatten()) / indices.numel()
+    return torch.special.entr(share).sum().exp()

@@ -432,7 +432,7 @@ def server(no_data, monkeypatch):
 
 
 def get(*urls):
-    return download.download("set/file.bin", urls, GOOD_HASH, otherwise="digits")
+    return download.download("set/file.bin", urls, GOOD_HASH, otherwise="datasets.load('digits')")
 
 
 def test_a_download_goes_to_the_next_mirror_and_is_verified(server, no_data):

@@ -243,7 +243,7 @@ def test_in_training_no_vector_stays_where_no_part_is(moved, monkeypatch):
         q = head(parts)
     away = torch.cdist(head.codebook, centres).min(1).values
     assert (away.max() < 0.5) == moved
-    assert (D.perplexity(q.indices) > 10) == moved
+    assert (measuring.perplexity(q.indices) > 10) == moved
     assert torch.cdist(head.codebook, centres).min(0).values.max() < 0.5
 
 
@@ -256,7 +256,7 @@ def test_a_codebook_follows_an_encoder_whose_codes_grow(decay, kept):
         q = head(torch.randn(64, 8) * 1.03**step)
     counts = torch.bincount(q.indices.flatten(), minlength=64)
     assert ((counts > 0).float().mean() > 0.9) == kept
-    assert (D.perplexity(q.indices) > 40) == kept
+    assert (measuring.perplexity(q.indices) > 40) == kept
 
 
 def test_the_codebook_moves_in_training_only_and_is_saved_with_the_weights():
@@ -279,10 +279,10 @@ def test_a_vectors_running_mean_is_of_the_parts_that_were_rounded_to_it():
 
 
 def test_perplexity_counts_the_vectors_in_use():
-    assert D.perplexity(torch.zeros(7, 3, dtype=torch.long)).item() == pytest.approx(1)
-    assert D.perplexity(torch.arange(12).view(3, 4)).item() == pytest.approx(12)
+    assert measuring.perplexity(torch.zeros(7, 3, dtype=torch.long)).item() == pytest.approx(1)
+    assert measuring.perplexity(torch.arange(12).view(3, 4)).item() == pytest.approx(12)
     shares = [0.5, 0.25, 0.25]
-    counted = D.perplexity(torch.tensor([4, 4, 0, 9])).item()
+    counted = measuring.perplexity(torch.tensor([4, 4, 0, 9])).item()
     assert counted == pytest.approx(math.exp(scipy.stats.entropy(shares)))
 
 

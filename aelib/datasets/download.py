@@ -14,11 +14,7 @@ TIMEOUT_SECONDS = 8  # an unreachable host fails after this, not after minutes
 
 
 def find(relative: str) -> Path | None:
-    """A file or folder below `AELIB_DATA`, else below the cache; None if it is in neither.
-
-    Raises:
-        DataError: `AELIB_DATA` is set to something that is no folder.
-    """
+    """A file or folder below `AELIB_DATA`, which must be a folder, else below the cache; or None."""
     given = os.environ.get("AELIB_DATA")
     if given and not Path(given).is_dir():
         raise DataError(f"AELIB_DATA={given} is not a folder. Correct it, or unset it to download the data.")

@@ -28,12 +28,9 @@ def drawn_faces(n: int = 6000, size: int = 64, seed: int = 0) -> Split:
     parts; a sixth of the people is the test part, a twelfth the validation part.
 
     Args:
-        n: pictures. They are drawn in under a millisecond each.
-        size: side of the pictures in pixels.
+        n: pictures, 12 or more. They are drawn in under a millisecond each.
+        size: side of the pictures in pixels, 8 or more.
         seed: the same seed gives the same pictures.
-
-    Raises:
-        ValueError: fewer than 12 pictures, or a side below 8.
     """
     if n < 12 or size < 8:
         raise ValueError(f"drawn-faces needs n ≥ 12 and size ≥ 8; got n={n}, size={size}")

@@ -84,10 +84,7 @@ def neighbours(data: Examples | Tensor, k: int = 5) -> Graph:
 
     Args:
         data: examples, whose numbers minus their mean become the features, or features (N, D).
-        k: at least 1. A node that many have near has more than k links.
-
-    Raises:
-        ValueError: k is not between 1 and N − 1.
+        k: from 1 to N − 1. A node that many have near has more than k links.
     """
     from sklearn.neighbors import kneighbors_graph
 

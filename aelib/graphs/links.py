@@ -27,10 +27,8 @@ class Pairs(NamedTuple):
 def unlinked(graph: Graph, n: int, generator: torch.Generator | None = None, unique: bool = False) -> Tensor:
     """(2, n) pairs of two different nodes that have no link, drawn evenly at random; unique: no pair twice.
 
-    Pairs are drawn and the linked ones drawn again, so that memory grows with n, not with N².
-
-    Raises:
-        ValueError: there are fewer such pairs than n (or none at all).
+    Pairs are drawn and the linked ones drawn again, so that memory grows with n, not with N². ValueError if
+    there are fewer such pairs than n (or none at all).
     """
     size = len(graph)
     there_are = size * (size - 1) // 2 - graph.links.shape[1]

@@ -85,11 +85,7 @@ class BernoulliLinks(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """(N, N) the probability of every link.
-
-        Raises:
-            ValueError: there are too many nodes; ask for the logits of the pairs that matter.
-        """
+        """(N, N) the probability of every link; ValueError if they are too many."""
         if len(self.z) > DENSE:
             raise ValueError(f"all pairs of {len(self.z):,} nodes are too many; `logits(nodes)` gives some")
         return (self.z @ self.z.T).sigmoid()

@@ -57,13 +57,9 @@ class Up(nn.Sequential):
         self.size, self.strides = tuple(size), tuple(strides)
 
     def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """(B, widths[-1], …) → (B, C, *size).
+        """(B, widths[-1], …) → (B, C, *size); ValueError if an example of this size has other places than h.
 
-        Args:
-            size: that is wanted; None: the shape's, or, where h has other places, the largest with these.
-
-        Raises:
-            ValueError: an example of this size has other places than h.
+        Without a size it is the shape's, or, where h has other places, the largest with these.
         """
         places = tuple(h.shape[2:])
         if size is None:
@@ -211,13 +207,9 @@ class UNet(nn.Module):
     def __init__(self, channels: int, out: int, widths: Sequence[int] = (32, 64, 128)) -> None:
         super().__init__()
         self.whole = 2 ** len(widths)
-        self.body = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * channels, widths[0], 3, padding=1),
-            self._level(*widths),
-            nn.Conv2d(widths[0], 4 * out, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
+        first = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        last = self._level(*widths), nn.Conv2d(widths[0], 4 * out, 3, padding=1)
+        self.body = nn.Sequential(nn.PixelUnshuffle(2), first, *last, nn.PixelShuffle(2))
 
     def _level(self, width: int, *coarser: int) -> nn.Module:
         def block() -> nn.Module:

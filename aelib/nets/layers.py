@@ -60,11 +60,7 @@ class MLP(nn.Sequential):
 
 
 class Reshape(nn.Unflatten):
-    """(B, D) → (B, D / (H·W), H, W): C is worked out, so a head may ask for several parameters per variable.
-
-    Args:
-        shape: (C, H, W) of an example, or any other.
-    """
+    """(B, D) → (B, D / (H·W), H, W), or another shape; C is worked out, as heads take more than one each."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__(1, (-1, *shape[1:]))
@@ -75,11 +71,7 @@ class Features(nn.Module):
 
     A multilayer network then pays K weights a unit for a condition, and not K·H·W equal ones.
 
-    Args:
-        shape: (C, H, W) of an example, or any other; C alone for a table.
-
-    Raises:
-        ValueError: at `forward`, examples of another size.
+    `shape` is (C, H, W) of an example, or any other; C alone for a table. Others are refused.
     """
 
     def __init__(self, *shape: int) -> None:
@@ -113,13 +105,10 @@ class Centre(nn.Module):
 
 
 class Standardise(nn.Module):
-    """(x − mean) / scale, each channel by itself; of a table (B, D) each variable. In the place of `Centre`.
+    """(x − mean) / scale, each (C,), by channel; of a table (B, D) by variable. In the place of `Centre`.
 
     Mean and scale are learnt from data, not trained, and saved with the weights; see `models.autoencoder`. In
     bfloat16, x = 1013.25 is 1012 before its mean is subtracted: numbers of large units want float32.
-
-    Args:
-        mean, scale: (C,).
     """
 
     mean: Tensor

@@ -43,11 +43,7 @@ def muon(model: nn.Module, lr: float = 0.02) -> dict[str, list[Optimizer]]:
 
 
 def warm_up(share: float = 0.1) -> Callable[[float], float]:
-    """Schedule: from 0 to 1 in a straight line over the first share of the training, then 1.
-
-    Raises:
-        ValueError: a share outside [0, 1].
-    """
+    """Schedule: from 0 to 1 in a straight line over the first share, in [0, 1], of the training, then 1."""
     if not 0 <= share <= 1:
         raise ValueError(f"a warm-up is a share of the training, from 0 to 1; got {share}")
     return lambda t: min(1.0, t / share) if share else 1.0

@@ -28,7 +28,6 @@ from aelib import contexts, explorers, latent, losses, metrics, plots
 import check  # the file beside this page
 import course  # the same
 import measuring  # the same
-from aelib import distributions as D
 from aelib.datasets import noisy
 
 import numpy as np
@@ -293,7 +292,8 @@ with torch.no_grad():
 bits = indices.shape[1] * np.log2(len(vq.encoder[-1].codebook))
 print(f"a picture is {indices.shape[1]} indices, as {indices[0].tolist()}")
 print(f"that is {bits:.0f} bits; {size} numbers in float32 are {32 * size}, the pixels {8 * x[0].numel()}")
-print(f"vectors in use, in effect: {D.perplexity(indices).item():.0f} of {len(vq.encoder[-1].codebook)}")
+used = measuring.perplexity(indices).item()
+print(f"vectors in use, in effect: {used:.0f} of {len(vq.encoder[-1].codebook)}")
 
 # %% [markdown]
 # ### Explore

@@ -29,8 +29,8 @@ from aelib import contexts, heads, latent, losses, metrics, models, plots, pretr
 import check  # the file beside this page
 import completing  # the same
 import course  # the same
+import measuring  # the same
 from aelib import datasets, fit, nets, priors
-from aelib import distributions as D
 from aelib.datasets import binarised
 from aelib.training import adam, assess, cosine
 
@@ -402,7 +402,7 @@ for name, rd in rates.items():
     total = sum(rd.values())
     print(f"{name:20s} {rd['rate']:5.1f} + {rd['distortion']:5.1f} = {total:6.1f} {bits(total):24.3f}")
 with torch.no_grad():
-    used = D.perplexity(vq.encode(once.to(vq.device)).indices).item()
+    used = measuring.perplexity(vq.encode(once.to(vq.device)).indices).item()
 print(f"a digit is {n} indices; vectors in use, in effect: {used:.0f} of {codes}")
 
 # %% [markdown]
