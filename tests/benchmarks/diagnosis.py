@@ -268,11 +268,15 @@ def drawn(each: int, healthy: int, unseen: bool, folder: Path) -> list[Patient]:
 def task(job: tuple[Patient, bool]) -> tuple[Patient, dict[str, Any] | None]:
     """A patient with its row; or trained only, and none."""
     torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if job[1]:
-            job[0].load()
-        return job[0], None if job[1] else judged(job[0])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if job[1]:
+                job[0].load()
+            return job[0], None if job[1] else judged(job[0])
+    except Exception:  # a training that cannot be: the others are judged all the same
+        print(f"{job[0]} is dropped: {traceback.format_exc()}", file=sys.stderr)
+        return job[0], None
 
 
 def gathered(
