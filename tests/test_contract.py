@@ -589,3 +589,19 @@ def test_a_table_of_ones_own_from_the_file_to_the_reconstruction():
     spread = torch.where(batch.known, batch.x, torch.nan)
     explained = 1 - error.square().nanmean(0) / (spread - spread.nanmean(0)).square().nanmean(0)
     assert (explained > 0.9).all()  # of each variable, in its own units
+
+
+def test_what_is_rare_stands_more_often_in_an_oversampled_set_and_nothing_is_lost():
+    table = pd.DataFrame({"hat": [1.0] * 4 + [0.0] * 96, "man": [1.0] * 80 + [0.0] * 20, "age": range(100)})
+    table.loc[50, ["hat", "man"]] = np.nan
+    data = datasets.of(np.arange(100, dtype=np.float32)[:, None], attributes=table)
+    counts = np.bincount(data.oversampled(1.0).values[:, 0].astype(int))
+    known = 99 / 2
+    assert counts[:4].tolist() == [round(known / 4)] * 4 and set(counts[80:]) == {round(known / 20)}
+    assert set(counts[4:80]) == {1}  # the common, and row 50, of which nothing is known but its age
+    assert np.bincount(data.oversampled().values[:, 0].astype(int))[0] == round((known / 4) ** 0.5)
+    assert len(data.oversampled(0.0)) == 100
+    labelled = datasets.of(np.zeros((100, 2), np.float32), labels=[0] * 90 + [1] * 10)
+    assert np.bincount(labelled.oversampled(1.0).labels).tolist() == [90, 50]
+    with pytest.raises(ValueError, match="neither labels nor attributes"):
+        datasets.of(np.zeros((10, 2), np.float32)).oversampled()

@@ -299,3 +299,94 @@ def test_an_error_that_compares_whole_examples_refuses_missing_values():
     twice = losses.elbo(model, batch, error=weighted)["nll"]
     torch.manual_seed(0)
     torch.testing.assert_close(twice, 2 * losses.elbo(model, batch)["nll"])
+
+
+def hidden_sign(n=512):
+    """Pictures (N, 1, 3, 3) of a style and a sign, each along a direction of its own, and a small noise."""
+    y, style = torch.randint(0, 2, (n, 1)).float(), torch.randn(n, 1)
+    a, b = (
+        torch.tensor(v, dtype=torch.float) for v in ([1, 1, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0, 0])
+    )
+    x = 0.2 * style * a + (y - 0.5) * b + 0.5 + 0.01 * torch.randn(n, 9)
+    return Batch(x.view(-1, 1, 3, 3), c=2 * y - 1, y=y)
+
+
+def reader_of(latent, outputs=1):
+    return nn.Sequential(nets.MLP(latent, 32, outputs), heads.Bernoulli())
+
+
+class Reversed(torch.autograd.Function):
+    """The identity, whose gradient comes back times −strength: written apart from the library."""
+
+    @staticmethod
+    def forward(ctx, z, strength):
+        ctx.strength = strength
+        return z.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.strength * gradient, None
+
+
+@pytest.mark.parametrize("objective", [losses.elbo, losses.wae, losses.iwae, losses.sparse])
+def test_hiding_is_a_reversed_gradient_and_with_strength_0_its_objective(objective):
+    torch.manual_seed(0)
+    model, reader = models.autoencoder((1, 3, 3), 2, net="mlp", hidden=(8,), conditions=1), reader_of(2)
+    batch = hidden_sign(16)
+    batch.y[3] = torch.nan  # not known: nothing to read
+
+    def gradients(loss):
+        return torch.autograd.grad(loss, [*model.parameters(), *reader.parameters()], allow_unused=True)
+
+    torch.manual_seed(1)
+    plain = objective(model, batch)
+    z = model.encode(batch.x, batch.c).rsample()  # after the objective's own noise, as in the library
+    logits, known = reader[0](Reversed.apply(z, 7.0)), ~batch.y.isnan()
+    read = nn.functional.binary_cross_entropy_with_logits(logits[known], batch.y[known], reduction="none")
+    expected = gradients(plain["loss"].mean() + read.sum() / 16)
+    torch.manual_seed(1)
+    terms = losses.hiding(model, batch, reader, strength=7.0, objective=objective)
+    ours = gradients(terms["loss"].mean())[: -len([*reader.parameters()])]
+    for one, other in zip(ours, expected, strict=False):
+        torch.testing.assert_close(one, other)
+    alone = gradients(terms["read"].mean())
+    assert all(g is None for g in alone[: len(ours)])  # it moves the reader alone
+    for one, other in zip(alone[len(ours) :], expected[len(ours) :], strict=True):
+        torch.testing.assert_close(one, other)
+    torch.manual_seed(1)
+    none = losses.hiding(model, batch, reader, strength=0.0, objective=objective)
+    assert all(torch.equal(none[k], plain[k]) for k in plain) and set(none) == {*plain, "read"}
+    assert not model.encoder._forward_hooks
+
+
+@pytest.mark.parametrize("strength, obeys", [(0.0, False), (100.0, True)])
+def test_what_is_hidden_from_the_code_is_taken_from_the_condition(strength, obeys):
+    torch.manual_seed(1)
+    batch = hidden_sign(256)
+    batch = replace(batch, c=0.1 * batch.c)  # faint: a code says it more easily, and a VAE does not look here
+    model, reader = models.autoencoder((1, 3, 3), 2, net="mlp", conditions=1, hidden=(32,)), reader_of(2)
+    model.decoder[-1] = heads.Gaussian(0.05)
+    optimizers = [torch.optim.Adam(part.parameters(), lr=5e-3) for part in (model, reader)]
+    for _ in range(400):
+        terms = losses.hiding(model, batch, reader, strength=strength)
+        for optimizer, name in zip(optimizers, ("loss", "read"), strict=True):
+            optimizer.zero_grad()
+            terms[name].mean().backward(retain_graph=True, inputs=optimizer.param_groups[0]["params"])
+        for optimizer in optimizers:
+            optimizer.step()
+    with torch.no_grad():
+        z = model.encode(batch.x, batch.c).mean
+        own, other = (model.decode(z, c).mean.flatten(1) for c in (batch.c, -batch.c))
+    assert (own - batch.x.flatten(1)).square().mean() < 0.002  # the style, whose variance is 0.04, is kept
+    turned = ((own - other)[:, 4] * batch.c.sign().flatten()).mean().item()  # the sign's two ends are 1 apart
+    assert (turned > 0.7) if obeys else (turned < 0.3)
+    assert (own - other)[:, 0].abs().mean() < 0.1
+
+
+def test_a_reader_needs_something_to_read():
+    model = models.autoencoder((1, 3, 3), 2, net="mlp", hidden=(8,))
+    with pytest.raises(ValueError, match="needs labels or attributes"):
+        losses.hiding(model, Batch(torch.rand(4, 1, 3, 3)), reader_of(2))
+    with pytest.raises(TypeError, match=r"ends in a head, as heads\.Bernoulli\(\)"):
+        losses.hiding(model, Batch(torch.rand(4, 1, 3, 3), y=torch.rand(4, 1)), nets.MLP(2, 1))
+    assert not model.encoder._forward_hooks

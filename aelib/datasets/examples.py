@@ -140,6 +140,31 @@ class Examples:
         kept(changed, kept(self))  # the numbers are the same: they travel to a device once
         return changed
 
+    def oversampled(self: E, power: float = 0.5) -> E:
+        """The same examples, those with a rare label or attribute several times.
+
+        An example stands (typical / p)^power times in the set, rounded, at least once. p is the share of the
+        rarest of what is known about it (its class; or, of each attribute, that it is present, or absent),
+        typical is 1 / classes, or ½. What is measured, with more than two values, has no say.
+
+        Args:
+            power: 0 changes nothing; with 1 what is rare comes about as often as anything else.
+
+        Raises:
+            ValueError: there are neither labels nor attributes.
+        """
+        table = self.labels if self.attributes is None else self.attributes.to_numpy()
+        if table is None:
+            raise ValueError("these examples have neither labels nor attributes to be rare")
+        often = np.ones(len(self))
+        for y in table.reshape(len(self), -1).T:
+            known = y == y  # all but NaN
+            _, which, counts = np.unique(y[known], return_inverse=True, return_counts=True)
+            kinds = len(counts) if self.attributes is None else 2
+            if len(counts) <= kinds:
+                often[known] = np.maximum(often[known], len(which) / kinds / counts[which])
+        return self[np.repeat(np.arange(len(self)), np.round(often**power).astype(int))]
+
     def attribute(self, name: str) -> np.ndarray:
         """(N,) values of one attribute: 1 present, 0 absent, or a number; NaN not known.
 

@@ -19,12 +19,12 @@ from .bounds import (
     squared_error,
 )
 from .matching import adversarial, from_prior, inverse_multiquadric, mmd, prior_likelihood, wae
-from .penalties import Penalty, contractive, l1, sparse, squared_jacobian, to_rate, vector_quantized
+from .penalties import Penalty, contractive, hiding, l1, sparse, squared_jacobian, to_rate, vector_quantized
 from .perceptual import perceptual
 
 __all__ = [
     "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "from_prior",
-    "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd", "nll",
-    "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
+    "hiding", "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd",
+    "nll", "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
     "squared_jacobian", "to_rate", "vector_quantized", "wae",
 ]  # fmt: skip

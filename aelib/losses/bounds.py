@@ -207,6 +207,8 @@ def prediction(net: nn.Module, batch: Batch) -> Terms:
     if batch.y is None:
         raise ValueError("a classifier needs labels or attributes: these images have none")
     p = net(batch.x)
+    if not isinstance(p, Distribution):
+        raise TypeError("a classifier ends in a head, as heads.Bernoulli() or heads.Categorical()")
     if not isinstance(p, Independent):
         return {"loss": -p.log_prob(batch.y)}
     y = batch.y.float().reshape(len(batch), -1)

@@ -1,14 +1,17 @@
-"""Objectives that ask something of the code beside the error: sparse, contractive, quantised."""
+"""Objectives that ask something of the code beside the error: sparse, contractive, quantised, hiding."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ..datasets import Batch
 from ..distributions import Quantized
 from ..models import Autoencoder
-from .bounds import Error, Terms, error_term, nll
+from .bounds import Error, Objective, Terms, elbo, error_term, nll, prediction
 
 Penalty = Callable[[Tensor], Tensor]
 EXACT = 16  # up to so many numbers in a code, its Jacobian is computed row by row
@@ -148,3 +151,43 @@ def vector_quantized(model: Autoencoder, batch: Batch, beta: float = 0.25, error
         raise TypeError(f"the encoder must end in a heads.VectorQuantizer; its code is a {type(q).__name__}")
     error_ = error_term(error, p, batch)
     return {"loss": error_ + beta * q.commitment, "nll": error_, "commitment": q.commitment}
+
+
+def hiding(
+    model: Autoencoder, batch: Batch, reader: nn.Module, strength: float = 100.0,
+    objective: Objective = elbo, **keywords: Any,
+) -> Terms:  # fmt: skip
+    """Another objective, with a code that hides y: objective − strength · read, read = −log r(y|z) in nats.
+
+    A decoder that finds a smile in z has no need of the condition, and does not obey it. Here a reader r
+    learns to read the labels or attributes y from the code, and the encoder gets the reader's gradient
+    reversed, times the strength: whatever the reader finds, the encoder takes out of the code. What the
+    decoder has to know of y is then in the condition alone, and all else about the picture still in z.
+
+    Two losses need two optimizers: `{"loss": adam(model), "read": adam(reader)}`.
+
+    Args:
+        reader: (B, K) → distribution over y, on the model's device, as `nn.Sequential(nets.MLP(96, 256, 8),
+            heads.Bernoulli())` of 8 attributes, with `heads.Categorical()` of labels. It belongs to the
+            objective, not to the model: `partial(losses.hiding, reader=reader)`.
+        strength: nats of the objective that one nat which the reader lacks is worth; 0 is the objective.
+        objective: any that encodes the batch; it gets the other keywords, as `beta=0.3`.
+
+    Returns:
+        Its terms and "read", each (B,); the sum over the attributes that are known.
+
+    Raises:
+        ValueError: the examples have neither labels nor attributes.
+
+    Source: the reversed gradient: Ganin et al., 2016, https://arxiv.org/abs/1505.07818; of attributes in
+    codes of faces: Lample et al., Fader networks, 2017, https://arxiv.org/abs/1706.00409.
+    """
+    made: list[Distribution] = []
+    hook = model.encoder.register_forward_hook(lambda module, given, q: made.append(q))  # encodes once
+    try:
+        terms = objective(model, batch, **keywords)
+    finally:
+        hook.remove()
+    z = made[0].rsample().flatten(1)
+    hidden, read = (prediction(reader, replace(batch, x=code))["loss"] for code in (z, z.detach()))
+    return terms | {"loss": terms["loss"] - strength * hidden, "read": read}
