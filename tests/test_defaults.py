@@ -1,5 +1,7 @@
 """The rule that chooses a training, and what a trained model is compared with."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,14 @@ def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
         if record["valid/loss"] < best:
             best, kept = record["valid/loss"], {k: v.clone() for k, v in again.state_dict().items()}
     assert all(torch.equal(v, kept[k]) for k, v in model.state_dict().items())
+
+
+def test_a_step_of_the_rule_takes_a_million_numbers_at_most():
+    for n, side in itertools.product((1, 20, 700, 60_000), (1, 28, 64, 128, 500)):
+        images = datasets.Images(np.broadcast_to(np.uint8(0), (n, 3, side, side)))
+        batch = training.choose(vae(), images).batch_size
+        assert 8 <= batch <= 128 and batch.bit_count() == 1
+        assert batch == 8 or (batch * 3 * side**2 <= 2**20 and batch <= 1.5 * n**0.5)
 
 
 def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):

@@ -20,6 +20,7 @@ from .optim import Optimizers, adam, cosine, muon
 STEPS, EPOCHS = 2000, (5, 50)  # as many steps, but not fewer and not more epochs
 WARM_UP = 0.2  # of the training: a model that starts as PCA leaves it slowly, if that was the best it can be
 BATCH = 8, 128  # a batch is √N examples, rounded to a power of two between these
+NUMBERS = 2**20  # in a batch, at most: what a step of large pictures may cost
 LR = {"adam": 1e-3, "muon": 0.02}
 MUON_FLOPS = 5e9  # operations a step that Muon may cost beyond Adam; wide layers cost more, and get Adam
 LINEAR_LR = 0.1  # Adam's, over the numbers in an example, for a linear model that starts as PCA: it is there
@@ -81,7 +82,7 @@ def choose(
     """The settings for this model and these data; what is given stays.
 
     * Steps: 2,000, but at least 5 and at most 50 epochs. A graph is one step an epoch: 200.
-    * A batch: √N examples, rounded to a power of two from 8 to 128.
+    * A batch: √N examples, rounded to a power of two from 8 to 128, of a million numbers at most.
     * Muon, with a learning rate of 0.02, where a step of it costs little; else Adam. Adam for a codebook.
     * A linear model that starts as PCA is there: 5 epochs of Adam, slowly.
     * A warm-up over a fifth of the training, then a cosine.
@@ -102,7 +103,10 @@ def choose(
     there = recipe.get("net") == "linear" and "start" in recipe
     n = len(data)
     if batch_size is None:
-        batch_size = min(max(2 ** round(math.log2(max(n, 1)) / 2), BATCH[0]), BATCH[1])
+        few, most = BATCH
+        fitting = max(1, NUMBERS // max(1, math.prod(getattr(data, "shape", ()))))
+        most = min(most, max(few, 2 ** int(math.log2(fitting))))
+        batch_size = min(max(2 ** round(math.log2(max(n, 1)) / 2), few), most)
     each = 1 if graph else -(-n // batch_size)
     if epochs is None:
         few, most = EPOCHS
