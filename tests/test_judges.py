@@ -38,8 +38,8 @@ def test_an_ideal_editor_reaches_what_is_said_of_one(jury, redrawn):
         without, with_ = redrawn[name]
         has = torch.from_numpy(jury.truth[:, k] == 1)[:, None, None, None]
         assert torch.equal(torch.where(has, with_, without), jury.photos), "it is the same face"
-        assert row["on"] == pytest.approx(truth[name]["on"], abs=0.1), name
-        assert row["off"] == pytest.approx(truth[name]["off"], abs=0.1), name
+        assert row["on"] == pytest.approx(truth[name]["on"], abs=0.2), name
+        assert row["off"] == pytest.approx(truth[name]["off"], abs=0.2), name
         assert row["nearest"] > 0.6  # a hat hides much
         assert truth[name]["accuracy"] > truth[name]["commoner"] + 0.1
 
