@@ -41,12 +41,11 @@ def _flow_prior() -> Autoencoder:
     return model
 
 
-def _faces(latent: int, **keywords: Any) -> Autoencoder:
-    """A VAE whose σ stays at 0.5. A learnt σ becomes small and codes long: random codes give no faces;
-    with this one codes are short, random ones give faces, and a condition changes them."""
+def _faces(latent: int, scale: float = 0.5, **keywords: Any) -> Autoencoder:
+    """A VAE whose σ stays. A learnt one becomes small, and codes long: random codes then give no faces."""
     model = _colour(latent, likelihood="gaussian-learnt", **keywords)
-    scale = cast(Tensor, cast(nn.Sequential, model.decoder)[-1].log_scale)
-    nn.init.constant_(scale.requires_grad_(False), math.log(0.5))
+    log_scale = cast(Tensor, cast(nn.Sequential, model.decoder)[-1].log_scale)
+    nn.init.constant_(log_scale.requires_grad_(False), math.log(scale))
     return model
 
 
@@ -60,7 +59,7 @@ MODELS: dict[str, Callable[[], Autoencoder]] = {
     "vae-fashion-mnist": partial(models.autoencoder, (1, 28, 28), 16),
     "ae-lfw": partial(_colour, 128, posterior="deterministic", likelihood="gaussian"),
     "vae-lfw": partial(_faces, 64),
-    "cvae-lfw": partial(_faces, 32, conditions=len(CONDITIONS)),
+    "cvae-lfw": partial(_faces, 96, scale=0.1, conditions=len(CONDITIONS)),
     "vae-food-101": partial(_colour, 128, likelihood="gaussian-learnt"),
 }
 

@@ -384,6 +384,7 @@ def test_attributes_are_ticked(absent):
     hat = "hat ?" if absent else "hat"
     assert [(d, b.value) for d, b in boxes.items()] == [("smiling", True), ("bald", False), (hat, False)]
     smiling, bald, hat = boxes.values()
+    strength = parts_of(widget, widgets.FloatSlider)["strength"]
 
     def asked(i, *c):
         assert seen[-1] == pytest.approx([*CODES[i].tolist(), *c])
@@ -398,6 +399,11 @@ def test_attributes_are_ticked(absent):
     hat.value = False
     asked(0, absent, 1, absent)
     assert hat.description == "hat", "said to be absent, and no longer unknown"
+    strength.value = 2.5  # what is the photo's own stays
+    asked(0, 2.5 * absent, 2.5, absent if absent == 0 else -2.5)
+    smiling.value = True
+    asked(0, 1, 2.5, absent if absent == 0 else -2.5)
+    strength.value = 1.0
     reset.click()
     asked(0, 1, absent, 0)
     number.value = 1

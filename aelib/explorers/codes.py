@@ -178,6 +178,9 @@ def conditional(
 ) -> Explorer:
     """Keep the code of a photo and change its condition: another class, or attributes by check boxes.
 
+    An attribute that is not the photo's own goes to the decoder as 1 or −1 times the strength on the slider,
+    from 0 to 3: beyond 1 it is exaggerated.
+
     Args:
         codes: (N, K), the means of q(z|x, c) at the photos' own conditions.
         photos: (N, C, H, W).
@@ -201,6 +204,7 @@ def conditional(
     face = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
     kind = widgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="class")
     boxes = [widgets.Checkbox(description=name, indent=False) for name in names]
+    strength = widgets.FloatSlider(1.0, min=0, max=3, step=0.25, description="strength")
     c = torch.empty(0)
 
     def own() -> None:
@@ -221,12 +225,13 @@ def conditional(
     def draw() -> None:
         i = face.value
         photo.show(photos[i : i + 1])
-        decoded.show(conditional_strip(model, codes[i : i + 1], c[None]))
+        asked = torch.where(c == conditions[i], c, c * strength.value)
+        decoded.show(conditional_strip(model, codes[i : i + 1], asked[None]))
         for box, name, value in zip(boxes, names, c.tolist(), strict=True):
             box.description = f"{name} ?" if value == 0 and absent < 0 else name
 
     own()
-    explorer = Explorer("conditional", draw)
+    explorer = Explorer("conditional", draw, *([] if classes else [strength]))
     explorer.follow(face, action=own)
     reset = explorer.button("reset", "the photo's own condition", own)
     if classes:
@@ -237,5 +242,5 @@ def conditional(
             explorer.follow(box, action=partial(tick, k))
         # beside the pictures while that makes it no taller than they are
         ticks = grid(boxes, 30, f"1 1 {'220px' if len(boxes) <= IN_COLUMN else '100%'}")
-        rows = [row(face, reset), row(photo, decoded, ticks)]
+        rows = [row(face, strength, reset), row(photo, decoded, ticks)]
     return explorer.of(*rows)
