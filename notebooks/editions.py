@@ -107,7 +107,9 @@ def modules(folder: Path) -> None:
     )
 
 
-def make(edition: str, names: list[str], to: Path | None = None) -> list[Path]:
+def make(
+    edition: str, names: list[str], to: Path | None = None, sources: Path = HERE / "source"
+) -> list[Path]:
     """Write an edition of some pages (of all, if none is named); the files.
 
     Raises:
@@ -116,7 +118,7 @@ def make(edition: str, names: list[str], to: Path | None = None) -> list[Path]:
     known = {"exercises": exercises, "solutions": lambda s: exercises(s, fold=True), "nbgrader": graded}
     if edition not in known:
         raise SystemExit(f"{edition!r} is no edition; one of {', '.join(known)} is")
-    every = sorted((HERE / "source").glob("*.py"))
+    every = sorted(sources.glob("*.py"))
     chosen = [s for s in every if not names or any(s.stem.startswith(n) for n in names)]
     if not chosen:
         raise SystemExit(

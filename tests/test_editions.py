@@ -1,6 +1,7 @@
 """One source, two editions: what a page asks, that it is not solved there already, that it runs."""
 
 import ast
+import csv
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import check
 import editions
+import grade
 import jupytext
 import nbformat
 import pytest
@@ -20,7 +22,7 @@ SOURCES = sorted((HERE / "notebooks/source").glob("*.py"))
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
 # Pages that are still to be written as build pages: with fewer than three exercises or none of five lines,
 # and those on which a solution stands higher up.
-THIN = {"00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"}
+THIN = {"00", "01", "02", "03", "04", "05", "08", "09", "10", "11", "12"}
 SOLVED_ABOVE = {"02", "09"}
 
 
@@ -204,7 +206,7 @@ def test_a_page_runs_with_every_exercise_unsolved(source, world, tmp_path, monke
 
 @pytest.fixture(scope="module")
 def nbgrader(tmp_path_factory):
-    """A course with page 00 and one page of this test, and how to run nbgrader in it."""
+    """An empty course, and how to run nbgrader in it."""
     program = os.environ.get("AELIB_NBGRADER") or shutil.which(
         "nbgrader", path=str(Path(sys.executable).parent)
     )
@@ -223,9 +225,101 @@ def nbgrader(tmp_path_factory):
         "HOME": str(course),
     }
 
+    home["PATH"] = f"{Path(program).parent}{os.pathsep}{home['PATH']}"  # it calls alembic by its name
+
     def run(*words):
         done = subprocess.run([program, *words], cwd=course, env=home, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stderr
 
     return course, run
+
+
+PAGE = """# %%
+import check
+
+# %%
+def kl(mean, log_var):
+    ### BEGIN SOLUTION
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
+    ### END SOLUTION
+
+# %%
+kl = check.kl(kl)
+
+# %%
+def beta(pixels):
+    ### BEGIN SOLUTION
+    return pixels / 2
+    ### END SOLUTION
+
+# %%
+beta = check.beta_of_mean_squared_error(beta)
+"""
+
+
+def hand_in(course, page, learner, answers):
+    """What a learner hands in: the page as it was handed out, with these answers in place of the stubs."""
+    folder = course / "submitted" / learner / page
+    shutil.copytree(course / "release" / page, folder)
+    notebook = nbformat.read(folder / f"{page}.ipynb", as_version=4)
+    stubs = [c for c in notebook.cells if c.cell_type == "code" and editions.STUB in c.source]
+    for cell, answer in zip(stubs, answers, strict=True):
+        cell.source = cell.source.replace(editions.STUB, answer)
+    nbformat.write(notebook, folder / f"{page}.ipynb")
+
+
+@pytest.mark.slow
+def test_nbgrader_hands_out_and_grades(nbgrader, tmp_path):
+    course, run = nbgrader
+    (tmp_path / "98_small.py").write_text(PAGE)
+    editions.make("nbgrader", [], course, tmp_path)
+    run("generate_assignment", "98_small")
+    handed = (course / "release/98_small/98_small.ipynb").read_text()
+    assert "log_var.exp()" not in handed and "check.passed" not in handed and handed.count(editions.STUB) == 2
+    right = "return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)"
+    hand_in(course, "98_small", "ada", [right, "return 0.5 * pixels"])
+    hand_in(course, "98_small", "bob", [right.replace("0.5 * ", ""), "return pixels / 2"])
+    hand_in(course, "98_small", "eve", [editions.STUB, editions.STUB])
+    run("autograde", "98_small")
+    rows = grade.table(grade.graded(course))
+    assert rows == [
+        ["learner", "solved", "kl", "beta_of_mean_squared_error"],
+        ["ada", "2/2", "●", "●"], ["bob", "1/2", "◐", "●"], ["eve", "0/2", "○", "○"],
+    ]  # fmt: skip
+    run("export")
+    points = {
+        row["student_id"]: float(row["score"]) for row in csv.DictReader((course / "grades.csv").open())
+    }
+    assert points == {"ada": 2.0, "bob": 1.0, "eve": 0.0}
+
+
+@pytest.mark.slow
+def test_nbgrader_grades_a_page_of_the_course(nbgrader):
+    course, run = nbgrader
+    editions.make("nbgrader", ["09"], course)
+    page = "09_graph_autoencoders"
+    run("generate_assignment", page)
+    solved = [text for _, text in regions(HERE / f"notebooks/source/{page}.py")]
+    shutil.copytree(course / "release" / page, course / "submitted/eve" / page)
+    shutil.copytree(course / "source" / page, course / "submitted/ada" / page)
+    run("autograde", page)
+    marks = grade.graded(course)
+    asked_there = asked(HERE / f"notebooks/source/{page}.py")
+    assert solved and {name for name, mark in marks["ada"].items() if mark == "●"} >= set(asked_there)
+    assert not any(marks["eve"].get(name) == "●" for name in asked_there)
+
+
+def test_the_table_reads_what_the_checks_wrote(tmp_path, capsys):
+    for name, rows in {"ada": [("kl", False), ("kl", True), ("score", True)], "bob": [("kl", False)]}.items():
+        (tmp_path / name).mkdir()
+        lines = [json.dumps({"exercise": e, "solved": s}) for e, s in rows]
+        (tmp_path / name / "progress.jsonl").write_text("\n".join(lines) + '\n{"exer')
+    grade.main(str(tmp_path))
+    assert capsys.readouterr().out.splitlines() == [
+        "learner  solved  kl  score", "ada      2/2     ●   ●", "bob      0/2     ◐   ○"
+    ]  # fmt: skip
+    grade.main(str(tmp_path), "--csv")
+    assert "bob,0/2,◐,○" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="nothing to grade"):
+        grade.main(str(tmp_path / "ada"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import check
 import pytest
 import torch
-from check.judging import Exercise
+from check.asking import Experiment, Prediction
 from check.reading import borrowed
 from torch import nn
 
@@ -48,9 +48,7 @@ NONSENSE = [
 
 @each
 def test_no_answer_makes_a_check_raise(exercise, capsys):
-    given = {"predict": (0.5,), "explore": (0.0, 1.0)}.get(exercise.kind, ())
-    if isinstance(exercise, Exercise):
-        given = ()
+    given = {Prediction: (0.5,), Experiment: (0.0, 1.0)}.get(type(exercise), ())
     for answer in NONSENSE:
         exercise(answer, *given)
         assert capsys.readouterr().out.startswith(("not yet: ", "correct", "you said"))

@@ -46,9 +46,17 @@ faces = course.data("lfw", otherwise="drawn-faces", quick=600)
 # ## Predict
 #
 # A stranger's photo, and a few hundred people whom no model has seen. Take the nearest photo, by pixels: how
-# often is it the same person? How often by the code of an autoencoder? And if a model may answer "same
+# often is it the same person? How often by the best code of this page? And if a model may answer "same
 # person" or "not the same" about two photos, how often is it right, when a coin is right half of the time?
-#
+# Enter the first two.
+
+# %%
+by_pixels, by_code = ..., ...  # two shares, from 0 to 1
+### BEGIN SOLUTION
+by_pixels, by_code = 0.2, 0.5
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · A code, and the nearest codes
 #
 # The convolutional autoencoder of notebook 01. It is never told who is who: nothing on this page is.
@@ -71,13 +79,30 @@ model = whole_face(faces.train)
 
 # %% [markdown]
 # Searching is three lines: codes of length one, their scalar products (the cosine of the angle), the largest
-# ones. A library (FAISS) does the same, and can do it for millions.
+# ones. *Write* them: from codes (N, K) and k to the rows (N, k) of the k nearest *others* of each, the most
+# similar first.
+
+
+# %%
+def nearest_others(codes, k):
+    ### BEGIN SOLUTION
+    sides = nn.functional.normalize(codes)
+    closeness = sides @ sides.T
+    closeness.fill_diagonal_(-2)
+    return closeness.topk(k).indices
+    ### END SOLUTION
+
+
+# %%
+nearest_others = check.nearest_others(nearest_others)
+
+# %% [markdown]
+# A library (FAISS) does the same, and can do it for millions.
 
 # %%
 z = latent.encode(model, faces.test)
-sides = nn.functional.normalize(z)
-by_hand = (sides[:5] @ sides.T).topk(8).indices
-print("the same rows:", torch.equal(by_hand, Index(z).ask(z[:5], k=8).rows))
+theirs = [Index(z).ask(z[[i]], k=7, leave_out=[i]).rows[0] for i in range(5)]
+print("the same rows:", torch.equal(nearest_others(z, 7)[:5], torch.stack(theirs)))
 
 # %% [markdown]
 # Here are three people of the test part. Beside each are the seven nearest others; ✓ marks the same person.
@@ -109,7 +134,20 @@ answers(Index(z), z)
 #
 # Of the k nearest other photos, what share shows the same person? It is asked with every photo of everybody
 # who has at least two. Most have just two or three, so ten places cannot all be right; the ceiling says what
-# perfect codes would reach.
+# perfect codes would reach. *Write* it for k places: from the rows (N, k) of the nearest, and the number of
+# the person on each photo (N,), to a share.
+
+
+# %%
+def precision(rows, person):
+    ### BEGIN SOLUTION
+    same = person[rows] == person[:, None]
+    return same.float().mean()
+    ### END SOLUTION
+
+
+# %%
+precision = check.precision(precision)
 
 # %%
 ks, table = (1, 5, 10), {}
@@ -130,8 +168,25 @@ judge("autoencoder", Coder(model))
 #
 # **Whitening.** Turn the code to its principal directions, and divide each coordinate by its standard
 # deviation: z = Λ^(−½) Vᵀ (h − mean). No direction is wider than another, so none decides alone. A power
-# between 0 (PCA) and 1 (white) in place of the whole root is a compromise.
-#
+# between 0 (PCA) and 1 (white) in place of the whole root is a compromise. *Write* it, from codes (N, K) to
+# (N, K), with mean 0 and the identity as covariance.
+
+
+# %%
+def white(codes):
+    ### BEGIN SOLUTION
+    z = codes - codes.mean(0)
+    covariance = z.T @ z / (len(z) - 1)
+    variances, directions = torch.linalg.eigh(covariance)
+    turned = z @ directions
+    return turned / variances.sqrt()
+    ### END SOLUTION
+
+
+# %%
+white = check.white(white)
+
+# %% [markdown]
 # **The mirror image.** The mean of a face's code and its mirror image's: looking left or right, the same.
 #
 # **Denoising.** Trained to redraw faces that were covered and noisy (notebook 05), a code has to say less
@@ -222,6 +277,10 @@ print(f"{'precision at':30s}" + "".join(f"{k:8d}" for k in ks))
 for name, precision in {**table, "ceiling": ceiling}.items():
     print(f"{name:30s}" + "".join(f"{precision[k]:8.1%}" for k in ks))
 print(f"{(counts[who] > 1).sum()} queries among {len(faces.test)} photos")
+
+# %% tags=["nbval-ignore-output"]
+check.nearest_by_pixels(by_pixels, table["pixels"][1])
+check.nearest_by_code(by_code, max(precision[1] for precision in table.values()))
 
 # %% [markdown]
 # Read it downwards: what is each step worth? Two comparisons matter most. Whitened PCA against the whitened
@@ -471,23 +530,6 @@ figure
 #
 # ## Your turn
 #
-# The k nearest *others* by cosine, for every code: (N, K), k → (N, k), the most similar first.
-
-
-# %%
-def nearest_others(codes, k):
-    ### BEGIN SOLUTION
-    sides = nn.functional.normalize(codes)
-    closeness = sides @ sides.T
-    closeness.fill_diagonal_(-2)
-    return closeness.topk(k).indices
-    ### END SOLUTION
-
-
-# %%
-nearest_others = check.nearest_others(nearest_others)
-
-# %% [markdown]
 # Then try:
 #
 # * A photo of your own, in section 4. Cut it tightly (`box=`), then loosely. What do the answers follow?

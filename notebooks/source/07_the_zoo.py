@@ -44,8 +44,16 @@ size = 64 if clothes.shape[1] == 28 else 16
 #
 # Eleven autoencoders, the same pictures, the same 64 numbers a code, the same budget. PCA with 64
 # components is the line to beat. Before anything runs, write down: which ones end *above* PCA's error?
-# Which one cleans a noisy picture best? Whose codes tell the ten kinds of clothes apart best?
-#
+# Which one cleans a noisy picture best? Whose codes tell the ten kinds of clothes apart best? And enter how
+# many of the eleven end above PCA's error.
+
+# %%
+worse = ...  # from 0 to 11
+### BEGIN SOLUTION
+worse = 3
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · One network, one change each
 #
 # The *multilayer* autoencoder is the stem: 784 → 128 → 64 → 128 → 784. The others differ from it in one
@@ -117,6 +125,10 @@ print(f"{'test MSE of':18s} {'full budget':20s} {'after one epoch':20s} from noi
 for name in table:
     columns = [f"{entry(name, key):20s}" for key in ("mse", "one epoch", "restored")]
     print(f"{name:18s}", *columns)
+
+# %%
+errors = {name: row["mean"]["mse"] for name, row in table.items() if name in zoo.MEMBERS}
+check.above_pca(worse, sum(error > table["PCA"]["mean"]["mse"] for error in errors.values()))
 
 # %% [markdown]
 # The errors that were aimed at: after one epoch, what a known repository reports; after the full budget,
@@ -190,19 +202,26 @@ for name in table:
 # Two penalties, both on the code z, neither on weights:
 #
 # * **L1**: Σ|z|. With a ReLU before it, numbers become exactly zero.
-# * **KL to a rate**: Σ KL(ρ ‖ ρ̂), where ρ̂ is how active a unit is on the average over the batch. Written
-#   out:
+# * **KL to a rate**: Σ KL(ρ ‖ ρ̂), where ρ̂ is how active a unit is on the average over the batch, and KL is
+#   that of two Bernoullis: a unit is on with probability ρ, or ρ̂, and off otherwise. *Write* it, from
+#   activations z (B, K) in (0, 1) and ρ to a number.
 
 
 # %%
-def by_hand(z, rho):
+def to_rate(z, rho):
+    ### BEGIN SOLUTION
     rho_hat = z.mean(0)
-    kl = rho * (rho / rho_hat).log() + (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()
-    return kl.sum()
+    on, off = rho * (rho / rho_hat).log(), (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()
+    return (on + off).sum()
+    ### END SOLUTION
 
 
+# %%
+to_rate = check.to_rate(to_rate)
+
+# %%
 z = codes["sparse, KL"]
-ours, theirs = by_hand(z, 0.03), losses.to_rate(0.03)(z).mean()
+ours, theirs = to_rate(z, 0.03), losses.to_rate(0.03)(z).mean()
 print("by hand = the library's:", torch.allclose(ours, theirs, rtol=1e-3))
 
 # %% [markdown]
@@ -236,13 +255,52 @@ print(f"Hoyer's measure: {abs(change):.2f} away from what it was")
 # %% [markdown]
 # So choose the weight of a penalty by the sparsity *measured*, not by the value of the penalty. **Top-k**
 # cannot be cheated: it keeps the k largest numbers of each code and sets the others to zero, with no
-# penalty at all.
-#
+# penalty at all. *Write* it, from z (B, K) and k to (B, K).
+
+
+# %%
+def top_k(z, k):
+    ### BEGIN SOLUTION
+    kept = z.topk(k, dim=1).indices
+    return z * torch.zeros_like(z).scatter(1, kept, 1.0)
+    ### END SOLUTION
+
+
+# %%
+top_k = check.top_k(top_k)
+
+# %% [markdown]
 # ## 6 · Contractive and denoising: a code that holds still
 #
-# The contractive penalty is ‖∂z/∂x‖², the squared size of the encoder's Jacobian. Exactly it takes one
-# backward pass for each of the code's numbers; with a random vector v of signs, |vᵀ ∂z/∂x|² has the same
-# mean, for one.
+# The contractive penalty is ‖∂z/∂x‖², the squared size of the encoder's Jacobian: the squares of all ∂zₖ/∂xᵢ,
+# added up. *Write* it, from an encoder (a function x → z) and x (B, …) to (B,), one number per picture.
+#
+# <details><summary>A hint</summary>
+#
+# `torch.autograd.grad(a, x, retain_graph=True)[0]` is the gradient of a number a with respect to x, for which
+# x needs `x.requires_grad_()` first. The sum over the batch of zₖ is a number, and no picture's zₖ depends on
+# another picture.
+# </details>
+
+
+# %%
+def stillness(encode, x):
+    ### BEGIN SOLUTION
+    x = x.detach().requires_grad_()
+    z, total = encode(x), torch.zeros(len(x))
+    for k in range(z.shape[1]):
+        slope = torch.autograd.grad(z[:, k].sum(), x, retain_graph=True)[0]
+        total = total + slope.flatten(1).square().sum(1)
+    return total
+    ### END SOLUTION
+
+
+# %%
+stillness = check.stillness(stillness)
+
+# %% [markdown]
+# Exactly it takes one backward pass for each of the code's numbers; with a random vector v of signs,
+# |vᵀ ∂z/∂x|² has the same mean, for one.
 
 # %%
 model, one = trained["multilayer"], ten[:1].batch().x.requires_grad_()
@@ -251,6 +309,8 @@ z = model.encode(one).mean
 exact = losses.squared_jacobian(z, one, probes=0)
 torch.manual_seed(0)
 estimate = losses.squared_jacobian(z, one, probes=1000)
+yours = stillness(lambda x: model.encode(x).mean, one)
+print("yours = the library's:", torch.allclose(yours, exact, rtol=1e-3))
 print("exact = torch's Jacobian:", torch.allclose(exact, jacobian.square().sum(), rtol=1e-3))
 print("a thousand random directions are within a tenth:", torch.allclose(estimate, exact, rtol=0.1))
 
@@ -317,22 +377,6 @@ plots.show(rows | {name: model.reconstruct(batch.x) for name, model in few.items
 # %% [markdown]
 # ## Your turn
 #
-# Write top-k: of each code, the k largest numbers stay and the others become 0. From z (B, K) and k to (B,
-# K).
-
-
-# %%
-def top_k(z, k):
-    ### BEGIN SOLUTION
-    kept = z.topk(k, dim=1).indices
-    return z * torch.zeros_like(z).scatter(1, kept, 1.0)
-    ### END SOLUTION
-
-
-# %%
-top_k = check.top_k(top_k)
-
-# %% [markdown]
 # Then try:
 #
 # * `zoo.Member(objective=partial(losses.contractive, weight=50.0))`: how still can a code hold, and what
