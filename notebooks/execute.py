@@ -40,8 +40,9 @@ def execute(source: Path) -> None:
     os.replace(part, page)
     if os.environ.get("AELIB_PROFILE", "full") == "full":
         write_figures(notebook)
-        if source.stem[:2] in thumbnails.PAGES:
-            thumbnails.write(source.stem[:2])
+        number = source.stem.split("_")[0]
+        if number in thumbnails.PAGES:
+            thumbnails.write(number)
     seconds, cpu = time.perf_counter() - start, cpu_seconds() - before
     print(f"{page.name}: {seconds:.0f} s, {cpu:.0f} s of CPU, {page.stat().st_size / 1e6:.1f} MB", flush=True)
 

@@ -50,10 +50,12 @@ def headed(figure: str, columns: Sequence[int], numbers: Sequence[int], *above: 
     return Thumbnail(figure, [Row("", i, columns, above=above if i == numbers[0] else ()) for i in numbers])
 
 
+BOTH_CURVES = [(0.06, 0.08, 0.497, 0.86), (0.56, 0.08, 0.997, 0.86)]
 BOTH_MAPS = [(0.04, 0.08, 0.48, 0.77), (0.54, 0.08, 0.98, 0.77)]
 PAGES = {
     "00": labelled("start-here", (4, 7, 9, 10, 11), 60, face=0, decoded=1),
     "01": labelled("sharpening", range(7), 62, epoch_1=0, epoch_40=4, photo=5),
+    "01b": Thumbnail("exact-posterior", [Row("", 0, (), BOTH_CURVES, ("three points", "p(z|x) of each"))]),
     "02": labelled("hidden-beta", range(7), 62, **{"digit": 0, "β = 1": 1, "β = 39.2": 2}),
     "03": headed("manifold", range(3, 12), (4, 7, 10), "a plane of codes, decoded"),
     "04": headed("one-z", range(10), (0, 2, 5), "one code per row, asked for ten digits"),
@@ -123,7 +125,7 @@ def draw(thumbnail: Thumbnail) -> Image.Image:
 
 
 def write(page: str) -> None:
-    """Draw the small picture of a page, by the first two digits of its name."""
+    """Draw the small picture of a page, by the number in its name, as "01a"."""
     (FIGURES / "thumbnails").mkdir(exist_ok=True)
     draw(PAGES[page]).save(FIGURES / "thumbnails" / f"{page}.png", optimize=True)
 

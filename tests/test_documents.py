@@ -28,6 +28,11 @@ def anchors(document):
     return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
+def number(page):
+    """Of a page: "01", or "01a"."""
+    return page.stem.split("_")[0]
+
+
 @each
 def test_links_lead_somewhere(document):
     for target in re.findall(r"(?:\]\(|(?:src|href)=\")([^)\"]+)", document.read_text()):
@@ -133,8 +138,7 @@ def test_every_page_has_a_row_with_its_question_and_a_picture(page):
     assert len(rows) == 1, f"the README needs one row for {page.name}"
     picture = re.search(r'<img src="([^"]+)" width="(\d+)" alt="([^"]+)">', rows[0])
     assert picture, f"the row of {page.name} needs a picture with a width and an alt text"
-    number = page.stem[:2]
-    assert picture[1] == f"materials/figures/thumbnails/{number}.png"
+    assert picture[1] == f"materials/figures/thumbnails/{number(page)}.png"
     assert int(picture[2]) == thumbnails.WIDTH and len(picture[3].split()) >= 8
     assert re.search(r", \d+&nbsp;min<br>[^|]*\? \|", rows[0]), (
         f"the row of {page.name} needs minutes and a question"
@@ -143,16 +147,16 @@ def test_every_page_has_a_row_with_its_question_and_a_picture(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_the_small_picture_is_made_of_the_pages_figure(page):
-    spec = thumbnails.PAGES[page.stem[:2]]
+    spec = thumbnails.PAGES[number(page)]
     assert f"figure-{spec.figure}" in (HERE / "notebooks/source" / f"{page.stem}.py").read_text()
-    stored = Image.open(thumbnails.FIGURES / "thumbnails" / f"{page.stem[:2]}.png").convert("RGB")
+    stored = Image.open(thumbnails.FIGURES / "thumbnails" / f"{number(page)}.png").convert("RGB")
     made = thumbnails.draw(spec).convert("RGB")
     assert stored.size == made.size and stored.width == thumbnails.WIDTH * thumbnails.SHARP
     small = [
         np.asarray(picture.reduce(8), float) for picture in (stored, made)
     ]  # the dots between 256 colours go
     assert np.abs(small[0] - small[1]).mean() < 0.5, (
-        f"make it again: python notebooks/thumbnails.py {page.stem[:2]}"
+        f"make it again: python notebooks/thumbnails.py {number(page)}"
     )
 
 

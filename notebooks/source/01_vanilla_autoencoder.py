@@ -640,4 +640,5 @@ check.pca_reconstruction(reconstruct)
 # * Codes of a plain autoencoder have a distribution of their own: fit it before you sample.
 # * An attribute is a direction with a sign. Judge it by a classifier, with the identity beside it.
 #
-# Next: **02, the variational autoencoder.** What if the loss itself asked the codes to be N(0, 1)?
+# Next: **02, the variational autoencoder.** What if the loss itself asked the codes to be N(0, 1)? Before it,
+# **01b, exact posteriors**, shows one so small that every integral is known.
