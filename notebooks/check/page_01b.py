@@ -17,7 +17,7 @@ def hills() -> None:
 
 
 @exercise(
-    [(*numbers((3, d), (7, d), (7,)), s) for d, s in ((2, 0.5), (3, 1.5))], by_hand=("torch.distributions",)
+    [(*numbers((3, d), (7, d), (7,)), s) for d, s in ((2, 0.6), (3, 1.5))], by_hand=("torch.distributions",)
 )
 def log_joint(x: Tensor, means: Tensor, z: Tensor, sigma: float) -> Answers:
     """x (B, D), means f(z) (G, D), codes z (G,), σ → (B, G), log p(x|z) + log p(z), in nats."""
