@@ -2,8 +2,11 @@
 
 import errno
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 class WriteError(RuntimeError):
@@ -37,6 +40,12 @@ def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sum_of(known: Mapping[str, Any]) -> str:
+    """The SHA-256 of what is known, but for its own entry "sha256", if it has one."""
+    rest = {k: v for k, v in known.items() if k != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def reason(e: OSError) -> str:

@@ -7,12 +7,10 @@ example and a mean over the examples.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from .contexts import evaluating
 from .datasets import Data
@@ -23,6 +21,7 @@ from .losses.bounds import error_term
 from .models import Autoencoder
 
 Metric = Callable[..., Tensor]
+C1, C2 = 0.01**2, 0.03**2  # SSIM's, which keep it from dividing by 0
 
 
 def _mean(each: Tensor, known: Tensor | None) -> Tensor:
@@ -47,15 +46,19 @@ def ssim(x_hat: Tensor, target: Tensor) -> Tensor:
 
     Only windows that lie inside the image count. In images below 11 pixels the window shrinks.
 
-    Source: Wang, Bovik, Sheikh, Simoncelli, 2004; computed by torchmetrics.
+    Source: Wang, Bovik, Sheikh, Simoncelli, 2004.
     """
     radius = min(5, (min(target.shape[-2:]) - 1) // 2)
-    window: Any = {"sigma": 0.3 * radius} if radius else {"gaussian_kernel": False, "kernel_size": 1}
-    _, each = structural_similarity_index_measure(
-        x_hat, target, data_range=1.0, reduction="none", return_full_image=True, **window
-    )
-    height, width = target.shape[-2:]
-    return each[..., radius : height - radius, radius : width - radius].flatten(1).mean(1)
+    offset = torch.arange(-radius, radius + 1, dtype=target.dtype, device=target.device)
+    line = torch.exp(-((offset / (0.3 * radius or 1)) ** 2) / 2)
+    line = (line / line.sum())[None]
+    window = (line.T @ line).expand(target.shape[1], 1, -1, -1)
+    parts = torch.cat((x_hat, target, x_hat * x_hat, target * target, x_hat * target))
+    means = nn.functional.conv2d(parts, window, groups=target.shape[1])
+    a, b, aa, bb, ab = means.split(len(target))
+    spread = (aa - a.square()).clamp_min(0) + (bb - b.square()).clamp_min(0)
+    alike = (2 * a * b + C1) * (2 * (ab - a * b) + C2) / ((a.square() + b.square() + C1) * (spread + C2))
+    return alike.flatten(1).mean(1)
 
 
 def ssim_error(p: Distribution, target: Tensor) -> Tensor:
@@ -68,11 +71,21 @@ def ssim_error(p: Distribution, target: Tensor) -> Tensor:
 
 
 def pearson(x_hat: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
-    """(B,) Pearson's correlation over each example's (known) numbers, from −1 to 1; NaN if all are equal."""
-    a, b = (v.flatten(1) - _mean(v, known)[:, None] for v in (x_hat, target))
-    if known is not None:
-        a, b = (torch.where(known.flatten(1), v, 0.0) for v in (a, b))
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    """(B,) Pearson's correlation over each example's (known) numbers, from −1 to 1.
+
+    NaN where the target's numbers are all equal; 0 where only the reconstruction's are, which then says
+    nothing of the target.
+    """
+    parts = []
+    for v in (x_hat, target):
+        mean = _mean(v, known)[:, None]
+        each = v.flatten(1) - mean
+        each = each if known is None else torch.where(known.flatten(1), each, 0.0)
+        # what is less than a millionth of them is rounding
+        parts.append(torch.where(each.abs().amax(1, keepdim=True) <= 1e-6 * mean.abs(), 0.0, each))
+    a, b = parts
+    r = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    return torch.where((a == 0).all(1) & (b != 0).any(1), 0.0, r)
 
 
 @torch.no_grad()
@@ -121,7 +134,8 @@ def evaluate(
 def fraction_of_variance(model: Autoencoder, data: Data) -> float:
     """The share of the numbers' variance that reconstructions explain: 1 − Σ(x̂ − x)² / Σ(x − mean example)².
 
-    1 is perfect, 0 is the mean example for everybody. Sums and mean are over the numbers that are known.
+    1 is perfect, 0 is the mean example for everybody; NaN if all examples are equal. Sums and mean are over
+    the numbers that are known.
     """
     total = count = torch.zeros(())
     for b in batches(model, data):
@@ -134,7 +148,7 @@ def fraction_of_variance(model: Autoencoder, data: Data) -> float:
 
     parts = {"left": error, "all": lambda x_hat, x, known=None: error(mean, x.double(), known)}
     sums = evaluate(model, data, parts)
-    return 1 - sums["left"] / sums["all"]
+    return 1 - sums["left"] / sums["all"] if sums["all"] else math.nan
 
 
 @torch.no_grad()

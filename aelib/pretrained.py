@@ -5,12 +5,15 @@
 
 import json
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from torch import Tensor, nn
 
 from . import models, runs
@@ -106,6 +109,7 @@ def load_with_data(
     Args:
         path, which, device: as in `load`.
         data: a dataset's name, a folder of photos, or a `Split`; None: what `aelib train` trained it on.
+            Photos that it was trained on are in the training part, whatever was renamed or removed since.
         labels: of a folder's photos, as in `datasets.folder`; None: those that it was trained with, if any.
 
     Raises:
@@ -127,8 +131,25 @@ def load_with_data(
         options |= {} if labels is None else {"labels": labels}
         options = {k: v for k, v in options.items() if k in takes and v is not None}
         data = load_data(cast(str, data), **options)
+        if Path(path).is_dir() and data.train.paths is not None:
+            data = _as_trained(runs.Run(path), data)
     check(model, data.train)
     return model, data
+
+
+def _as_trained(run: runs.Run, split: Split) -> Split:
+    """The same photos; those that the run was trained on are in the training part, whatever their names."""
+    with suppress(RunError):  # no run, or damaged
+        if run.about()["training"].get("fingerprint") == split.train.fingerprint():
+            return split
+    parts = [split.train, split.valid, split.test]
+    moved = np.concatenate([[False] * len(split.train), *(run.trained(p) for p in parts[1:])])
+    if moved.any():
+        warnings.warn(f"{moved.sum():,} photos of the validation and test parts were trained on: "
+                      "they count as training photos", stacklevel=3)  # fmt: skip
+        part, every = np.where(moved, 0, np.repeat([0, 1, 2], [len(p) for p in parts])), split.all
+        split = replace(split, train=every[part == 0], valid=every[part == 1], test=every[part == 2])
+    return split
 
 
 def trained_on(path: str | Path) -> tuple[str, dict[str, Any]]:

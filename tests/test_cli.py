@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 import yaml
 from PIL import Image
 
-from aelib import cli, datasets, export, latent, metrics, models, retrieval, runs
+from aelib import cli, datasets, export, latent, metrics, models, pretrained, retrieval, runs
 
 SMALL = ["--latent", "3", "--net", "mlp", "--hidden", "[16]", "--epochs", "2"]
 
@@ -505,3 +506,49 @@ def _printed(capsys, *words):
     capsys.readouterr()
     assert call(*words) == 0
     return capsys.readouterr().out
+
+
+# ---- which photos it was trained on ----------------------------------------------------------------------
+
+
+def test_photos_it_was_trained_on_are_never_test_photos_whatever_is_renamed_or_removed(
+    tmp_path, no_data, capsys
+):
+    rng, folder = np.random.default_rng(0), tmp_path / "photos"
+    for i in range(60):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(folder / "ab"[i % 2] / f"{i}.png")
+    assert call("train", folder, "--size", "8", *SMALL, "--out", tmp_path / "run") == 0
+    trained = {Path(f).name for f in datasets.load("folder", path=folder, size=8).train.files}
+
+    def tested():
+        capsys.readouterr()
+        assert call("evaluate", tmp_path / "run", *words, "--json") == 0
+        return json.loads(capsys.readouterr().out)["images"]
+
+    def parts():
+        return pretrained.load_with_data(tmp_path / "run", *words, device="cpu")[1]
+
+    def names(part):
+        return {Path(f).name for f in part.files}
+
+    words = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tested() == 6
+    (folder / "a").rename(folder / "renamed")
+    for file in sorted((folder / "b").iterdir())[:13]:
+        file.unlink()
+    with pytest.warns(UserWarning, match="they count as training photos"):
+        split = parts()
+    every = {p.name for p in folder.rglob("*.png")}
+    assert not names(split.test) & trained and not names(split.valid) & trained
+    assert names(split.all) == every and len(split.all) == len(every) == 47
+    with pytest.warns(UserWarning, match="trained on"):
+        assert tested() == len(split.test) > 0
+    words = [str(folder)]  # named, it is other data, of which those it knows are left out
+    with pytest.warns(UserWarning, match="trained on"):
+        assert tested() == len(every - trained)
+    run = tmp_path / "run" / "trained.bin"
+    run.write_bytes(run.read_bytes()[:-1])
+    assert call("evaluate", tmp_path / "run") == 1 and "trained.bin is damaged" in capsys.readouterr().err

@@ -119,7 +119,7 @@ def test_a_wrong_command_is_found():
 @each
 def test_variables_of_the_environment_are_read_somewhere(document):
     sources = "".join(
-        p.read_text() for folder in ("aelib", "notebooks") for p in (HERE / folder).rglob("*.py")
+        p.read_text() for folder in ("aelib", "notebooks", "tests") for p in (HERE / folder).rglob("*.py")
     )
     for name in re.findall(r"\bAELIB_[A-Z]+", document.read_text()):
         assert f'"{name}"' in sources, f"{document.name}: nothing reads {name}"

@@ -344,6 +344,22 @@ def test_a_damaged_run_json_says_what_to_do(text, copied, finished):
     assert same(go(copied)[0], finished[1])
 
 
+def test_a_value_that_changes_in_a_runs_own_files_is_found_and_a_comment_is_none(tmp_path, capsys):
+    words = ["train", "digits", "--net=linear", "--latent=2", "--epochs=1", f"--out={tmp_path}", "--beta=3"]
+    assert status(words) == 0
+    config, about = tmp_path / "config.yaml", tmp_path / "run.json"
+    whole, known = config.read_text(), about.read_text()
+    config.write_text(f"# mine\n{whole}")
+    assert runs.Run(tmp_path).settings()["beta"] == 3
+    config.write_text(whole.replace("beta: 3.0", "beta: 2.0"))
+    assert status(["resume", f"{tmp_path}", "--epochs=2"]) == 1
+    assert "values were changed; the same `aelib train` again writes it" in capsys.readouterr().err
+    assert status(words) == 0 and config.read_text() == whole
+    about.write_text(known.replace('"batch_size": ', '"batch_size": 1'))
+    with pytest.raises(RunError, match=r"run.json is damaged \(it was changed\)"):
+        runs.Run(tmp_path).about()
+
+
 def test_a_configuration_that_is_cut_short_is_not_taken_for_whole(tmp_path, capsys):
     small = ["--net=linear", "--latent=2", "--epochs=1", f"--out={tmp_path}/run", "--beta=3"]
     cli.main(["train", "digits", *small])
@@ -765,6 +781,8 @@ CONFIGS = {
     "lists in lists in lists": (b"data: " + b"[" * 100_000, "nests lists too deeply"),
     "and closed ones": (b"hidden: " + b"[" * 9999 + b"]" * 9999, "nests lists too deeply"),
     "another option": (b"data: digits\nlatnet: 3", "latnet"),
+    "an option twice": (b"data: digits\nlatent: 3\nlatent: 4", "latent is given twice"),
+    "and as it is typed": (b"data: digits\nwarm_up: 0\n\"warm-up\": 0.1", "warm_up is given twice"),
     "another type": (b"data: digits\nlatent: {a: 1}", "latent"),
     "a number too many": (b"data: digits\nepochs: 1e400", "epochs"),
 }  # fmt: skip

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from truth import DIM, LATENT, NOISE, Rows, linear_gaussian
 
 from aelib import datasets, heads, losses, metrics, models, training
+from aelib.datasets import Images
 
 FACES = datasets.load("faces-sample").train[:6].batch().x
 torch.manual_seed(0)
@@ -297,3 +299,31 @@ def test_the_mutual_information_gap_is_one_for_a_dimension_each_and_none_for_two
     ) == pytest.approx(0.5, abs=0.08)
     with pytest.raises(ValueError, match="no factor varies"):
         measuring.mutual_information_gap(own, np.ones((4000, 1)))
+
+
+# ---- where a metric is not defined -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1 / 3, 100 / 255, 1.0])
+def test_pearson_of_a_constant_picture_is_nan_and_of_a_constant_reconstruction_0(level):
+    flat, other = torch.full((2, 1, 4, 5), level), torch.rand(2, 1, 4, 5)
+    known = torch.ones(2, 1, 4, 5, dtype=torch.bool)
+    known[:, :, :2] = False
+    for names in ({}, {"known": known}):
+        assert metrics.pearson(other, flat, **names).isnan().all()
+        assert metrics.pearson(flat, flat, **names).isnan().all()
+        assert (metrics.pearson(flat, other, **names) == 0).all()
+    assert metrics.pearson(other, torch.where(known, flat, other), known=known).isnan().all()
+
+
+def test_means_over_constant_pictures_are_of_the_others():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (10, 1, 8, 8)).astype(np.uint8)
+    pixels[3:6] = 77
+    model = models.autoencoder((1, 8, 8), 2, net="mlp", hidden=[4])
+    every = metrics.evaluate(model, Images(pixels))["pearson"]
+    rest = metrics.evaluate(model, Images(np.delete(pixels, range(3, 6), 0)))["pearson"]
+    assert every == pytest.approx(rest, abs=1e-6)
+    for alike in (Images(pixels[3:6]), Images(pixels[:1])):
+        assert math.isnan(metrics.fraction_of_variance(model, alike))
+    assert math.isnan(metrics.evaluate(model, Images(pixels[3:6]))["pearson"])

@@ -41,6 +41,30 @@ def test_every_dependency_has_bounds_and_a_pin_within_them():
         )
 
 
+def test_every_pin_is_locked_with_the_sums_of_its_files_and_nothing_else_is():
+    pins = set(re.findall(r"^([\w.-]+)==([\w.]+)$", (HERE / "constraints.txt").read_text(), re.M))
+    lock = (HERE / "requirements.lock").read_text()
+    locked = re.findall(
+        r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.M
+    )
+    assert len(re.findall("^[^ #]", lock, re.M)) == len(locked)  # each line was understood
+    apart = {canonicalize_name(Requirement(r).name) for r in PROJECT["optional-dependencies"]["grade"]}
+    canonical = {
+        (name, v) for n, v in pins if (name := canonicalize_name(n)) not in apart
+    }  # [dev] has it not
+    windows = {"colorama", "pywinpty"}
+    assert {
+        (canonicalize_name(n), v) for n, v, *_ in locked if canonicalize_name(n) not in windows
+    } == canonical
+    assert {
+        canonicalize_name(n) for n, _, where, _ in locked if "win32" in where or "'nt'" in where
+    } >= windows
+    assert all(len(set(sums.split())) >= 1 for *_, sums in locked)
+    for name in ("numpy", "torch", "pillow", "faiss-cpu"):  # files for each Python and each system
+        (sums,) = (sums for n, *_, sums in locked if n == name)
+        assert sums.count("sha256") >= 9
+
+
 def test_conda_installs_the_package_with_its_pins():
     environment = yaml.safe_load((HERE / "environment.yml").read_text())
     assert environment["dependencies"][-1]["pip"] == ["-c constraints.txt", "-e .[dev]"]

@@ -1,7 +1,9 @@
 """Retrieval: codes, index, file, own photos, and how answers are judged, against brute force and by hand."""
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import check
 import ipywidgets as widgets
@@ -16,11 +18,11 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from aelib import datasets, models, retrieval, runs
+from aelib import cli, datasets, models, retrieval, runs
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
 from aelib.explorers.widgets import Panel
-from aelib.retrieval import Coder, Index
+from aelib.retrieval import Coder, Index, codes
 
 RNG = np.random.default_rng(0)
 CLUSTERED = torch.tensor(
@@ -103,6 +105,21 @@ def test_what_an_approximate_index_does_not_find_is_said():
         (lambda: Index(torch.eye(3)).ask(torch.eye(3)[0], 1), "codes (Q, 3); got (3,)"),
         (lambda: Index(torch.eye(3)).ask(torch.eye(3), 1, leave_out=[0]), "3 queries, but 1 rows"),
         (lambda: Index(torch.eye(3)).ask(torch.full((1, 3), torch.inf), 1), "NaN or infinite"),
+        (lambda: Index(torch.eye(3, dtype=torch.complex64)), "codes are real numbers"),
+        (lambda: Index(torch.eye(3)).ask(1j * torch.eye(3), 1), "codes are real numbers"),
+        *(
+            (lambda row=row: Index(torch.eye(3)).ask(torch.eye(3)[:1], 1, leave_out=row), "go from 0 to 2")
+            for row in ([3], [-1], [0.5], [True], [2**40])
+        ),
+        *(
+            (lambda kind=kind, effort=effort: Index(torch.eye(3), kind=kind, effort=effort), "from 1 up")
+            for kind in retrieval.index.KINDS
+            for effort in (0, -5, 2.5, True, 10**12)
+        ),
+        *(
+            (lambda kind=kind: Index(1e30 * torch.eye(3), "euclidean", kind), "longer than 9e+18")
+            for kind in retrieval.index.KINDS
+        ),
     ],
 )
 def test_what_is_asked_wrongly_is_said(ask, message):
@@ -111,9 +128,24 @@ def test_what_is_asked_wrongly_is_said(ask, message):
     assert message in str(e.value)
 
 
-def test_a_code_of_zeros_is_similar_to_nothing_and_breaks_nothing():
-    closeness = Index(torch.cat([torch.eye(3), torch.zeros(1, 3)])).ask(torch.eye(3), 4).closeness
-    assert closeness.isfinite().all()
+@pytest.mark.parametrize("kind", retrieval.index.KINDS)
+def test_a_code_of_zeros_is_similar_to_nothing_and_comes_last(kind):
+    codes = torch.cat([torch.zeros(1, 4), torch.eye(4), -torch.eye(4)])
+    index = Index(codes, kind=kind, effort=100)
+    rows, closeness = index.ask(torch.eye(4), 9)
+    assert (rows[:, -1] == 0).all() and closeness[:, -1].isnan().all()
+    assert closeness[:, :-1].isfinite().all() and (closeness[:, 7] == -1).all()
+    assert index.ask(torch.zeros(1, 4), 9).closeness.isnan().all()
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-12, 1e18, 1e30, 1e37])
+def test_the_angle_does_not_depend_on_how_long_codes_are(scale):
+    torch.manual_seed(0)
+    codes, queries = torch.randn(50, 3), torch.randn(5, 3)
+    rows, closeness = Index(codes).ask(queries, 5)
+    longer = Index((codes.double() * scale).float()).ask((queries.double() * scale).float(), 5)
+    assert torch.equal(longer.rows, rows)
+    torch.testing.assert_close(longer.closeness, closeness, atol=1e-3 if scale < 1e-37 else 1e-6, rtol=0)
 
 
 def test_without_faiss_the_error_names_the_command(monkeypatch):
@@ -182,6 +214,19 @@ def test_whitening_is_scikit_learns_pca_scaled(power):
     expected = pca.transform(pixels) / pca.explained_variance_ ** (power / 2)
     np.testing.assert_allclose(np.abs(z), np.abs(expected), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(np.cov(z.T), np.diag(pca.explained_variance_ ** (1 - power)), atol=1e-3)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_where_the_pictures_do_not_differ_whitened_codes_are_zero(power):
+    rng = np.random.default_rng(0)
+    three = rng.integers(0, 255, (3, 1, 8, 8)).astype(np.uint8)
+    few, others = Images(three.repeat(7, 0)), Images(rng.integers(0, 255, (20, 1, 8, 8)).astype(np.uint8))
+    for pictures, rank in ((few[:7], 0), (few, 2), (others[:1], 0)):
+        coder = Coder(nn.Flatten()).whitened(pictures, min(6, len(pictures)), power)
+        for images in (pictures, others):
+            z = codes(coder, images)
+            assert (z[:, rank:] == 0).all() and z.abs().max() < 30
+            assert rank == 0 or (z[:, :rank] != 0).any()
 
 
 def test_with_the_mirror_image_a_face_and_its_mirror_image_have_one_code():
@@ -654,3 +699,68 @@ def test_an_index_that_cannot_be_gets_a_sentence(indexed, tmp_path):
         retrieval.search_run(run, tmp_path / "none.png")
     with pytest.raises(ValueError, match="k is from 1 to 120"):
         retrieval.search_run(run, query, 121)
+
+
+@pytest.fixture(scope="module")
+def photographed(tmp_path_factory):
+    """A run on a folder of eight photos, with an index of them."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("photographed") / "photos"
+    folder.mkdir()
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(folder / f"{i}.png")
+    cli.main(["train", str(folder), "--size=8", "--net=linear", "--latent=2", "--epochs=1",
+              f"--out={folder.parent}/run"])  # fmt: skip
+    cli.main(["index", f"{folder.parent}/run"])
+    return folder.parent / "run", folder
+
+
+def removed(folder):
+    (folder / "3.png").unlink()
+
+
+def replaced(folder):
+    Image.new("RGB", (8, 8), "white").save(folder / "3.png")
+
+
+def added(folder):
+    shutil.copy(folder / "3.png", folder / "new.png")
+
+
+@pytest.mark.parametrize("change", [removed, replaced, added, shutil.rmtree])
+def test_a_search_says_that_photos_were_changed_since(photographed, change, monkeypatch, tmp_path):
+    run, folder = photographed
+    monkeypatch.setenv("AELIB_CACHE", str(tmp_path / "cache"))
+    query = shutil.copy(folder / "3.png", tmp_path / "query.png")
+    assert Path(retrieval.search_run(run, query, 2).files[0]).name == "3.png"
+    kept = shutil.copytree(folder, tmp_path / "kept")
+    change(folder)
+    with pytest.raises(runs.RunError, match=r"added, changed or removed since: aelib index"):
+        retrieval.search_run(run, query, 2)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(kept, folder)  # with the times of change
+    assert Path(retrieval.search_run(run, query, 2).files[0]).name == "3.png"
+
+
+def test_a_byte_that_changes_in_the_files_of_an_index_is_found(photographed):
+    run, folder = photographed
+    query, rng = folder / "3.png", np.random.default_rng(0)
+    right = retrieval.search_run(run, query, 3).files
+    for name in ("index.json", "index.safetensors"):
+        whole = (run / name).read_bytes()
+        for at in rng.choice(len(whole), 60, replace=False):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << int(rng.integers(8))
+            (run / name).write_bytes(changed)
+            with pytest.raises(runs.RunError, match="aelib index"):
+                retrieval.search_run(run, query, 3)
+        (run / name).write_bytes(whole)
+    assert retrieval.search_run(run, query, 3).files == right
+
+
+def test_where_all_pictures_are_alike_there_is_nothing_to_find(tmp_path, no_data, capsys):
+    split = datasets.split(Images(np.full((20, 1, 8, 8), 100, np.uint8)))
+    model = models.autoencoder(split.shape, 2, net="linear", posterior="deterministic")
+    retrieval.index_run(tmp_path / "run", split, model=model)
+    Image.new("L", (8, 8), 100).save(tmp_path / "q.png")
+    with pytest.raises(ValueError, match="like all pictures alike"):
+        retrieval.search_run(tmp_path / "run", tmp_path / "q.png", 2, model=model)

@@ -2,6 +2,7 @@ import copy
 import math
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -394,3 +395,31 @@ def test_a_set_that_does_not_know_its_length_gets_a_sentence():
 
     with pytest.raises(TypeError, match=r"returns datasets\.Batches"):
         next(train(nn.Linear(2, 2), Endless(torch.rand(2, 2)), losses.reconstruction, epochs=1))
+
+
+# ---- numbers without meaning -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [-1.0, -1e-9, math.inf, math.nan])
+def test_a_learning_rate_that_a_schedule_makes_meaningless_is_refused(factor):
+    with pytest.raises(ValueError, match="schedule of lr is a number from 0 up"):
+        run(vae(), schedule={"lr": lambda t: 1.0 if t < 0.5 else factor})
+
+
+def test_targets_below_0_of_a_bernoulli_are_said_once_and_no_others():
+    rng = np.random.default_rng(0)
+    low, inside = (
+        datasets.Examples(x.astype(np.float32)) for x in (rng.normal(size=(40, 6)), rng.random((40, 6)))
+    )
+
+    def go(data, likelihood):
+        model = models.autoencoder((6,), 2, net="mlp", hidden=(8,), likelihood=likelihood)
+        fit(model, data, losses.elbo, epochs=2, batch_size=10, device="cpu")
+
+    with pytest.warns(UserWarning, match="targets below 0 mean nothing") as said:
+        go(low, "bernoulli")
+    assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        go(inside, "bernoulli")
+        go(low, "gaussian-learnt")

@@ -95,15 +95,24 @@ def test_once_a_week_it_takes_the_newest_versions():
     (command,) = [step["run"] for step in newest["steps"] if "run" in step]
     installs = {each: installing(*shlex.split(each)[1:]) for each in (command, "make test")}
     assert " -c " not in installs[command] and "-e .[dev]" in installs[command]
-    assert " -c constraints.txt -e .[dev]" in installs["make test"]
+    assert installs["make test"].endswith("--no-deps --no-build-isolation -e .[dev]")
 
 
 def installing(*words):
     """The command by which `make` with these words would install everything."""
     words = ["make", "--dry-run", "--always-make", *words]
     said = subprocess.run(words, cwd=HERE, capture_output=True, text=True, check=True).stdout
-    (line,) = [line for line in said.splitlines() if "pip install" in line]
-    return " ".join(shlex.split(line))
+    return "; ".join(" ".join(shlex.split(line)) for line in said.splitlines() if "pip install" in line)
+
+
+def test_what_is_installed_is_known_by_its_sum_but_from_another_index():
+    said = installing(".venv/ready")
+    assert (
+        said.count("pip install") == 2
+        and " --require-hashes --only-binary :all: -r requirements.lock;" in said
+    )
+    other = installing(".venv/ready", "PIP_EXTRA_INDEX_URL=https://example.org")
+    assert other.count("pip install") == 1 and " -c constraints.txt -e .[dev]" in other
 
 
 def test_its_commands_are_those_that_people_are_told():
@@ -157,7 +166,8 @@ def test_the_image_is_for_an_ordinary_user_and_of_the_pinned_set():
     ]
     assert installs.endswith('make "$VENV/ready"') and '="$PYTORCH_INDEX"' in installs
     venv = dict(rest.split("=", 1) for word, rest in STEPS_OF_IMAGE if word == "ENV")["VENV"]
-    assert " -c constraints.txt " in installing(f"{venv}/ready", f"VENV={venv}")
+    for index, by in (("https://example.org", " -c constraints.txt "), ("", " -r requirements.lock")):
+        assert by in installing(f"{venv}/ready", f"VENV={venv}", f"PIP_EXTRA_INDEX_URL={index}")
     (command,) = [json.loads(rest) for word, rest in STEPS_OF_IMAGE if word == "CMD"]
     assert command[:2] == ["make", "lab"] and command[2].startswith("LAB=")
 

@@ -81,7 +81,7 @@ def run(verbs: Mapping[str, Verb], about: str, arguments: Sequence[str]) -> None
 
 
 def _checked(file: str) -> None:
-    """Refuse YAML that would take the parser's memory or its stack; other faults it names itself."""
+    """Refuse YAML that would take the parser's memory or its stack, or gives an option twice."""
     if not os.path.isfile(file):
         return
     depth = 0
@@ -92,6 +92,12 @@ def _checked(file: str) -> None:
                 depth += ("Start" in name) - ("End" in name)
                 if depth > CONFIG_DEPTH or name == "AliasToken":
                     raise ValueError("it nests lists too deeply, or repeats a part by *name")
+        with open(file, encoding="utf-8") as text:
+            options = yaml.compose(text, yaml.SafeLoader)
+        pairs = options.value if isinstance(options, yaml.MappingNode) else ()
+        names = [str(key.value).replace("-", "_") for key, _ in pairs]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]} is given twice")
     except (ValueError, RecursionError, yaml.reader.ReaderError) as e:
         print(f"aelib: {file} is not a file of options: {e}", file=sys.stderr)
         sys.exit(2)

@@ -4,13 +4,14 @@ What their common arguments are (run, data, which, zoom, json) is said in `parse
 """
 
 import json as json_
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 
 def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
-    """Judge a model on its test pictures, or on all of other data: the error of its reconstructions.
+    """Judge a model on its test pictures, or on all of other data but those that it was trained on.
 
     Args:
         data: another dataset, or a folder of photos; the test part of what the run was trained on by default.
@@ -25,13 +26,21 @@ def evaluate(run: str, data: str | None = None, which: str | None = None, json: 
     other = data is not None and (mine is not None or data not in DATASETS)
     whole = other and split.train.fingerprint() != mine
     part, pictures = ("all", split.all) if whole else ("test", split.test)
-    numbers = {k: round(v, 6) for k, v in metrics.evaluate(model, pictures).items()}
+    if whole and pictures.paths is not None and (known := Run(run).trained(pictures)).any():
+        part, pictures = "all that it was not trained on", pictures[~known]
+    numbers = metrics.evaluate(model, pictures)
     if json:
-        print(json_.dumps({"run": run, "data": split.name, "part": part, "images": len(pictures)} | numbers))
+        about: dict[str, Any] = {"run": run, "data": split.name, "part": part, "images": len(pictures)}
+        print(json_.dumps(about | {k: _number(v) for k, v in numbers.items()}))
     else:
         print(f"{run} on {len(pictures):,} pictures of {split.name} ({part})")
         for name, value in numbers.items():
             print(f"  {name:<24} {value:.5g}")
+
+
+def _number(value: float) -> float | None:
+    """As JSON has it, which knows neither NaN nor infinity."""
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def report(
@@ -192,7 +201,7 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
         _write_png(file, torch.cat([found.photo, found.pictures()]), k + 1, zoom)
     pairs = list(zip(found.files, found.closeness, strict=True))
     if json:
-        each = [{"file": name, "closeness": closeness} for name, closeness in pairs]
+        each = [{"file": name, "closeness": _number(closeness)} for name, closeness in pairs]
         print(json_.dumps({"query": query, "found": each, "out": out or None}))
         return
     for name, closeness in pairs:

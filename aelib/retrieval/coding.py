@@ -40,7 +40,7 @@ class Whitening(nn.Module):
 
         z = Λ^(−power/2) Vᵀ (h − mean).
 
-    `size_in` is D and `size` is K; `Coder.whitened` fits it.
+    `size_in` is D and `size` is K; `Coder.whitened` fits it. Where the codes do not differ z is 0.
     """
 
     def __init__(self, size_in: int, size: int) -> None:
@@ -95,7 +95,9 @@ class Coder(nn.Module):
                              f"code; there are {len(h)} images and {h.shape[1]} numbers")  # fmt: skip
         fitted = PCA(size, n_oversamples=50, random_state=0).fit(h.numpy())
         step = Whitening(h.shape[1], size)
-        scale = np.maximum(fitted.explained_variance_, 1e-12) ** (-power / 2)
+        variance = np.nan_to_num(fitted.explained_variance_)  # of one image there is none
+        differ = variance > 1e-12 * h.square().mean().item()  # what is less is rounding
+        scale = np.where(differ, np.maximum(variance, 1e-12) ** (-power / 2), 0.0)
         step.get_buffer("mean").copy_(torch.as_tensor(fitted.mean_))
         step.get_buffer("map").copy_(torch.as_tensor((fitted.components_ * scale[:, None]).T.copy()))
         return Coder(self.model, *self.steps, step.to(device_of(self)), mirror=self.mirror)

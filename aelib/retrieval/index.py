@@ -18,6 +18,8 @@ from ..files import write_file
 from .coding import Coder, Places, Whitening
 
 METRICS, KINDS = ("cosine", "euclidean"), ("exact", "hnsw", "ivf")
+FAR = 16.0  # each number of what stands for a code of zeros: far from all codes of length one
+LARGEST = 9e18  # of codes so long the square of a distance is still finite
 BATCH = 10  # so many queries are compared by one matrix product, which is faster
 STEPS = {Places: ("grid",), Whitening: ("size_in", "size"), nn.Flatten: ()}  # that are saved: their arguments
 
@@ -25,7 +27,8 @@ STEPS = {Places: ("grid",), Whitening: ("size_in", "size"), nn.Flatten: ()}  # t
 class Answer(NamedTuple):
     """Rows (Q, k) of the nearest codes, nearest first, and their cosine similarity or Euclidean distance.
 
-    An approximate index may find fewer than k: then the row is −1 and the closeness NaN.
+    An approximate index may find fewer than k: then the row is −1 and the closeness NaN. A code of zeros has
+    no angle to another: it comes last, its cosine NaN.
     """
 
     rows: Tensor
@@ -46,14 +49,14 @@ class Index:
     """Codes (N, K), ready to be asked for the nearest to others.
 
     Args:
-        codes: (N, K), finite.
+        codes: (N, K), real and finite.
         metric: "cosine" (the angle alone) or "euclidean".
         kind: "exact" compares with every code; "hnsw" walks a graph of neighbours, "ivf" looks into some of
             4 √N cells: both find most of the nearest, in a fraction of the time.
-        effort: how much the approximate kinds look at: candidates of the walk, or cells. More finds more.
+        effort: how much the approximate kinds look at, from 1 up: candidates of the walk, or cells.
 
     Raises:
-        ValueError: no codes, codes that are not (N, K) or not finite, or a name that is not known.
+        ValueError: codes that are none, not (N, K), not finite or too large; an effort or name of no meaning.
 
     Source: Douze et al., The Faiss library, 2024, https://arxiv.org/abs/2401.08281; HNSW: Malkov, Yashunin,
     2016, https://arxiv.org/abs/1603.09320; IVF: Jégou, Douze, Schmid, 2011.
@@ -84,17 +87,28 @@ class Index:
 
     def look(self, effort: int) -> None:
         """Change how much the approximate kinds look at."""
+        whole = isinstance(effort, int | np.integer) and not isinstance(effort, bool)
+        if not (whole and 1 <= effort < 2**31):
+            raise ValueError(f"effort is a whole number from 1 up; got {effort}")
         if self.kind == "hnsw":
-            self.inner.hnsw.efSearch = effort
+            self.inner.hnsw.efSearch = int(effort)
         elif self.kind == "ivf":
-            self.inner.nprobe = effort
+            self.inner.nprobe = int(effort)
 
     def _vectors(self, codes: Tensor) -> np.ndarray:
         """What FAISS compares, always by Euclidean distance: at length one d² = 2 − 2 cos."""
+        if codes.is_complex():
+            raise ValueError("codes are real numbers; of complex ones: torch.view_as_real(codes).flatten(1)")
         x = codes.detach().cpu().float()
         if not x.isfinite().all():
             raise ValueError("a code has NaN or infinite numbers: look at the model's output")
-        return (normalize(x) if self.metric == "cosine" else x).contiguous().numpy()
+        most = x.abs().amax(1, keepdim=True)
+        if self.metric == "cosine":  # a power of two changes no digit, and no square is then 0 or infinite
+            power = -torch.frexp(most).exponent.clamp(-126, 126)
+            x = torch.where(most > 0, normalize(torch.ldexp(x, power)), FAR)
+        elif len(x) and most.max() * x.shape[1] ** 0.5 > LARGEST:
+            raise ValueError(f"codes longer than {LARGEST:g} have no finite distance: divide all by a number")
+        return x.contiguous().numpy()
 
     def __len__(self) -> int:
         return int(self.inner.ntotal)
@@ -109,7 +123,7 @@ class Index:
             leave_out: (Q,) a row for each query that shall not be an answer: its own.
 
         Raises:
-            ValueError: z is not (Q, K), or there are fewer than k codes to find.
+            ValueError: z is not (Q, K), there are fewer than k codes to find, or no such row to leave out.
         """
         if z.ndim != 2 or z.shape[1] != self.inner.d:
             raise ValueError(f"this index is asked with codes (Q, {self.inner.d}); got {tuple(z.shape)}")
@@ -123,11 +137,16 @@ class Index:
             own = torch.as_tensor(leave_out)
             if own.shape != (len(z),):
                 raise ValueError(f"{len(z)} queries, but {own.numel()} rows to leave out: need one each")
+            if str(own.dtype)[6:9] != "int" or not ((own >= 0) & (own < len(self))).all():
+                raise ValueError(f"rows to leave out go from 0 to {len(self) - 1}; got {own.tolist()[:3]}")
             # sorted by whether to drop and else as they are: the last is the own one, or one too many
             order = torch.argsort((rows == own[:, None]).int(), dim=1, stable=True)[:, :k]
             rows, d2 = rows.gather(1, order), d2.gather(1, order)
+        nowhere = rows < 0
+        if self.metric == "cosine":  # two of length one are at most 2 apart
+            nowhere |= (d2 > 5) | (z == 0).all(1, keepdim=True).cpu()
         closeness = 1 - d2 / 2 if self.metric == "cosine" else d2.clamp_min(0).sqrt()
-        return Answer(rows, closeness.masked_fill(rows < 0, torch.nan))
+        return Answer(rows, closeness.masked_fill(nowhere, torch.nan))
 
 
 def fingerprint(model: nn.Module) -> str:

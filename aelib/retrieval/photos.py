@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets import Images, Split
+from ..datasets.photos import listed
 from ..evaluation import check
-from ..files import digest, write_file
+from ..files import digest, sum_of, write_file
 from ..models import Autoencoder
 from ..pretrained import load, load_with_data, trained_on
 from ..runs import RunError
@@ -32,7 +33,7 @@ class Found:
 
     Args:
         files: what each is called: its file, or its number in a part, as digits/test/17.
-        closeness: the cosine similarity of each to the photo, at most 1.
+        closeness: the cosine similarity of each to the photo, at most 1; NaN where a code is 0.
         photo: (1, C, H, W) as the model takes it.
         pictures: a function that returns what was found, (k, C, H, W).
     """
@@ -78,9 +79,11 @@ def index_run(
     names = [file for part, images in parts.items() for file in _names(images, part, name)]
     folder = Path(run)
     save_index(folder / INDEX, coder, Index(rows))
-    place = str(Path(name).resolve()) if Path(name).is_dir() else name  # a folder's is known from everywhere
-    about = {"data": None if isinstance(data, Split) else place, "which": which,
+    about = {"data": None if isinstance(data, Split) else name, "which": which,
              "shape": list(split.shape), "index": digest(folder / INDEX), "files": names}  # fmt: skip
+    if about["data"] and Path(name).is_dir():  # known from everywhere
+        about |= {"data": str(Path(name).resolve()), "listed": listed(Path(name))[1]}
+    about["sha256"] = sum_of(about)
     write_file(folder / NAMES, json.dumps(about).encode())
     return len(names)
 
@@ -98,26 +101,33 @@ def search_run(
 
     Raises:
         FileNotFoundError: there is no such photo.
-        RunError: there is no index, or its two files are of different ones.
-        ValueError: it belongs to a model with other weights, or holds fewer than k pictures.
+        RunError: there is no index, it is damaged, or photos were added, changed or removed since.
+        ValueError: it is of a model with other weights, of fewer than k pictures, or of pictures all alike.
     """
     folder, again = Path(run), f"aelib index {run}, or retrieval.index_run({str(run)!r})"
     try:
         about = json.loads((folder / NAMES).read_text("utf-8"))
+        if about.get("sha256", sum_of(about)) != sum_of(about):
+            raise ValueError
         same = about["index"] == digest(folder / INDEX)
         shape, files = about["shape"], about["files"]
     except FileNotFoundError as e:
         raise RunError(f"{run} has no index yet: {again}") from e
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise RunError(f"{folder / NAMES} is damaged: {again}") from e
     if not same:
         raise RunError(f"the index in {run} was not finished: {again}")
+    listed_then, place = about.get("listed"), Path(about["data"] or "")
+    if listed_then and not (place.is_dir() and listed(place)[1] == listed_then):
+        raise RunError(f"photos in {place} were added, changed or removed since: {again}")
     model = load(run, which=about["which"]) if model is None else model
     coder, index = load_index(folder / INDEX, model)
     x = photo(query, shape)
     with torch.no_grad():
         answer = index.ask(coder(x.to(model.device)), k)
     at = answer.rows[0].tolist()
+    if answer.closeness.isnan().all():
+        raise ValueError(f"{query} is like all pictures alike: its code is their mean, or they do not differ")
     closeness = [round(c, 6) for c in answer.closeness[0].tolist()]
     # below the present folder a file is called as from there
     names = [os.path.relpath(f) if Path(f).is_relative_to(Path.cwd()) else f for f in (files[i] for i in at)]

@@ -126,6 +126,7 @@ def keeping(
         if keeper.first:
             stack.enter_context(run.locked())
             run.begin(identity(model, data, settings) | ({"rule": str(choice)} if choice else {}))
+            run.remember(data)
         if fabric is not None:
             fabric.barrier()
         if run.names():

@@ -1,6 +1,7 @@
 """A run, the folder of one training: its settings, history, checkpoints and events; `save` and `load`."""
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from filelock import FileLock, Timeout
@@ -18,12 +20,15 @@ from torch import nn
 
 from .. import __version__, models
 from ..contexts import device_named
-from ..files import WriteError, write_file
+from ..datasets import Data, Images
+from ..datasets.store import marks
+from ..files import WriteError, sum_of, write_file
 from ..models import Autoencoder
 from ..training import History, Optimizers
 from . import checkpoint
 from .checkpoint import WEIGHTS, RunError, compare, fill, read_weights
 
+TRAINED = "trained.bin"
 FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
 MAY_CHANGE = {"data", "epochs", "accelerator", "devices", "nodes", "strategy"}  # when a training goes on
 
@@ -31,9 +36,10 @@ MAY_CHANGE = {"data", "epochs", "accelerator", "devices", "nodes", "strategy"}  
 class Run:
     """The folder of one training.
 
-    `config.yaml` (the settings), `run.json` (versions, and what identifies the training), `history.csv` (a
-    row an epoch), `checkpoints/epoch-0003` (after three epochs; `epoch-0003+00012` is twelve steps on),
-    `tensorboard` (its events). The last two checkpoints are kept, and the best.
+    `config.yaml` (the settings), `run.json` (versions, and what identifies the training), `trained.bin`
+    (which photos it was trained on), `history.csv` (a row an epoch), `checkpoints/epoch-0003` (after three
+    epochs; `epoch-0003+00012` is twelve steps on), `tensorboard` (its events). The last two checkpoints are
+    kept, and the best.
 
     Args:
         path: the folder; made when something is saved.
@@ -169,12 +175,32 @@ class Run:
         config = dict(about if self.config is None else self.config)
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, explicit_end=True)
         self._write("config.yaml", text)
-        text = json.dumps({"format": FORMAT, "versions": versions(), "training": dict(about)}, indent=1)
+        known = {"format": FORMAT, "versions": versions(), "training": dict(about)}
+        known["settings"] = sum_of(yaml.safe_load(text))
+        text = json.dumps(known | {"sha256": sum_of(known)}, indent=1)
         self._write("run.json", text)
 
-    def _write(self, name: str, text: str) -> None:
+    def remember(self, data: Data) -> None:
+        """Write which photos are trained on, and the SHA-256 of that, for `trained`."""
+        there = self.names() and (self.path / TRAINED).exists()
+        if isinstance(data, Images) and data.paths is not None and not there:
+            body = np.sort(marks(data.store, data.rows)).tobytes()
+            self._write(TRAINED, body + hashlib.sha256(body).digest())
+
+    def trained(self, data: Images) -> np.ndarray:
+        """(N,) bool, which of these pictures it was trained on, pixel for pixel; none, where nothing says it.
+
+        `RunError` if the file that says it is damaged.
+        """
+        file = self.path / TRAINED
+        whole = file.read_bytes() if file.exists() else hashlib.sha256().digest()
+        if hashlib.sha256(whole[:-32]).digest() != whole[-32:]:
+            raise RunError(f"{file} is damaged. Deleted, nothing says which photos were trained on")
+        return np.isin(marks(data.store, data.rows), np.frombuffer(whole[:-32], "<u8"))
+
+    def _write(self, name: str, text: str | bytes) -> None:
         try:
-            write_file(self.path / name, text.encode())
+            write_file(self.path / name, text.encode() if isinstance(text, str) else text)
         except WriteError as e:
             raise RunError(f"{e}. What was saved before is whole") from e
 
@@ -193,7 +219,11 @@ class Run:
             text = (self.path / "config.yaml").read_text("utf-8")
             if not text.rstrip().endswith("\n..."):
                 raise ValueError("it ends before its last line, '...'")
-            return dict(yaml.safe_load(text))
+            settings = dict(yaml.safe_load(text))
+            with contextlib.suppress(RunError):
+                if self.about().get("settings", sum_of(settings)) != sum_of(settings):
+                    raise ValueError("its values were changed; the same `aelib train` again writes it")
+            return settings
         except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as e:
             raise RunError(f"{self.path} is no run, or its config.yaml is damaged ({e})") from e
 
@@ -202,6 +232,8 @@ class Run:
         try:
             about = json.loads((self.path / "run.json").read_text("utf-8"))
             written, by, known = int(about["format"]), str(about["versions"]["aelib"]), about["training"]
+            if written <= FORMAT and about.get("sha256", sum_of(about)) != sum_of(about):
+                raise ValueError("it was changed")
         except (OSError, ArithmeticError, ValueError, LookupError, TypeError, RecursionError) as e:
             if not (self.path / "run.json").exists():
                 raise RunError(f"{self.path} is no run: there is no run.json in it") from e

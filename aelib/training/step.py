@@ -1,7 +1,9 @@
 """One step of a training: the gradient of each term for the parameters that it moves, and their move."""
 
 import logging
+import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +14,9 @@ from lightning_fabric.strategies import SingleDeviceStrategy
 from torch import nn
 
 from ..datasets import Batch
+from ..heads import Bernoulli
 from ..losses import Objective, Terms
+from ..models import Autoencoder
 from .optim import Optimizers, adam, by_term
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision every time
@@ -36,7 +40,7 @@ class Step:
     """A step in two halves: `terms` of a batch, then `descend`. Arguments are those of `train`.
 
     Raises:
-        ValueError: the optimizers hold no parameter of this model.
+        ValueError: the optimizers hold no parameter of this model; a learning rate below 0, or not finite.
     """
 
     def __init__(
@@ -67,14 +71,23 @@ class Step:
         plain = type(fabric.strategy) is SingleDeviceStrategy and type(fabric.strategy.precision) is Precision
         self.forward = inner if plain else self.module
         self.several = len(self.moved) > 1
+        decoder = model.decoder.modules() if isinstance(model, Autoencoder) else ()
+        self.looks = fabric.device.type == "cpu" and any(isinstance(m, Bernoulli) for m in decoder)
         self.bases = [[g.setdefault("initial_lr", g["lr"]) for g in o.param_groups] for o in self.optimizers]
 
     def terms(self, batch: Batch, progress: float) -> Terms:
         """The objective's terms, (B,) each, as the schedule has it at this progress in [0, 1)."""
+        if self.looks and batch.target.min() < 0:  # on a CPU; elsewhere each look waits for the device
+            self.looks = False
+            warnings.warn('targets below 0 mean nothing to likelihood="bernoulli": scale them to [0, 1], or '
+                          'take "gaussian-learnt"', stacklevel=3)  # fmt: skip
         if self.lr is not None:
+            factor = self.lr(progress)
+            if not 0 <= factor < math.inf:
+                raise ValueError(f"a schedule of lr is a number from 0 up; at {progress:.0%} it is {factor}")
             for optimizer, lrs in zip(self.optimizers, self.bases, strict=True):
                 for group, lr in zip(optimizer.param_groups, lrs, strict=True):
-                    group["lr"] = lr * self.lr(progress)
+                    group["lr"] = lr * factor
         now = {name: f(progress) for name, f in self.schedule.items()}
         with self.fabric.no_backward_sync(self.module, enabled=self.several):
             return weighted(self.forward(lambda: batch, **now), batch)
