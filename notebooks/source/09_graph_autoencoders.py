@@ -46,9 +46,17 @@ epochs = course.pick(full=200, quick=40)
 #
 # Each node is a paper: it has words, and links to papers that it cites or that cite it. We hide a tenth of
 # the links. A model is shown a hidden link and a pair of papers that have none, and says which is which. A
-# coin is right half of the time. Write down: how often is a model right that knows all words and the other
-# links? And how often, if somebody left the hidden links in its input by mistake?
-#
+# random guess is right half of the time. How often is a model right that knows all words and the other links?
+# And how often, if somebody left the hidden links in its input by mistake? Enter two numbers from 0.5 to 1.
+
+# %%
+if_hidden = ...  # the hidden links are hidden
+if_left_in = ...  # they are in what the model sees
+### BEGIN SOLUTION
+if_hidden, if_left_in = 0.8, 0.99
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · A graph
 #
 # N nodes with D features each, X (N, D), and E links. There is no order, no place, no up or down: a node
@@ -71,30 +79,77 @@ print(f"pairs that are linked: {papers.links.shape[1] / (len(papers) * (len(pape
 # $$H = \hat A X W + b, \qquad \hat A = D^{-1/2} (A + I) D^{-1/2}$$
 #
 # A is the adjacency matrix (1 where there is a link), I lets a node see itself, and D holds the degrees of
-# A + I: without it the rows of papers with many links would be large.
+# A + I: without it the rows of papers with many links would be large. *Write* Â, from A (N, N) of 0 and 1,
+# symmetric, with zeros on its diagonal.
 
 
 # %%
-def convolution(graph, weight, bias):
-    a = torch.eye(len(graph))
-    a[graph.edges[0], graph.edges[1]] = 1
+def normalised(a):
+    ### BEGIN SOLUTION
+    a = a + torch.eye(len(a))
     scale = a.sum(1).rsqrt()
-    a_hat = scale[:, None] * a * scale
-    return a_hat @ graph.features @ weight.T + bias
+    return scale[:, None] * a * scale
+    ### END SOLUTION
 
 
-net = graphs.GCN(papers.features.shape[1], 16)
-layer = net.layers[0]
-by_hand = convolution(papers, layer.lin.weight, layer.bias)
-print("by hand = PyTorch Geometric's layer:", torch.allclose(by_hand, net(papers), atol=1e-5))
+# %%
+normalised = check.normalised(normalised)
 
 # %% [markdown]
-# Ours makes a matrix of N × N numbers, nearly all of them zero. The library adds up messages along the
-# links and makes none. The decoder has no weights at all: two papers are linked with probability σ(zᵢᵀ zⱼ),
-# so codes that point the same way are linked.
+# Â has N × N numbers, nearly all of them zero, so nobody stores it. Send messages instead: a node sends its
+# row of X W along each of its edges, divided by √(degree + 1). Each node adds up what arrives, and its own,
+# and divides the sum by its own √(degree + 1). *Write* the layer. `edges` (2, M) holds each link in both
+# directions, from `edges[0]` to `edges[1]`.
+#
+# <details><summary>A hint</summary>
+#
+# `torch.bincount` counts how often each node stands in a list. `total.index_add(0, to, rows)` adds rows to
+# those rows of `total` that `to` names; a node that is named twice gets both. `self.linear(x)` adds the bias
+# before anything is sent; `x @ self.linear.weight.T` does not.
+# </details>
+
 
 # %%
-z = by_hand.detach()
+class Convolution(nn.Module):
+    """Features (N, D) and edges (2, M) → (N, K), without a matrix of all pairs."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)  # W and b
+
+    def forward(self, x, edges):
+        ### BEGIN SOLUTION
+        degree = 1 + torch.bincount(edges[1], minlength=len(x))
+        scale = degree.rsqrt()[:, None]
+        sent = scale * (x @ self.linear.weight.T)
+        arrived = sent.index_add(0, edges[1], sent[edges[0]])
+        return scale * arrived + self.linear.bias
+        ### END SOLUTION
+
+
+# %%
+Convolution = check.convolution(Convolution)
+
+# %% [markdown]
+# The same numbers three times: with the matrix, with messages, and by the layer of PyTorch Geometric, which
+# `graphs.GCN` is made of.
+
+# %%
+x, a = papers.features, torch.zeros(len(papers), len(papers))
+a[papers.edges[0], papers.edges[1]] = 1
+net, mine = graphs.GCN(x.shape[1], 16), Convolution(x.shape[1], 16)
+theirs = net.layers[0]
+mine.linear.weight, mine.linear.bias = theirs.lin.weight, theirs.bias
+by_matrix = normalised(a) @ (x @ theirs.lin.weight.T) + theirs.bias
+print("matrix = messages:", torch.allclose(by_matrix, mine(x, papers.edges), atol=1e-5))
+print("messages = the library's layer:", torch.allclose(mine(x, papers.edges), net(papers), atol=1e-5))
+
+# %% [markdown]
+# The decoder has no weights at all: two papers are linked with probability σ(zᵢᵀ zⱼ), so codes that point the
+# same way are linked.
+
+# %%
+z = by_matrix.detach()
 p = graphs.InnerProduct()(z)
 pair = torch.tensor([[0, 0], [1, 2]])  # nodes 0 and 1, nodes 0 and 2
 print("all pairs:", torch.allclose((z @ z.T).sigmoid(), p.mean))
@@ -104,7 +159,8 @@ print("only the pairs that are asked for:", torch.allclose(p.logits(pair).sigmoi
 # ## 3 · The same class
 #
 # A graph autoencoder is a product too: an encoder that looks at neighbours, a head, a decoder of links.
-# With the head `Deterministic` it is the GAE, with `Gaussian` the VGAE (Kipf, Welling, 2016).
+# With the head `Deterministic` it is the GAE, with `Gaussian` the VGAE (Kipf, Welling, 2016). The third is a
+# GAE of *your* layer.
 
 # %%
 size = papers.features.shape[1]
@@ -119,10 +175,29 @@ with contexts.seeded(0):
         decoder=graphs.InnerProduct(),
     )
 
+
+# %%
+class TwoLayers(nn.Module):
+    def __init__(self, size_in, hidden, size_out):
+        super().__init__()
+        self.first, self.second = Convolution(size_in, hidden), Convolution(hidden, size_out)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, graph):
+        h = self.first(graph.features, graph.edges).relu()
+        return self.second(self.dropout(h), graph.edges)
+
+
+with contexts.seeded(0):
+    yours = models.Autoencoder(
+        encoder=nn.Sequential(TwoLayers(size, 128, 64), heads.Deterministic()),
+        decoder=graphs.InnerProduct(),
+    )
+
 # %% [markdown]
 # And the data? First hide links: 5 % to choose settings by, 10 % to report. A hidden link is hidden in
 # *both* directions. Then a batch is x, the graph that the encoder sees, and target, pairs of nodes: all its
-# links, and as many pairs that have none, drawn anew at every step. (All pairs would be N² / 2, nearly all
+# links, and as many pairs that have none, drawn again at every step. (All pairs would be N² / 2, nearly all
 # of them no links.)
 
 # %% tags=["nbval-ignore-output"]
@@ -156,11 +231,13 @@ print("their sum is −log p of all pairs:", torch.allclose(nll, -each.sum(), rt
 
 # %%
 beta = parts.train.present.shape[1] / len(papers) ** 2  # section 7 says what this is
-objectives = {"GAE": losses.reconstruction, "VGAE": partial(losses.elbo, beta=beta)}
-trained, curves = {"GAE": gae, "VGAE": vgae}, {"GAE": [], "VGAE": []}
+objectives = {"VGAE": partial(losses.elbo, beta=beta)}
+trained = {"GAE": gae, "VGAE": vgae, "yours": yours}
+curves = {name: [] for name in trained}
 for name, model in trained.items():
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    for record in training.train(model, parts.train, objectives[name], optimizer, epochs=epochs):
+    objective = objectives.get(name, losses.reconstruction)
+    for record in training.train(model, parts.train, objective, optimizer, epochs=epochs):
         if record["epoch"] % 10 == 0:
             curves[name].append((record["epoch"], graphs.judge(model, parts.valid)["auc"]))
 
@@ -177,8 +254,12 @@ for name, model in trained.items():
     judged = graphs.judge(model, parts.test)
     print(f"{name:5s} on the hidden test links: AUC {judged['auc']:.3f}, AP {judged['ap']:.3f}")
 
+# %% tags=["nbval-ignore-output"]
+check.hidden_links(if_hidden, graphs.judge(gae, parts.test)["auc"])
+
 # %% [markdown]
-# Compare with your guess. (These are the weights of the last epoch.)
+# The AUC *is* how often a link is rated above a pair that is none. (These are the weights of the last epoch.
+# Your layer starts from random weights of its own, so its curve differs from the library's.)
 #
 # ## 4 · Ten seeds, two graphs
 #
@@ -265,10 +346,41 @@ for name, codes in spaces.items():
 # %% [markdown]
 # ## 6 · A leak, planted and measured
 #
-# Links are often stored twice, u → v and v → u. Split *that* list at random, and most hidden links stay in
-# the encoder's graph, the other way round. Here is what it does. We leave a share of the test links in,
-# train again, choose by the validation links as before, and judge on the same test links. At 0.85 it is the
-# split of a list that holds both directions.
+# Links are often stored twice, u → v and v → u. *Repair* the function below: it hides a share of them, for a
+# test, and has a fault that no error reports.
+
+
+# %%
+def hide(edges, share, seed):
+    """(2, 2E), each link in both directions → (shown, hidden), both (2, …)."""
+    order = torch.randperm(edges.shape[1], generator=torch.Generator().manual_seed(seed))
+    n = round(share * edges.shape[1])
+    return edges[:, order[n:]], edges[:, order[:n]]
+
+
+shown, hidden = ({*map(tuple, part.T.tolist())} for part in hide(papers.edges, 0.1, seed=0))
+print("edges that are both shown and hidden:", len(shown & hidden))
+
+
+# %%
+### BEGIN SOLUTION
+def hide(edges, share, seed):
+    once = edges[:, edges[0] < edges[1]]
+    order = torch.randperm(once.shape[1], generator=torch.Generator().manual_seed(seed))
+    n = round(share * once.shape[1])
+    shown, hidden = once[:, order[n:]], once[:, order[:n]]
+    return torch.cat([shown, shown.flip(0)], 1), torch.cat([hidden, hidden.flip(0)], 1)
+
+
+### END SOLUTION
+
+# %%
+hide = check.hide(hide)
+
+# %% [markdown]
+# Split the *list* at random, and most hidden links stay in the encoder's graph, the other way round. Here is
+# what it does. We leave a share of the test links in, train again, choose by the validation links as before,
+# and judge on the same test links. At 0.85 it is the split of a list that holds both directions.
 
 
 # %%
@@ -319,6 +431,9 @@ for share, auc in zip(shares, leaked.mean(1), strict=True):
 for sentence in linking.leaks(leaky(parts, 0.85)):
     print(sentence)
 
+# %% tags=["nbval-ignore-output"]
+check.leaked_links(if_left_in, leaked[-1].mean())
+
 # %% [markdown]
 # Another one is quieter. Which pairs serve as "no links" in *training*? If the hidden links are left out of
 # them, the model learns where they are. `graphs.Links` draws from all that is not linked in the training
@@ -334,6 +449,36 @@ for sentence in linking.leaks(leaky(parts, 0.85)):
 # + \underbrace{\frac{E}{N^2}}_{\beta} \sum_{\text{nodes}} \mathrm{KL} \Big)$$
 #
 # In our sums that is an ELBO with β = E / N².
+#
+# In the authors' first code, the error is a mean over *all* N² pairs of −log p. In it, a link's is multiplied
+# by `pos_weight` = (N² − S) / S, and all by `norm` = N² / (2 (N² − S)), where S is the sum of A. *Write* it,
+# from logits (N, N) and A (N, N) to a number. How much do links weigh together, and how much all others?
+
+
+# %%
+def balanced(logits, a):
+    ### BEGIN SOLUTION
+    n, s = a.numel(), a.sum()
+    each = nn.functional.binary_cross_entropy_with_logits(logits, a, reduction="none")
+    weight = torch.where(a > 0, (n - s) / s, 1.0)
+    norm = n / (2 * (n - s))
+    return norm * (weight * each).mean()
+    ### END SOLUTION
+
+
+# %%
+balanced = check.balanced(balanced)
+
+# %%
+logits = z @ z.T
+each = nn.functional.binary_cross_entropy_with_logits(logits, a, reduction="none")
+halves = (each[a > 0].mean() + each[a == 0].mean()) / 2
+print("half links, half others:", torch.allclose(balanced(logits, a), halves))
+
+# %% [markdown]
+# Links weigh as much as all others, however rare they are. A batch of as many links as others does the same
+# on average, without a matrix of all pairs. This error is half of the one above, beside the same KL, so β is
+# twice as large there. And the loss above is a sum that we know:
 
 # %%
 n, e = len(papers), parts.train.present.shape[1]
@@ -383,8 +528,34 @@ figure
 with contexts.seeded(0):
     drawn = vgae.sample(300)
 apart = ~torch.eye(300, dtype=torch.bool)
+real = 2 * papers.links.shape[1] / n**2
 print(f"links in a graph drawn from the prior: {drawn[apart].mean():.0%} of all pairs")
-print(f"in the real one: {2 * papers.links.shape[1] / n**2:.2%}")
+print(f"in the real one: {real:.2%}")
+
+# %% [markdown]
+# *Explore*: a decoder that takes a number off each zᵢᵀ zⱼ can say "rare". Which number gives a sampled graph
+# as many links as the real one has?
+
+# %%
+with contexts.seeded(0):
+    z = vgae.prior().sample((1000,))
+scores = (z @ z.T)[~torch.eye(1000, dtype=torch.bool)]
+
+
+def share_of_links(taken_off):
+    return (scores - taken_off).sigmoid().mean().item()
+
+
+found = ...  # share_of_links(a number) / real, about 1
+### BEGIN SOLUTION
+found = next(ratio for tenths in range(1000) if (ratio := share_of_links(tenths / 10) / real) < 1)
+### END SOLUTION
+
+# %%
+check.rare_links(found, low=0.8, high=1.25)
+
+# %% [markdown]
+# It has as many links as the real one. Has it groups too? Codes from N(0, 1) have none.
 
 # %% [markdown]
 # ## 8 · Where graph and image autoencoders meet
@@ -494,29 +665,14 @@ plots.show(strip, columns=2, width=10)
 # %% [markdown]
 # ## Your turn
 #
-# Write the normalised adjacency: from A (N, N) of 0 and 1, symmetric, with zeros on its diagonal, to D^(−½)
-# (A + I) D^(−½).
-
-
-# %%
-def normalised(a):
-    ### BEGIN SOLUTION
-    a = a + torch.eye(len(a))
-    scale = a.sum(1).rsqrt()
-    return scale[:, None] * a * scale
-    ### END SOLUTION
-
-
-# %%
-normalised = check.normalised(normalised)
-
-# %% [markdown]
 # Then try:
 #
 # * `graphs.GCN(size, 64)`: one layer, without a ReLU. Is the second one worth it?
 # * Features that say nothing: `graphs.Graph(torch.eye(len(papers)), papers.links)`. How much do links alone
 #   know? And how much do words alone know, without a link in the encoder's graph?
-# * A decoder with a learnt number added to zᵢᵀ zⱼ can say "rare". What does the prior draw then?
+# * `Convolution` without its scale, or with the mean over the neighbours: what does the AUC say?
+#
+# `check.progress()` shows which exercises of the course you have solved.
 #
 # ## Take away
 #
