@@ -165,8 +165,7 @@ def log_likelihood(
         rows: decoded at a time: images × samples. Memory grows with it alone; few stay in a CPU's cache.
         seed: of the samples, and of the data's own noise.
 
-    Raises:
-        TypeError: the posterior is a point, or there is no prior.
+    Raises TypeError: the posterior is a point, or there is no prior.
 
     Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519.
     """
@@ -187,8 +186,7 @@ def log_likelihood(
 def kl_per_dimension(model: Autoencoder, data: Data) -> Tensor:
     """(K,) KL(q(z|x) ‖ p(z)) of each dimension of the code, in nats, averaged over the images.
 
-    Raises:
-        TypeError: posterior or prior do not factorise.
+    Raises TypeError: posterior or prior do not factorise.
     """
     if model.prior is None:
         raise TypeError("a rate needs a prior, and this model has none: it is a plain autoencoder")
@@ -213,8 +211,7 @@ def active_units(model: Autoencoder, data: Data, threshold: float = 0.01) -> Ten
 def rate_distortion(model: Autoencoder, data: Data) -> dict[str, float]:
     """{"rate", "distortion"} in nats: KL(q(z|x) ‖ p(z)) and E[−log p(x|z)]; their sum is the negative ELBO.
 
-    Raises:
-        TypeError: the posterior is a point, or there is no prior.
+    Raises TypeError: the posterior is a point, or there is no prior.
 
     Source: Alemi et al., Fixing a Broken ELBO, 2018, https://arxiv.org/abs/1711.00464.
     """

@@ -64,14 +64,10 @@ class Report:
 
 
 def diagnose(
-    model: Autoencoder,
-    data: Examples | Split,
-    objective: Objective | None = None,
-    *,
-    valid: Examples | None = None,
-    history: Sequence[Record] | None = None,
+    model: Autoencoder, data: Examples | Split, objective: Objective | None = None, *,
+    valid: Examples | None = None, history: Sequence[Record] | None = None,
     optimizers: Optimizers | None = None,
-) -> Report:
+) -> Report:  # fmt: skip
     """Why a model fails: a report that names the likely causes, each with its evidence and a cure.
 
     The order of evidence: are all numbers finite; does the target belong to the input, and the condition

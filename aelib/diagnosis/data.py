@@ -262,9 +262,8 @@ def among_train(p: Evidence) -> str:
     if p.valid_data is None:
         return ""
     mine = [image.tobytes() for image in p.valid_data[:256].values]
-    found = {image.tobytes() for some in pieces(p.data.store, p.data.rows) for image in some}.intersection(
-        mine
-    )
+    every = (image for some in pieces(p.data.store, p.data.rows) for image in some)
+    found = {image.tobytes() for image in every}.intersection(mine)
     share = sum(image in found for image in mine) / len(mine)
     return f"{share:.0%} of the validation images stand in the training set too" if share >= 0.05 else ""
 

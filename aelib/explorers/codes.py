@@ -34,8 +34,7 @@ def attributes(
         directions: attribute → vector (K,), see `latent.direction`.
         strength: the recommended strength, which the slider shows as 1.
 
-    Raises:
-        ValueError: there are no directions, or not as many photos as codes.
+    Raises ValueError: there are no directions, or not as many photos as codes.
     """
     if not directions:
         raise ValueError("no attributes to choose from: directions is empty")
@@ -85,8 +84,7 @@ def latent_space(
         directions: attribute → vector (K,), see `latent.direction`; its slider counts in multiples of it.
         components: how many principal directions, at most K; their sliders count in standard deviations.
 
-    Raises:
-        ValueError: lengths that differ, a direction that is not (K,), or fewer than two codes.
+    Raises ValueError: lengths that differ, a direction that is not (K,), or fewer than two codes.
     """
     codes = checked(codes, photos)
     principal = latent.principal_directions(codes, min(components, codes.shape[1]))
@@ -147,8 +145,7 @@ def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> 
         codes: (N, K) of the photos, at least two.
         photos: (N, C, H, W).
 
-    Raises:
-        ValueError: lengths that differ, or fewer than two codes.
+    Raises ValueError: lengths that differ, or fewer than two codes.
     """
     codes = checked(codes, photos)
     if len(codes) < 2:
@@ -188,8 +185,7 @@ def conditional(
             they are attributes, 1 present and 0 absent, or, where −1 occurs, −1 absent and 0 not known ("?").
         names: M, what each condition means.
 
-    Raises:
-        ValueError: lengths that differ, names that do not match, or values other than −1, 0 and 1.
+    Raises ValueError: lengths that differ, names that do not match, or values other than −1, 0 and 1.
     """
     codes, conditions = checked(codes, photos), conditions.detach().cpu().float()
     if conditions.ndim != 2 or len(conditions) != len(codes):

@@ -35,8 +35,7 @@ def manifold_images(model: Autoencoder, n: int, codes: Tensor | None = None) -> 
     z₁ grows from left to right and z₂ from the bottom up, as on the map, through the quantiles (i + ½) / n of
     the codes (N, 2), or of N(0, 1) where none are given: every row and column stands for equally many codes.
 
-    Raises:
-        ValueError: the codes are not (N, 2).
+    Raises ValueError: the codes are not (N, 2).
     """
     q = (torch.arange(n) + 0.5) / n
     axes = torch.special.ndtri(q)[:, None].expand(n, 2) if codes is None else flat(codes).quantile(q, dim=0)
@@ -91,8 +90,7 @@ def manifold(model: Autoencoder, codes: Tensor, labels: Sequence[Any] | np.ndarr
         codes: (N, 2); the sliders reach from their 1st to their 99th percentile.
         labels: (N,) the class of each, which colours it.
 
-    Raises:
-        ValueError: the codes are not (N, 2), or there are not as many labels.
+    Raises ValueError: the codes are not (N, 2), or there are not as many labels.
     """
     codes = flat(codes)
     if labels is not None and len(labels) != len(codes):

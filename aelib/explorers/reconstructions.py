@@ -38,8 +38,7 @@ def reconstructions(models: Mapping[str, Autoencoder], data: Images) -> Explorer
         models: name → model.
         data: the images, with the transforms and conditions that the models were trained with.
 
-    Raises:
-        ValueError: no models or no images.
+    Raises ValueError: no models or no images.
     """
     if not models or not len(data):
         raise ValueError(f"nothing to compare: {len(models)} models and {len(data)} images")
@@ -103,8 +102,7 @@ def denoising(
             is σ), salt and pepper and a hole (it is a share of the picture).
         strength: the least and the largest.
 
-    Raises:
-        ValueError: no models, images or corruptions, or a largest strength below the least.
+    Raises ValueError: no models, images or corruptions, or a largest strength below the least.
     """
     if not models or not len(data) or not corruptions:
         found = f"{len(models)} models, {len(data)} images, {len(corruptions)} corruptions"

@@ -25,8 +25,7 @@ def nll(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
         known: (B, …) bool: of these variables alone; the others are integrated out, whatever `target` holds
             there, NaN too. Given the code, p must be a density of each variable by itself.
 
-    Raises:
-        TypeError: some variables are not known, and p is no such density.
+    Raises TypeError: some variables are not known, and p is no such density.
     """
     if known is None:
         return -p.log_prob(target)
@@ -52,8 +51,7 @@ def error_term(error: Error, p: Distribution | Tensor, batch: Batch) -> Tensor:
 
     An error is of a distribution; a metric, of a reconstruction x̂.
 
-    Raises:
-        TypeError: some of it is not known, and this error has no parameter `known`.
+    Raises TypeError: some of it is not known, and this error has no parameter `known`.
     """
     if batch.known is None:
         return error(p, batch.target)
@@ -81,8 +79,7 @@ def elbo(
         free_bits: nats each dimension of the code may carry at no cost: in the loss, the KL of a
             dimension counts as at least this much. The term "kl" stays the true one.
 
-    Returns:
-        {"loss", "nll", "kl"}, each (B,), where loss = nll + beta · kl.
+    Returns {"loss", "nll", "kl"}, each (B,), where loss = nll + beta · kl.
 
     For a VQ-VAE with a prior over its codes (`priors.Autoregressive`) q is one code with probability 1, so
     the KL is −log P(z), and the bound as true as a VAE's.
@@ -110,11 +107,8 @@ def iwae(model: Autoencoder, batch: Batch, samples: int = 5) -> Terms:
     Args:
         samples: S, codes drawn for each image; time and memory grow with it.
 
-    Returns:
-        {"loss", "elbo"}, each (B,): "elbo" is the negative ELBO, averaged over the same samples.
-
-    Raises:
-        TypeError: the posterior is a point, or there is no prior.
+    Returns {"loss", "elbo"}, each (B,): "elbo" is the negative ELBO, averaged over the same samples.
+    Raises TypeError: the posterior is a point, or there is no prior.
 
     Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519; the gradient: Tucker et
     al., 2019, https://arxiv.org/abs/1810.04152.
@@ -190,8 +184,7 @@ def kl_term(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
 def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor:
     """(B, K) or (B, K, h, w): KL(q ‖ p) in nats of each dimension of the code, where both factorise.
 
-    Raises:
-        TypeError: one of them does not factorise, so no dimension has a KL of its own.
+    Raises TypeError: one of them does not factorise, so no dimension has a KL of its own.
     """
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         raise TypeError(f"KL per dimension needs factorised distributions; got {q} and {p}")

@@ -17,11 +17,8 @@ def prior_likelihood(model: Autoencoder, batch: Batch) -> Terms:
     `fit(model, data, losses.prior_likelihood, adam(model.prior))`. The encoder is in evaluation mode, and no
     gradient reaches it. For a VQ-VAE's prior it is the second half of the training.
 
-    Returns:
-        {"loss"}, (B,).
-
-    Raises:
-        TypeError: the model has no prior.
+    Returns {"loss"}, (B,).
+    Raises TypeError: the model has no prior.
     """
     with torch.no_grad(), evaluating(model.encoder):
         z = model.encode(batch.x, batch.c).sample()
@@ -49,8 +46,7 @@ def mmd(a: Tensor, b: Tensor) -> Tensor:
     MMD² = E k(a, a′) + E k(b, b′) − 2 E k(a, b), over pairs of different members; k is
     `inverse_multiquadric`. It is 0 on average if both sets are drawn from one distribution, else above.
 
-    Raises:
-        ValueError: fewer than two members in a set, or sizes K that differ.
+    Raises ValueError: fewer than two members in a set, or sizes K that differ.
 
     Source: Gretton et al., 2012, https://jmlr.org/papers/v13/gretton12a.html, lemma 6.
     """
@@ -75,11 +71,8 @@ def wae(model: Autoencoder, batch: Batch, weight: float = 1000.0, error: Error =
     Args:
         weight: of the MMD², against nats.
 
-    Returns:
-        {"loss", "nll", "mmd"}, each (B,), where loss = nll + weight · mmd.
-
-    Raises:
-        TypeError: the model has no prior.
+    Returns {"loss", "nll", "mmd"}, each (B,), where loss = nll + weight · mmd.
+    Raises TypeError: the model has no prior.
 
     Source: Tolstikhin, Bousquet, Gelly, Schölkopf, 2018, https://arxiv.org/abs/1711.01558.
     """
@@ -106,11 +99,8 @@ def adversarial(
             model: `partial(losses.adversarial, critic=critic)`.
         weight: of the encoder's part in the game, against nats.
 
-    Returns:
-        {"loss", "nll", "fooled", "discriminator"}, each (B,).
-
-    Raises:
-        TypeError: the model has no prior.
+    Returns {"loss", "nll", "fooled", "discriminator"}, each (B,).
+    Raises TypeError: the model has no prior.
 
     Source: Makhzani, Shlens, Jaitly, Goodfellow, Frey, 2016, https://arxiv.org/abs/1511.05644.
     """

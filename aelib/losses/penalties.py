@@ -32,8 +32,7 @@ def to_rate(rate: float) -> Penalty:
     Args:
         rate: ρ, the activation aimed at, between 0 and 1.
 
-    Returns:
-        (B, K) or (B, K, h, w), activations in [0, 1] → (B,).
+    Returns a function: activations in [0, 1], (B, K) or (B, K, h, w), → (B,).
 
     Raises:
         ValueError: a rate that is not between 0 and 1; activations that are not (on a CPU; elsewhere the
@@ -90,8 +89,7 @@ def contractive(
         weight: of the penalty, against nats.
         probes: as in `squared_jacobian`.
 
-    Returns:
-        {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
+    Returns {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
 
     Source: Rifai, Vincent, Muller, Glorot, Bengio, 2011, https://icml.cc/2011/papers/455_icmlpaper.pdf.
     """
@@ -138,11 +136,8 @@ def vector_quantized(model: Autoencoder, batch: Batch, beta: float = 0.25, error
     Args:
         beta: weight of the commitment, which keeps the encoder near the codebook it is rounded to.
 
-    Returns:
-        {"loss", "nll", "commitment"}, each (B,).
-
-    Raises:
-        TypeError: the code is not quantised.
+    Returns {"loss", "nll", "commitment"}, each (B,).
+    Raises TypeError: the code is not quantised.
 
     Source: van den Oord, Vinyals, Kavukcuoglu, 2017, https://arxiv.org/abs/1711.00937.
     """
@@ -173,11 +168,8 @@ def hiding(
         strength: nats of the objective that one nat which the reader lacks is worth; 0 is the objective.
         objective: any that encodes the batch; it gets the other keywords, as `beta=0.3`.
 
-    Returns:
-        Its terms and "read", each (B,); the sum over the attributes that are known.
-
-    Raises:
-        ValueError: the examples have neither labels nor attributes.
+    Returns its terms and "read", each (B,); the sum over the attributes that are known.
+    Raises ValueError: the examples have neither labels nor attributes.
 
     Source: the reversed gradient: Ganin et al., 2016, https://arxiv.org/abs/1505.07818; of attributes in
     codes of faces: Lample et al., Fader networks, 2017, https://arxiv.org/abs/1706.00409.

@@ -29,11 +29,8 @@ def perceptual(*stages: nn.Module) -> Error:
         stages: (B, C, H, W) → (B, D, h, w) or (B, D); each takes what the one before it made. For
             `judge = models.classifier(…)` they are the parts of `judge[0]`; any network in stages will do.
 
-    Returns:
-        (p, target) → (B,).
-
-    Raises:
-        ValueError: there are no stages.
+    Returns (p, target) → (B,).
+    Raises ValueError: there are no stages.
 
     Source: Dosovitskiy, Brox, 2016, https://arxiv.org/abs/1602.02644; for VAEs: Hou, Shen, Sun, Qiu, 2017,
     https://arxiv.org/abs/1610.00291; features of unit length: Zhang et al., 2018,

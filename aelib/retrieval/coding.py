@@ -80,8 +80,7 @@ class Coder(nn.Module):
             size: K, of the new code.
             power: 1 whitens; 0 only turns and cuts (PCA); between them weak directions are amplified less.
 
-        Raises:
-            ValueError: fewer images, or numbers in a code, than K.
+        Raises ValueError: fewer images, or numbers in a code, than K.
         """
         from sklearn.decomposition import PCA
 

@@ -55,8 +55,7 @@ class Index:
             4 √N cells: both find most of the nearest, in a fraction of the time.
         effort: how much the approximate kinds look at, from 1 up: candidates of the walk, or cells.
 
-    Raises:
-        ValueError: codes that are none, not (N, K), not finite or too large; an effort or name of no meaning.
+    Raises ValueError: codes that are none, not (N, K), not finite or too large; an unknown effort or name.
 
     Source: Douze et al., The Faiss library, 2024, https://arxiv.org/abs/2401.08281; HNSW: Malkov, Yashunin,
     2016, https://arxiv.org/abs/1603.09320; IVF: Jégou, Douze, Schmid, 2011.
@@ -122,8 +121,7 @@ class Index:
         Args:
             leave_out: (Q,) a row for each query that shall not be an answer: its own.
 
-        Raises:
-            ValueError: z is not (Q, K), there are fewer than k codes to find, or no such row to leave out.
+        Raises ValueError: z is not (Q, K), there are fewer than k codes to find, or no such row to leave out.
         """
         if z.ndim != 2 or z.shape[1] != self.inner.d:
             raise ValueError(f"this index is asked with codes (Q, {self.inner.d}); got {tuple(z.shape)}")

@@ -57,8 +57,7 @@ def index_run(
         which: checkpoint: best (the default), last, or a name.
         model: None: the run's own. Another needs its data as a `Split`; the folder may be any.
 
-    Raises:
-        RunError, ValueError: as in `load_with_data`; or the model takes conditions.
+    Raises RunError, ValueError: as in `load_with_data`; or the model takes conditions.
     """
     if model is None:
         model, split = load_with_data(run, data, which=which)
