@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -49,7 +49,9 @@ def machine() -> str:
     return f"Python {sys.version.split()[0]}, torch {torch.__version__.split('+')[0]}, {at}"
 
 
-def data(name: str, otherwise: str, quick: int = 1600, **options: Any) -> Split:
+def data(
+    name: str, otherwise: str, quick: int = 1600, both: Mapping[str, Any] = {}, **options: Any
+) -> Split:  # fmt: skip
     """The dataset of a notebook, or, where it cannot be had, the embedded one; says which in a few lines.
 
     The quick profile takes the first `quick` training images and a quarter as many of the others.
@@ -58,8 +60,9 @@ def data(name: str, otherwise: str, quick: int = 1600, **options: Any) -> Split:
         name: as in `datasets.load`, with its options.
         otherwise: an embedded dataset.
         quick: training images in the quick profile.
+        both: options of both datasets, as the size of their pictures.
     """
-    split = _found(datasets.load, name, otherwise, **options)
+    split = _found(datasets.load, name, otherwise, both, **options)
     if profile() == "quick":
         split = split.head(quick)
     print(split)
@@ -78,13 +81,15 @@ def graph(name: str, otherwise: str = "digits") -> Graph:
     return found
 
 
-def _found(load: Callable[..., T], name: str, otherwise: str, **options: Any) -> T:
+def _found(
+    load: Callable[..., T], name: str, otherwise: str, both: Mapping[str, Any] = {}, **options: Any
+) -> T:  # fmt: skip
     print(f"profile {profile()} on {machine()}")
     try:
-        return load(name, **options)
+        return load(name, **both, **options)
     except DataError as e:
         print(f"{name} is not here, so this page runs on {otherwise}. ({str(e).splitlines()[0]})")
-        return load(otherwise)
+        return load(otherwise, **both)
 
 
 def results(name: str) -> dict[str, Any]:
