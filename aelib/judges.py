@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, normalize, pad
 
 from .datasets import Split
 
+PIXELS = nn.Sequential(nn.AdaptiveAvgPool2d(32), nn.Flatten())  # another look at them
 FOLDS, PAIRS = 10, 60  # of the protocol of pairs, and how many pairs a fold has of each kind, at most
 
 
@@ -26,34 +27,21 @@ def look(x: Tensor) -> Tensor:
     return torch.cat([edges.flatten(1), adaptive_avg_pool2d(x, 16).flatten(1)], 1)
 
 
-def pixels(x: Tensor) -> Tensor:
-    """(B, C, H, W) → (B, 1024·C): the colours at 32 × 32 places."""
-    return adaptive_avg_pool2d(x, 32).flatten(1)
+def looked(x: Tensor, look: Callable[[Tensor], Tensor] = look) -> np.ndarray:
+    """(2, N, D) what is seen of faces (N, C, H, W), and of their mirror images."""
+    return torch.stack([torch.cat([look(part) for part in v.split(250)]) for v in (x, x.flip(-1))]).numpy()
 
 
-class Eye:
-    """(N, C, H, W) → (N, K): principal coordinates, each divided by its standard deviation to a power.
+def eye(h: np.ndarray, size: int, power: float) -> Callable[[np.ndarray], np.ndarray]:
+    """From what is `looked` at (2, N, D) to principal coordinates (N, K) / (their deviation to a power).
 
-    The mean of a face's and its mirror image's; K is at most half the number of photos that it is fitted to.
+    The mean of a face's and its mirror image's. K is at most half the number of faces that it is fitted to.
     """
+    from sklearn.decomposition import PCA
 
-    def __init__(
-        self, photos: Tensor, size: int, power: float, look: Callable[[Tensor], Tensor] = look
-    ) -> None:
-        from sklearn.decomposition import PCA
-
-        self.look = look
-        h = np.concatenate([self._looked(photos), self._looked(photos.flip(-1))])
-        self.pca = PCA(min(size, len(photos) // 2), svd_solver="randomized", random_state=0).fit(h)
-        self.scale = self.pca.explained_variance_ ** (-power / 2)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Faces → coordinates."""
-        h = self._looked(x) + self._looked(x.flip(-1))
-        return torch.as_tensor(self.pca.transform(h / 2) * self.scale).float()
-
-    def _looked(self, x: Tensor) -> np.ndarray:
-        return torch.cat([self.look(part) for part in x.split(250)]).numpy()
+    size = min(size, h.shape[1] // 2)
+    pca = PCA(size, svd_solver="randomized", random_state=0).fit(np.concatenate(list(h)))
+    return lambda h: pca.transform(h.mean(0)) * pca.explained_variance_ ** (-power / 2)
 
 
 class Judges:
@@ -63,12 +51,8 @@ class Judges:
     judges one learnt from the other, and from the validation part. Identity: the angle in the first 400
     coordinates of edges and colours, and in 100 of pixels, found on training photos without their names.
 
-    Args:
-        split: photos with labels, who it is, and attributes.
-        names: the attributes.
-
     Raises:
-        ValueError: no labels, or an attribute that all or none of the people to learn from have.
+        ValueError: no labels (who it is), or an attribute that all or none of the people to learn from have.
     """
 
     def __init__(self, split: Split, names: Sequence[str]) -> None:
@@ -76,41 +60,42 @@ class Judges:
             raise ValueError("these photos have no labels: judges must know who is on them")
         self.names, self.photos = tuple(names), split.test.batch().x
         of_valid, self.truth = (
-            np.stack([part.attribute(a) for a in self.names], 1) for part in (split.valid, split.test)
+            np.stack([p.attribute(a) for a in names], 1) for p in (split.valid, split.test)
         )
-        who, valid = np.unique(split.test.labels, return_inverse=True)[1], split.valid.batch().x
-        self.halves = [np.flatnonzero(who % 2 == k) for k in (0, 1)]
+        who, valid = np.unique(split.test.labels, return_inverse=True)[1], looked(split.valid.batch().x)
+        self.halves, h = [np.flatnonzero(who % 2 == k) for k in (0, 1)], looked(self.photos)
         self._experts = [
-            _expert(torch.cat([valid, self.photos[r]]), np.concatenate([of_valid, self.truth[r]]), self.names)
+            _expert(np.hstack([valid, h[:, r]]), np.concatenate([of_valid, self.truth[r]]), self.names)
             for r in self.halves[::-1]
         ]
-        some = np.sort(np.random.default_rng(0).permutation(len(split.train))[:4000])
-        train = split.train[some].batch().x
-        # 0.81 of LFW's development pairs are called right by the first, 0.72 by the second
-        self.eyes = {"nearest": Eye(train, 400, 0.75), "nearest by pixels": Eye(train, 100, 1.0, pixels)}
-        self._own = {kind: normalize(eye(self.photos)) for kind, eye in self.eyes.items()}
-        self._pairs = _pairs(who)
+        train = split.train[np.sort(np.random.default_rng(0).permutation(len(split.train))[:4000])].batch().x
+        # the first is right about 0.81 of LFW's development pairs, the second about 0.72
+        self._eyes = eye(looked(train), 400, 0.75), eye(looked(train, PIXELS), 100, 1.0)
+        self._own, self._pairs = self._codes(self.photos, h), _pairs(who)
 
-    def sees(self, x: Tensor) -> np.ndarray:
-        """(N, A) which attributes are on the test faces (N, C, H, W), decoded or edited."""
+    def sees(self, x: Tensor, h: np.ndarray | None = None) -> np.ndarray:
+        """(N, A) which attributes are on the test faces (N, C, H, W), decoded or edited; h is `looked(x)`."""
+        h = looked(x) if h is None else h
         found = np.empty((len(x), len(self.names)), bool)
         for rows, expert in zip(self.halves, self._experts, strict=True):
-            found[rows] = expert(x[rows])
+            found[rows] = expert(h[:, rows])
         return found
 
-    def identity(self, x: Tensor) -> dict[str, float]:
-        """Are the test faces (N, C, H, W), decoded or edited, who they were?
+    def _codes(self, x: Tensor, h: np.ndarray) -> list[Tensor]:
+        seen = self._eyes[0](h), self._eyes[1](looked(x, PIXELS))
+        return [normalize(torch.as_tensor(z).float()) for z in seen]
 
-        "nearest": the share whose own photo is the nearest of all N. "verification": the accuracy of "the
-        same person" about one photo and the face of *another* photo, by LFW's protocol of pairs; half is
-        guessing.
+    def identity(self, x: Tensor, h: np.ndarray | None = None) -> dict[str, float]:
+        """Are the test faces (N, C, H, W), decoded or edited, who they were? h is `looked(x)`.
+
+        "nearest": the share whose own photo is the nearest of all N; "nearest by pixels" too. "verification":
+        the accuracy of "the same person" about one photo and the face of *another* photo, by LFW's protocol
+        of pairs; half is guessing.
         """
-        after = {kind: normalize(eye(x)) for kind, eye in self.eyes.items()}
-        near = {k: (z @ self._own[k].T).argmax(1).numpy() for k, z in after.items()}
-        a, b, same, fold = self._pairs
-        alike = (self._own["nearest"][a] * after["nearest"][b]).sum(1).numpy()
-        found = {k: share(rows == np.arange(len(x))) for k, rows in near.items()}
-        return found | {"verification": verified(alike, same, fold)}
+        after, own, (a, b, same, fold) = self._codes(x, looked(x) if h is None else h), self._own, self._pairs
+        near = [(z @ o.T).argmax(1).numpy() == np.arange(len(x)) for z, o in zip(after, own, strict=True)]
+        right = verified((own[0][a] * after[0][b]).sum(1).numpy(), same, fold)
+        return {"nearest": share(near[0]), "nearest by pixels": share(near[1]), "verification": right}
 
     def edited(self, before: Tensor, edit: Callable[[int, Tensor], Tensor]) -> dict[str, dict[str, float]]:
         """Attribute → "on" and "off", the shares that obey, and what `identity` says of the edited faces.
@@ -118,15 +103,15 @@ class Judges:
         What the judge does not see on the face before is put on, what it sees is taken off. So an editor that
         changes nothing gets 0, and so do glasses that were lost in decoding.
 
-        Args:
-            before: (N, C, H, W) the test faces, decoded.
-            edit: the number of an attribute, (N,) 1 to put it on, −1 to take it off → the edited faces.
+        `before` (N, C, H, W) are the test faces, decoded; `edit` takes the number of an attribute and (N,) 1
+        to put it on, −1 to take it off, and gives the edited faces.
         """
         seen, table = self.sees(before), {}
         for k, name in enumerate(self.names):
             after = edit(k, torch.from_numpy(1.0 - 2 * seen[:, k]).float())
-            has, obeys = seen[:, k], self.sees(after)[:, k] != seen[:, k]
-            table[name] = {"on": share(obeys[~has]), "off": share(obeys[has]), **self.identity(after)}
+            h, has = looked(after), seen[:, k]
+            obeys = self.sees(after, h)[:, k] != has
+            table[name] = {"on": share(obeys[~has]), "off": share(obeys[has]), **self.identity(after, h)}
         return table
 
     def judged(self) -> dict[str, dict[str, float]]:
@@ -163,19 +148,18 @@ def verified(alike: np.ndarray, same: np.ndarray, fold: np.ndarray) -> float:
     return float(np.mean(right))
 
 
-def _expert(x: Tensor, table: np.ndarray, names: Sequence[str]) -> Callable[[Tensor], np.ndarray]:
-    """Says which attributes are on faces, learnt from photos x (N, C, H, W) and what is on them (N, A)."""
+def _expert(h: np.ndarray, table: np.ndarray, names: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
+    """Says which attributes are on faces, learnt from others (2, N, D) and what is on them (N, A)."""
     from sklearn.linear_model import LogisticRegression
 
-    eye = Eye(x, 300, 0.0)
-    z, each = eye(x).numpy(), []
+    code = eye(h, 300, 0.0)
+    z, each = code(h), []
     for name, has in zip(names, table.T, strict=True):
         if not {0, 1} <= set(has):
             raise ValueError(f"nobody, or everybody, of the people to learn {name!r} from has it")
-        known = ~np.isnan(has)
-        # C and K were chosen on validation people
+        known = ~np.isnan(has)  # C and K below and above were chosen on validation people
         each.append(LogisticRegression(C=0.03 / z.var(), max_iter=500).fit(z[known], has[known]))
-    return lambda x: np.stack([m.predict(z) for z in [eye(x).numpy()] for m in each], 1) == 1
+    return lambda h: np.stack([m.predict(z) for z in [code(h)] for m in each], 1) == 1
 
 
 def _pairs(who: np.ndarray) -> tuple[np.ndarray, ...]:

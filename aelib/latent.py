@@ -113,6 +113,11 @@ def direction(codes: Tensor, present: np.ndarray | Tensor) -> Tensor:
     return codes[has == 1].mean(0) - codes[has == 0].mean(0)
 
 
+def in_deviations(v: Tensor, codes: Tensor) -> Tensor:
+    """(K,) v as long as the standard deviation of codes (N, K) along it: 1 on the sliders of explorers."""
+    return v * ((codes @ v).std() / v.square().sum())
+
+
 def principal_directions(codes: Tensor, n: int) -> Tensor:
     """(n, K) where codes (N, K) spread most, each vector as long as their standard deviation along it.
 

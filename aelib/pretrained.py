@@ -173,7 +173,8 @@ def _file(name: str, ending: str) -> Path:
 def directions(name: str) -> dict[str, Tensor]:
     """Attribute → (K,) its direction in the space of codes of a trained model; see `latent.direction`.
 
-    They were found from the codes of the training photos, which need not be here.
+    Each is one standard deviation of the codes long (`latent.in_deviations`). They were found from the codes
+    of the training photos, which need not be here.
 
     Raises:
         ValueError: there is no model of this name (the nearest is suggested), or it keeps no directions.
@@ -192,3 +193,8 @@ def record(name: str) -> dict[str, Any]:
     """
     path = _file(name, ".json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def drawn(name: str) -> dict[str, float]:
+    """Attribute → share of strangers' faces that obey at the slider's ends, the lesser of on and off."""
+    return {a: min(row["on"], row["off"]) for a, row in record(name)["judges"]["edited"].items()}

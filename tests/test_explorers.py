@@ -39,7 +39,7 @@ PHOTOS = CODES[:, None, None, :]  # a photo shows its code, so that one can see 
 DATA = datasets.Images(plots.pixels(PHOTOS)[..., :1].transpose(0, 3, 1, 2).copy())
 ATTRIBUTES = (torch.rand(40, 3) < 0.5).float()
 EXPLORERS = {
-    "attributes": lambda m: explorers.attributes(m, CODES, PHOTOS, {"up": torch.ones(2)}, 0.1),
+    "attributes": lambda m: explorers.attributes(m, CODES, PHOTOS, {"up": 0.1 * torch.ones(2)}),
     "latent_space": lambda m: explorers.latent_space(m, CODES, PHOTOS, {"up": torch.tensor([0.0, 0.05])}),
     "interpolation": lambda m: explorers.interpolation(m, CODES, PHOTOS),
     "manifold": lambda m: explorers.manifold(m, CODES, ["a", "b"] * 20),
@@ -134,12 +134,12 @@ def png(data):
 def test_moving_the_slider_moves_the_picture_and_reset_brings_it_back(model):
     z = latent.encode(model, FACES.test)
     v = {"up": torch.full((5,), 3.0), "broken": torch.zeros(4)}
-    widget = explorers.attributes(model, z, FACES.test.batch().x, v, strength=2.0)
+    widget = explorers.attributes(model, z, FACES.test.batch().x, v)
     (face, name), (slider, reset) = (row.children for row in widget.children[:2])
     before, after = (box.children[1] for box in widget.children[2].children)
     start = after.value
     np.testing.assert_array_equal(png(before.value)[::8, ::8], FACES.test.pixels[0].transpose(1, 2, 0))
-    slider.value = 1.0
+    slider.value = 2.0
     assert after.value != start
     expected = plots.pixels(explorers.attributes_strip(model, z[:1], v["up"], [2.0]))[0]
     np.testing.assert_array_equal(png(after.value)[::8, ::8], expected)
@@ -153,6 +153,23 @@ def test_moving_the_slider_moves_the_picture_and_reset_brings_it_back(model):
     face.value = 0
     reset.click()
     assert after.value == start
+
+
+def test_what_a_model_hardly_draws_is_offered_on_request_with_its_share(model):
+    z, v = latent.encode(model, FACES.test), {n: torch.ones(5) for n in ("well", "hardly", "not judged")}
+    for shares, few in (({"well": 0.95, "hardly": 0.12}, ["well", "not judged"]), ({}, list(v))):
+        widget = explorers.attributes(model, z, FACES.test.batch().x, v, shares)
+        _, name, *others = widget.children[0].children
+        assert [value for _, value in name._options_full] == few and len(others) == (len(few) < 3)
+    widget = explorers.attributes(model, z, FACES.test.batch().x, v, {"hardly": 0.12})
+    _, name, others = widget.children[0].children
+    others.value = True
+    assert [text for text, _ in name._options_full] == ["well", "hardly (12%)", "not judged"]
+    name.value = "hardly"
+    others.value = False
+    assert name.value == "well" and widget.children[3].value == ""
+    none = explorers.attributes(model, z, FACES.test.batch().x, {"hardly": v["hardly"]}, {"hardly": 0.12})
+    assert none.children[0].children[1].value == "hardly"
 
 
 def test_a_strip_moves_each_code_by_each_strength(model):

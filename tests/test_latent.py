@@ -30,6 +30,16 @@ def test_a_direction_is_signed_and_leaves_out_what_is_not_known():
         latent.direction(z, np.ones(3))
 
 
+def test_a_direction_in_deviations_moves_a_code_by_one_along_it():
+    torch.manual_seed(0)
+    codes, v = torch.randn(500, 3) * torch.tensor([1.0, 4.0, 9.0]) + 2, torch.tensor([0.0, 0.0, 0.2])
+    u = latent.in_deviations(v, codes)
+    assert u.norm().item() == pytest.approx(codes[:, 2].std().item()) and u[2] > 0
+    torch.testing.assert_close(latent.in_deviations(-7 * v, codes), -u)
+    first = latent.principal_directions(codes, 1)[0]
+    torch.testing.assert_close(latent.in_deviations(5 * first, codes), first, rtol=1e-4, atol=1e-4)
+
+
 def test_principal_directions_are_scikit_learns_components_one_standard_deviation_long():
     from sklearn.decomposition import PCA
 

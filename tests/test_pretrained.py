@@ -4,6 +4,8 @@ import runpy
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from benchmarks import recipes
@@ -38,6 +40,35 @@ def test_directions_are_there_and_change_the_picture_both_ways(name):
     z = torch.zeros(1, len(vectors["Smiling"]))
     plus, same, minus = (model.decode(z + a * vectors["Smiling"]).mean for a in (1, 0, -1))
     assert (plus - same).abs().max() > 0.02 and ((plus - same) * (minus - same)).sum() < 0
+
+
+@pytest.mark.parametrize("name", ["vae-lfw", "cvae-lfw"])
+def test_an_edit_goes_to_the_end_of_the_slider(name):
+    faces = datasets.load("drawn-faces", n=60).test[:3]
+    told = torch.tensor([[1.0, -1, 0, 1, -1, 0, 1, -1], [-1.0, 1, 1, 0, 0, 1, -1, 1], [0.0] * 8])
+    known = pd.DataFrame((told.numpy() + 1) / 2, columns=list(pretrained.CONDITIONS)).replace(0.5, np.nan)
+    decoded, edit = recipes.edits(name, replace(faces, attributes=known))
+    model, x, to = load(f"pretrained/{name}"), faces.batch().x, torch.tensor([1.0, -1.0, 1.0])
+    if name == "vae-lfw":
+        z, v = model.encode(x).mean, pretrained.directions(name)["Male"]
+        own, after = model.decode(z).mean, model.decode(z + torch.tensor([[3.0], [-3.0], [3.0]]) * v).mean
+    else:
+        z, turned = model.encode(x, told).mean, told.clone()
+        turned[:, 1] = torch.tensor([3.0, -3.0, 3.0])
+        own, after = model.decode(z, told).mean, model.decode(z, turned).mean
+    torch.testing.assert_close(decoded, own, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(edit(1, to), after, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ae-lfw", "vae-lfw", "cvae-lfw"])
+def test_the_record_has_what_the_judges_said_of_every_attribute(name):
+    said = pretrained.record(name)["judges"]
+    assert said["strength"] == recipes.END
+    assert tuple(said["judge"]) == tuple(said["edited"]) == pretrained.CONDITIONS
+    assert all(row["accuracy"] > row["commoner"] for row in said["judge"].values())
+    assert said["photos"]["nearest"] == 1 and said["photos"]["verification"] > said["decoded"]["verification"]
+    shares = pretrained.drawn(name)
+    assert shares["Smiling"] > 0.9 and all(0 <= share <= 1 for share in shares.values())
 
 
 def test_a_model_without_directions_says_which_have_them():
@@ -118,7 +149,7 @@ def test_making_them_writes_both_files_and_leaves_the_callers_randomness(tmp_pat
     recipes.make("faces")
     assert len(pretrained.record("faces")["valid/loss by epoch"]) == 1
     codes = latent.encode(load("pretrained/faces"), drawn.train)
-    smiling = latent.direction(codes, drawn.train.attribute("Smiling"))
+    smiling = latent.in_deviations(latent.direction(codes, drawn.train.attribute("Smiling")), codes)
     torch.testing.assert_close(pretrained.directions("faces")["Smiling"], smiling)
 
     monkeypatch.setitem(recipes.RECIPES, "broken", replace(recipe, objective=lambda *_: 1 / 0))

@@ -14,6 +14,7 @@ from ..contexts import seeded
 from ..models import Autoencoder
 from .widgets import Explorer, Panel, checked, grid, row
 
+OBEYED = 0.9  # share of faces that obey an attribute, above which it counts as drawn
 IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
 
 
@@ -24,34 +25,43 @@ def attributes_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequen
 
 def attributes(
     model: Autoencoder, codes: Tensor, photos: plots.Pictures, directions: Mapping[str, Tensor],
-    strength: float = 1.0,
+    drawn: Mapping[str, float] = {},
 ) -> Explorer:  # fmt: skip
-    """Choose a face and an attribute, and slide its strength from −2 to 2 times the recommended one.
+    """Choose a face and an attribute, and slide its strength from −3 to 3.
 
     Args:
         codes: (N, K) of the faces to choose from.
         photos: (N, C, H, W) the faces themselves, shown beside; of random codes, what they decode to.
-        directions: attribute → vector (K,), see `latent.direction`.
-        strength: the recommended strength, which the slider shows as 1.
+        directions: attribute → vector (K,), the slider's 1; see `latent.direction` and `in_deviations`.
+        drawn: attribute → share of faces that show it, or lose it, at the slider's ends, as a judge says
+            (`pretrained.drawn`). Where it is below 0.9 a check box offers the attribute, with the share.
 
     Raises ValueError: there are no directions, or not as many photos as codes.
     """
     if not directions:
         raise ValueError("no attributes to choose from: directions is empty")
-    codes = checked(codes, photos)
+    codes, hidden = checked(codes, photos), {n for n in directions if drawn.get(n, 1.0) < OBEYED}
     face = widgets.IntSlider(0, 0, len(codes) - 1, description="face")
-    name = widgets.Dropdown(options=list(directions), description="attribute")
-    slider = widgets.FloatSlider(0.0, min=-2, max=2, step=0.1, description="strength", readout_format="+.1f")
+    others = widgets.Checkbox(len(hidden) == len(directions), description="hardly drawn too", indent=False)
+
+    def offered() -> list[tuple[str, str]]:
+        shown = [n for n in directions if others.value or n not in hidden]
+        return [(f"{n} ({drawn[n]:.0%})" if n in hidden else n, n) for n in shown]
+
+    name = widgets.Dropdown(options=offered(), description="attribute")
+    slider = widgets.FloatSlider(0.0, min=-3, max=3, step=0.1, description="strength", readout_format="+.1f")
     before, after = Panel("original"), Panel("decoded")
 
     def draw() -> None:
         i = slice(face.value, face.value + 1)
         before.show(photos[i])
-        after.show(attributes_strip(model, codes[i], directions[name.value].cpu(), [strength * slider.value]))
+        after.show(attributes_strip(model, codes[i], directions[name.value].cpu(), [slider.value]))
 
     explorer = Explorer("attributes", draw, face, name, slider)
+    explorer.follow(others, action=lambda: setattr(name, "options", offered()))
     reset = explorer.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
-    return explorer.of(row(face, name), row(slider, reset), row(before, after))
+    top = row(face, name, others) if hidden else row(face, name)
+    return explorer.of(top, row(slider, reset), row(before, after))
 
 
 def latent_space_strip(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[float]) -> Tensor:
@@ -81,7 +91,7 @@ def latent_space(
     Args:
         codes: (N, K) of the photos.
         photos: (N, C, H, W).
-        directions: attribute → vector (K,), see `latent.direction`; its slider counts in multiples of it.
+        directions: attribute → vector (K,), its slider's 1, as in `attributes`.
         components: how many principal directions, at most K; their sliders count in standard deviations.
 
     Raises ValueError: lengths that differ, a direction that is not (K,), or fewer than two codes.

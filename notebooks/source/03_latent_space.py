@@ -296,11 +296,11 @@ for name, angle in zip(names, angles, strict=True):
 # %% [markdown]
 # ### Explore
 #
-# Slide along the principal directions of the codes, and along attributes. `random` draws a face from the
-# prior. The photo at the right is the nearest of all test faces: is it a copy?
+# Slide along the principal directions of the codes, and along attributes, in standard deviations. `random`
+# draws a face from the prior. The photo at the right is the nearest of all test faces: is it a copy?
 
 # %%
-explorers.latent_space(vae, z, x, directions)
+explorers.latent_space(vae, z, x, {name: latent.in_deviations(u, z_train) for name, u in directions.items()})
 
 # %% tags=["figure-traversals"]
 principal = latent.principal_directions(z, 3)

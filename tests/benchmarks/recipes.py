@@ -30,10 +30,13 @@ from aelib.datasets import Images
 from aelib.datasets.batch import Transform
 from aelib.errors import unknown
 from aelib.files import write_file
+from aelib.judges import Judges
 from aelib.losses import Objective
 from aelib.models import Autoencoder
 from aelib.pretrained import CONDITIONS, MODELS
 from aelib.runs.checkpoint import weights
+
+END = 3.0  # the last strength of the explorers' sliders, in standard deviations, or times the condition
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,43 @@ def _writable() -> None:  # asked before the work, not after hours of it
         raise PermissionError(
             f"{pretrained.FOLDER} cannot be written by you: make its models in a clone of the project"
         )
+
+
+def edits(name: str, faces: Images) -> tuple[torch.Tensor, Callable[[int, torch.Tensor], torch.Tensor]]:
+    """Faces (N, C, H, W) decoded by a model of faces, and how it edits them, as `Judges.edited` wants it.
+
+    To an end of the slider: along an attribute's direction, or by the condition.
+
+    Args:
+        faces: with all of `CONDITIONS` as attributes.
+    """
+    model, c, vectors = pretrained.load(f"pretrained/{name}", device="cpu"), None, {}
+    if model.recipe["conditions"]:
+        faces = faces.only(*CONDITIONS).map(datasets.conditioned())
+        c = torch.cat([batch.c for batch in faces.batches(500)])
+    else:
+        vectors = pretrained.directions(name)
+    z = latent.encode(model, faces)
+
+    def edit(k: int, to: torch.Tensor) -> torch.Tensor:
+        if c is None:
+            return latent.decode(model, z + END * to[:, None] * vectors[CONDITIONS[k]])
+        turned = c.clone()
+        turned[:, k] = END * to
+        return latent.decode(model, z, turned)
+
+    return latent.decode(model, z, c), edit
+
+
+def said_of(name: str, faces: datasets.Split | None = None) -> dict[str, Any]:
+    """What `Judges` say of a model's decoded and edited faces, of LFW or others."""
+    faces = faces or datasets.load("lfw", size=64)
+    jury, (decoded, edit) = Judges(faces, CONDITIONS), edits(name, faces.test)
+    return {
+        "strength": END, "judge": jury.judged(),
+        "photos": jury.identity(jury.photos), "decoded": jury.identity(decoded),
+        "edited": jury.edited(decoded, edit),
+    }  # fmt: skip
 
 
 _decayed = partial(training.adam, lr=2e-3, weight_decay=0.05)
@@ -227,6 +267,7 @@ def make(name: str) -> None:
         codes, table = latent.encode(model, replace(photos, transforms=())), photos.attributes
         known = [] if table is None else [str(name) for name in table]
         found = {a: latent.direction(codes, photos.attribute(a)) for a in known}
+        found = {a: latent.in_deviations(v, codes) for a, v in found.items()}
         write_file(pretrained.FOLDER / f"{name}-directions.safetensors", save(found))
     write_file(pretrained.FOLDER / f"{name}.safetensors", weights(model))
     took = {
@@ -245,7 +286,8 @@ def judge(name: str) -> None:
     model, start = pretrained.load(f"pretrained/{name}"), time.process_time()
     test = {"command": f"python tests/benchmarks/recipes.py --judge {name}"} | RECIPES[name].judged(model)
     test["cpu_seconds"] = round(time.process_time() - start)
-    _write(name, pretrained.record(name) | {"test": test})
+    said = {"judges": said_of(name)} if name.endswith("-lfw") else {}
+    _write(name, pretrained.record(name) | {"test": test} | said)
 
 
 def _write(name: str, numbers: dict[str, Any]) -> None:
