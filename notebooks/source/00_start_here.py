@@ -39,24 +39,25 @@ print(course.machine())
 #
 # This autoencoder comes with the course. It has learnt from 11,001 photos of faces, and draws a face from 64
 # numbers. Draw the numbers at random, and it is a face that nobody has. Choose one and an attribute; then
-# slide the strength, or put the keyboard on it with Tab and use the arrows.
+# slide the strength, or put the keyboard on it with Tab and use the arrows. Offered are those attributes that
+# the model draws: at the ends of the slider a judge, trained on photos of other people, sees nine of ten
+# change. The check box adds the others, with the share that do.
 
 # %%
 artist = load("pretrained/vae-lfw", device="cpu")
 torch.manual_seed(2)
 invented = artist.prior().sample((40,))
 vectors = pretrained.directions("vae-lfw")
-names = ["Smiling", "Eyeglasses", "Male", "Blond Hair", "Bangs", "Mustache", "Senior", "Gray Hair"]
-explorers.attributes(
-    artist, invented, latent.decode(artist, invented), {name: vectors[name] for name in names}
-)
+drawn = pretrained.drawn("vae-lfw")
+vectors = {name: vectors[name] for name in sorted(drawn, key=drawn.get, reverse=True)}
+explorers.attributes(artist, invented, latent.decode(artist, invented), vectors, drawn)
 
 # %% [markdown]
-# The same without a slider: two faces, strengths from −2 to 2.
+# The same without a slider: two faces, strengths from −3 to 3, in standard deviations of the codes.
 
 # %%
-strengths = [-2.0, -1.0, 0.0, 1.0, 2.0]
-titles = [f"{s:+.0f}".replace("-", "−") for s in strengths]
+strengths = [-3.0, -1.5, 0.0, 1.5, 3.0]
+titles = [f"{s:+.1f}".replace("-", "−") for s in strengths]
 strip = explorers.attributes_strip(artist, invented[:2], vectors["Smiling"], strengths)
 plots.show(strip, columns=len(strengths), titles=titles, width=6)
 
@@ -139,12 +140,13 @@ print({name: round(value, 4) for name, value in scores.items()})
 # ## Explore
 #
 # The mean code of smiling faces, minus the mean code of the others, is a direction in the space of codes.
-# Add it to the code of *any* face, and decode.
+# Make it as long as the codes' standard deviation along it, add it to the code of *any* face, and decode.
 
 # %%
 wanted = ["Smiling", "Eyeglasses", "Wearing Hat", "Long Hair"]
 codes = latent.encode(model, faces.train)
 directions = {name: latent.direction(codes, faces.train.attribute(name)) for name in wanted}
+directions = {name: latent.in_deviations(v, codes) for name, v in directions.items()}
 test_codes = latent.encode(model, faces.test)
 
 # %% [markdown]
@@ -154,7 +156,7 @@ test_codes = latent.encode(model, faces.test)
 explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directions)
 
 # %% [markdown]
-# Three faces that it has never seen, strengths from −2 to 2:
+# Three faces that it has never seen, strengths from −3 to 3:
 
 # %%
 strip = explorers.attributes_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
