@@ -9,6 +9,7 @@ import pandas as pd
 
 from . import latent
 from .datasets import Split
+from .errors import shown
 from .evaluation import check
 from .files import write_file
 from .models import Autoencoder
@@ -40,9 +41,7 @@ def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.nda
 
     A file that is there is replaced.
 
-    Raises:
-        ValueError: examples of another shape, or without the conditions that the model takes; another ending.
-        ImportError: pyarrow is missing for .parquet.
+    ValueError if the model cannot take the examples, or for another ending; ImportError for lack of pyarrow.
     """
     file, buffer = Path(file), io.BytesIO()
     suffix = file.suffix.lower()
@@ -54,14 +53,13 @@ def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.nda
     if suffix == ".parquet":
         table = {"part": found["part"]}
         if "files" in found:
-            table["file"] = found["files"]
+            table["file"] = np.array([shown(name, "file") for name in found["files"]])
         if "labels" in found:
-            table["class"] = found["classes"][found["labels"]]
+            table["class"] = np.array([shown(c, "file") for c in found["classes"]])[found["labels"]]
         table |= dict(zip(found.get("names", []), found.get("attributes", np.empty(0)).T, strict=False))
         table |= {f"z{i}": z for i, z in enumerate(found["codes"].T)}
         pd.DataFrame(table).to_parquet(buffer, index=False)
     else:
         np.savez(buffer, **found)  # type: ignore[arg-type]  # its own keyword is taken for one of ours
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, buffer.getvalue())
     return found

@@ -58,8 +58,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         codes_: (N, K) of up to 5,000 training rows, drawn from q(z|x), for `sample`.
         shape_, code_shape_: of one row and of one code in the model, as (C, H, W) and (K,) or (K, h, w).
 
-    Raises:
-        ValueError, TypeError: at `fit`, an unknown name, or a number that is not possible.
+    ValueError or TypeError at `fit`, an unknown name, or a number that is not possible.
 
     >>> X = np.random.default_rng(0).normal(size=(100, 64))
     >>> ae = AutoencoderTransformer(8, net="linear", epochs=2, random_state=0).fit(X)
@@ -155,10 +154,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise ValueError(f"hidden is a sequence of widths; write ({self.hidden},), not {self.hidden}")
         shape = (features,) if self.shape is None else tuple(self.shape)
         if (wanted := math.prod(shape)) != features:
-            raise ValueError(
-                f"shape {shape} makes {wanted} numbers a row, but X has {features} features. "
-                "Give that of the examples in the rows, as (C, H, W), or None"
-            )
+            raise ValueError(f"shape {shape} makes {wanted} numbers a row, but X has {features} features. "
+                             "Give that of the examples in the rows, as (C, H, W), or None")  # fmt: skip
         return shape
 
     def _examples(self, X: np.ndarray, dtype: torch.dtype = torch.float32) -> Examples:

@@ -32,10 +32,9 @@ def check(model: Autoencoder, data: Data | None = None) -> None:
     batch = None if data is None else next(batches(model, data, 1))
     needs = recipe.get("conditions", 0)
     if needs and (batch is None or batch.c is None):
-        raise ValueError(
-            f"this model takes conditions of size {needs}, and none are given here. Use it in Python: "
-            "model.sample(n, c), model.reconstruct(x, c), or data.map(datasets.conditioned(…))"
-        )
+        raise ValueError(f"this model takes conditions of size {needs}, and none are given here. Use it in "
+                         "Python: model.sample(n, c), model.reconstruct(x, c), or "
+                         "data.map(datasets.conditioned(…))")  # fmt: skip
     if batch is None:
         return
     mine: list[int] = list(batch.x.shape[1:])

@@ -44,13 +44,10 @@ def onnx(model: Autoencoder, folder: str | Path, examples: Examples | Tensor) ->
         folder: made if it is not there; files of these names are replaced.
         examples: (N, …) that the model takes, such as `split.test`; 256 of them are compared.
 
-    Returns:
-        File → the largest difference, as a share of max(1, |number|): `TOLERANCE` at most.
+    Returns file → the largest difference, as a share of max(1, |number|): `TOLERANCE` at most.
 
-    Raises:
-        ImportError: a package for ONNX is missing.
-        ValueError: the model takes conditions, or examples of another shape.
-        RuntimeError: the files do not compute what the model does, or it cannot be exported; none is written.
+    ImportError for lack of a package for ONNX, ValueError if the model takes conditions or another shape,
+    RuntimeError if the files do not compute what it does, or it cannot be exported; then none is written.
     """
     return _written(model, folder, examples, "onnx", to_onnx)
 
@@ -85,12 +82,9 @@ def _written(
             except Exception as e:
                 raise RuntimeError(f"the {name} cannot be exported as {kind}, nothing is written: {e}") from e
             if worst > TOLERANCE:
-                raise RuntimeError(
-                    f"the exported {name} differs from the model by {worst:.1e}, more than {TOLERANCE:.0e}; "
-                    "nothing was written. Try another format"
-                )
+                raise RuntimeError(f"the exported {name} differs from the model by {worst:.1e}, more than "
+                                   f"{TOLERANCE:.0e}; nothing was written. Try another format")  # fmt: skip
             made[name + SUFFIXES[kind]] = file.read_bytes(), worst
-    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, (data, _) in made.items():
         write_file(Path(folder, name), data)
     return {Path(folder, name): worst for name, (_, worst) in made.items()}

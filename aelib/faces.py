@@ -47,8 +47,7 @@ def aligned(photos: Images | str | Path | Sequence[str | Path], size: int = 64) 
         photos: files, one file, a folder, or `Images` of any size, whose labels and attributes are kept.
         size: side of the squares in pixels.
 
-    Raises:
-        DataError: there is no such folder. Pillow's errors for a file that is no photo.
+    DataError if there is no such folder. Pillow's errors for a file that is no photo.
     """
     names: Any = photos
     if isinstance(photos, Images):
@@ -63,11 +62,9 @@ def aligned(photos: Images | str | Path | Sequence[str | Path], size: int = 64) 
         cut.append(_cut(photo, [place[:4]], size)[0])
         strange += [f"{name} ({place.likeness:.2f})"] if place.likeness < LIKE else []
     if strange:
-        warnings.warn(
-            f"{len(strange):,} of {len(cut):,} photos show no face like those that the models were trained "
-            f"on (likeness below {LIKE}): {', '.join(strange[:5])}{' …' if len(strange) > 5 else ''}",
-            stacklevel=2,
-        )
+        few = f"(likeness below {LIKE}): {', '.join(strange[:5])}{' …' if len(strange) > 5 else ''}"
+        some = f"{len(strange):,} of {len(cut):,} photos show no face like those that"
+        warnings.warn(f"{some} the models were trained on {few}", stacklevel=2)
     pixels, paths = np.stack(cut).transpose(0, 3, 1, 2), np.array([str(name).encode() for name in names])
     if isinstance(photos, Images):
         return replace(photos, store=pixels, rows=None, transforms=(), paths=paths)

@@ -131,10 +131,8 @@ class Restored(nn.Module):
     def __init__(self, head: nn.Module, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
         if not isinstance(head, _LocationScale | OptimalGaussian):
-            raise ValueError(
-                f"a {type(head).__name__} head has no units to restore: standardised numbers lie on both "
-                'sides of 0; take likelihood="gaussian-learnt", or another Gaussian or Laplace one'
-            )
+            raise ValueError(f"a {type(head).__name__} head has no units to restore: standardised numbers "
+                             'lie on both sides of 0; take likelihood="gaussian-learnt"')  # fmt: skip
         self.head, self.factor = head, head.factor
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
@@ -195,8 +193,7 @@ class VectorQuantizer(nn.Module):
             alike. A longer memory does not follow an encoder that is new: most vectors are then left
             behind, and few are used.
 
-    Raises:
-        ValueError: codes or size below 1, or a code whose K is no multiple of the size.
+    ValueError for codes or size below 1, or a code whose K is no multiple of the size.
 
     Source: van den Oord, Vinyals, Kavukcuoglu, 2017, https://arxiv.org/abs/1711.00937; running means: its
     appendix; moving what is not used: Williams et al., 2020, https://arxiv.org/abs/2002.08111.

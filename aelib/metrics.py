@@ -101,9 +101,8 @@ def evaluate(
         metrics: name → function of (x_hat, target) or (x_hat, target, known). By default MSE and Pearson, and
             of pictures PSNR, and SSIM too where all their pixels are known: SSIM compares whole windows.
 
-    Raises:
-        ValueError: there are no examples.
-        TypeError: numbers are missing, and a metric that was asked for, as `ssim`, cannot leave them out.
+    ValueError if there are no examples; TypeError if numbers are missing, and a metric that was asked for, as
+    `ssim`, cannot leave them out.
 
     >>> from aelib import datasets, models
     >>> data = datasets.load("digits").test

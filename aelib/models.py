@@ -78,8 +78,7 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor | Graph, c: Tensor | None = None) -> Distribution:
         """q(z|x, c) of examples (B, …), as pictures (B, C, H, W); or q(z|x) of the nodes of a `Graph`.
 
-        Raises:
-            TypeError, ValueError: x is no batch of floats, or not of the size that the network is for.
+        TypeError or ValueError if x is no batch of floats, or not of the size that the network is for.
         """
         if isinstance(x, Graph):
             if c is not None:
@@ -130,14 +129,12 @@ class Autoencoder(nn.Module):
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """(n, …) means of p at codes drawn from the prior: for looking, without gradient.
 
-        Raises:
-            ValueError: there is no prior, or c has not n rows.
+        ValueError if there is no prior, or c has not n rows.
         """
         if self.prior is None:
-            raise ValueError(
-                "this model has no prior to draw codes from. Give it one, as in model.prior = "
-                "priors.fit_prior(codes), which matches the codes of the training images"
-            )
+            raise ValueError("this model has no prior to draw codes from. Give it one, as in model.prior = "
+                             "priors.fit_prior(codes), which matches the codes of the training "
+                             "images")  # fmt: skip
         if c is not None and len(c) != n:
             raise ValueError(f"{n} samples need {n} conditions; got {len(c)}")
         p = self.prior(c)
@@ -214,9 +211,8 @@ def autoencoder(
             to such layers (`nets.Residual`), which stay. A Gaussian posterior starts as that of probabilistic
             PCA (see `nets.start`). True starts at zero, until weights are loaded.
 
-    Raises:
-        ValueError: a name that is not known (the nearest is suggested), a size below 1, or what does not go
-            together.
+    ValueError for a name that is not known (the nearest is suggested), a size below 1, or what does not go
+    together.
 
     >>> model = autoencoder((3, 25, 31), latent=16, net="conv")
     >>> model.reconstruct(torch.rand(2, 3, 25, 31)).shape
@@ -238,10 +234,8 @@ def autoencoder(
     if net == "linear" and hidden:
         raise ValueError('net="linear" has no hidden layers; use net="mlp"')
     if start is not False and likelihood == "bernoulli":
-        raise ValueError(
-            'the mean of likelihood="bernoulli" is not linear in the code, so it cannot start as principal '
-            'components; take "gaussian-learnt", or leave start= out'
-        )
+        raise ValueError('the mean of likelihood="bernoulli" is not linear in the code, so it cannot start '
+                         'as principal components; take "gaussian-learnt", or leave start= out')  # fmt: skip
     q_head, p_head = POSTERIORS[posterior](), LIKELIHOODS[likelihood]()
     enter: nn.Module = nets.Centre()
     if standardise is not False:

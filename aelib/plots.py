@@ -140,8 +140,8 @@ def png(images: Pictures, columns: int = 1, zoom: int = 1) -> bytes:
     if zoom > 1:
         picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
     out, note = io.BytesIO(), PngInfo()
-    if len(images) > 1:  # so that nobody takes it for one of the photos it lies among
-        note.add_text("Software", MADE_HERE)
+    # of many: so that nobody takes it for one of the photos it lies among
+    note.add_text("Software" if len(images) > 1 else "Comment", MADE_HERE)
     picture.save(out, "PNG", compress_level=1, pnginfo=note)
     return out.getvalue()
 

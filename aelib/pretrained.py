@@ -123,8 +123,6 @@ def load_with_data(
     if not isinstance(data, Split):
         with suppress(*([] if data is None else [RunError])):
             place, own = trained_on(path)
-            if data is None and place not in DATASETS and not Path(place).is_dir():
-                raise RunError(f"{path} was trained on photos in {place}, which is not here: name a folder")
             if data is None or Path(data).resolve() == Path(place).resolve():
                 data, options = place, options | own
         takes = DATASETS.get(str(data), DATASETS["folder"]).options
@@ -155,12 +153,15 @@ def _as_trained(run: runs.Run, split: Split) -> Split:
 def trained_on(path: str | Path) -> tuple[str, dict[str, Any]]:
     """What a run was trained on, a dataset's name or a folder, and how it was loaded.
 
-    RunError if it does not say so, as one that was begun in Python, or comes with the library.
+    RunError if that folder is not here, or nothing says so, as of a run that was begun in Python.
     """
     config = runs.Run(path).settings() if Path(path).is_dir() else {}
     if "data" not in config or "net" not in config:
         raise RunError(f"{path} does not say what it was trained on: name the data (a dataset or a folder)")
-    return str(config["data"]), {k: config.get(k) for k in ("size", "channels", "labels", "by")}
+    if (place := str(config["data"])) not in DATASETS and not Path(place).is_dir():
+        text = f"{path} was trained on photos in {place}, which is not here"
+        raise RunError(f"{text}: name a folder, as in aelib resume {path} FOLDER")
+    return place, {k: config.get(k) for k in ("size", "channels", "labels", "by")}
 
 
 def _file(name: str, ending: str) -> Path:

@@ -165,8 +165,7 @@ def fit_prior(codes: Tensor, kind: str = "auto", seed: int = 0, **options: Any) 
         kind: "diagonal" or "full" Gaussian, "mixture" of them, "flow", or "auto": what `choose` chooses.
         options: of that kind, as `components=50`.
 
-    Raises:
-        ValueError: the kind is not known (the nearest is suggested), or there are no codes.
+    ValueError if the kind is not known (the nearest is suggested), or there are no codes.
     """
     if kind not in (*PRIORS, "auto"):
         raise ValueError(unknown("prior", kind, [*PRIORS, "auto"]))
@@ -236,8 +235,7 @@ class Autoregressive(nn.Module):
         shape: of one code, (K,) or (K, h, w).
         width, layers, heads: of the transformer.
 
-    Raises:
-        ValueError: a K that is no multiple of the vectors' size.
+    ValueError for a K that is no multiple of the vectors' size.
 
     Source: van den Oord, Vinyals, Kavukcuoglu, 2017, https://arxiv.org/abs/1711.00937 (there a PixelCNN).
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from . import __version__, baselines, latent, metrics, plots, runs
 from .contexts import evaluating
 from .datasets import Images, Split
+from .errors import shown
 from .evaluation import check
 from .files import write_file
 from .models import Autoencoder
@@ -52,8 +53,7 @@ def write(
         settings: name → value, a row each.
         commands: what to type to go on from here.
 
-    Raises:
-        ValueError: another ending, no test pictures, or pictures that the model cannot take.
+    ValueError if the file ends otherwise, or there are no test pictures that the model takes.
     """
     file, history = Path(file), history or History()
     if file.suffix.lower() not in SUFFIXES:
@@ -102,8 +102,7 @@ def write(
         + "\n".join(body)
         + "\n</body></html>\n"
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(file, page.encode())
+    write_file(file, shown(page, "file").encode())
     return file
 
 
@@ -169,7 +168,7 @@ def latent_map(model: Autoencoder, data: Images) -> tuple[str, str]:
             said += f" The {COLOURED} commonest of {len(names)} classes have colours."
             ax.scatter(*at[others].T, **dots | {"alpha": 0.35}, color="#8a8f98", label="others")
         for name in common:
-            ax.scatter(*at[data.names == name].T, **dots, label=name)
+            ax.scatter(*at[data.names == name].T, **dots, label=shown(name, "figure"))
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.5)
     sides = [f"principal direction {i + 1} ({share[i]:.0%} of the variance)" for i in range(2)]
     ax.set(xlabel=sides[0], ylabel=sides[1])

@@ -1,12 +1,17 @@
 """Verbs on the way to a model: datasets, train, resume."""
 
 import json as json_
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from ..errors import say, shown
 
 
 def list_datasets(download: str | None = None, json: bool = False) -> None:
@@ -93,17 +98,26 @@ def begin(
         schedule: of the learning rate.
         clip: the largest norm of the gradient.
         accelerator: where it runs; auto takes CUDA, else MPS, else the CPU.
-        devices: how many on each machine.
-        nodes: machines.
+        devices: how many on each machine; of a CPU, processors.
+        nodes: machines; the same command is started on each, by torchrun or a cluster.
         strategy: of Lightning Fabric for several devices; auto is ddp.
         precision: of Lightning Fabric, as bf16-mixed.
         seed: of the weights, the order and the noise.
     """
     config = {k: v for k, v in locals().items() if k not in ("out", "quick")}
+    if parent := os.environ.pop("AELIB_PARENT", ""):  # for which this one is of another device
+        threading.Thread(target=_ending_with, args=[int(parent)], daemon=True).start()
     from lightning_fabric import Fabric
 
     from .. import baselines, contexts, datasets, losses, models, runs, training
 
+    for place in ("data", "labels"):  # known from everywhere
+        if config[place] not in (None, *datasets.DATASETS) and Path(config[place]).exists():
+            config[place] = str(Path(config[place]).resolve())
+    kind = contexts.device_named(accelerator).type
+    here = {"cpu": os.cpu_count() or 1, "cuda": contexts.torch.cuda.device_count()}.get(kind, 1)
+    if devices > here:
+        raise ValueError(f"--devices {devices}: {kind} has {here} here (of a CPU, processors)")
     several = devices * nodes > 1
     strategy = "ddp" if several and strategy == "auto" else strategy
     with _explaining():
@@ -112,12 +126,12 @@ def begin(
             precision=precision,  # type: ignore[arg-type]
         )  # fmt: skip
     if several:
-        fabric.launch()
+        _launch(fabric, nodes)
     options = {"size": size, "channels": channels, "labels": labels, "by": by}
     split = datasets.load(data, **{k: v for k, v in options.items() if v is not None})
     if split.note and fabric.is_global_zero:
-        print(split)
-    run = runs.Run(out or Path("runs", Path(data).resolve().name), config)
+        say(split, sys.stdout)
+    run = runs.Run(out or Path("runs", shown(Path(data).resolve().name)), config)
     flip = training.mirrored(split.train, split.valid) if flip is None else flip
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
@@ -143,17 +157,17 @@ def begin(
     config |= {k: getattr(choice, k) for k in ("epochs", "batch_size", "optimizer", "lr")}
     config |= {"start": start, "flip": flip}
     if fabric.is_global_zero:
-        print(f"{choice}{', mirrored at random' if flip else ''}", file=sys.stderr, flush=True)
+        say(f"{choice}{', mirrored at random' if flip else ''}")
     history = runs.fit(
         model, images, goal, optimizers, epochs=choice.epochs, batch_size=choice.batch_size,
         valid=split.valid, schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
     )  # fmt: skip
     if fabric.is_global_zero:
-        print(history)
+        say(history, sys.stdout)
         if history and len(split.valid):
             best = runs.load(run.path, device=str(fabric.device))
-            print("\n".join(baselines.verdict(best, split.train, split.valid)))
-        print(f"{run.path}: to look at it: aelib report {run.path}")
+            say("\n".join(baselines.verdict(best, split.train, split.valid)), sys.stdout)
+        say(f"{run.path}: to look at it: aelib report {run.path}", sys.stdout)
     if several:
         from torch import distributed
 
@@ -161,22 +175,44 @@ def begin(
         distributed.destroy_process_group()  # left to the garbage collection it may wait for ever
 
 
+def _launch(fabric: Any, nodes: int) -> None:
+    """Start the other devices' processes, which end with this one, and meet those of other machines."""
+    place = fabric.strategy.cluster_environment
+    if nodes > 1 and not place.creates_processes_externally and "MASTER_ADDR" not in os.environ:
+        raise ValueError("nothing says where the other --nodes are: start the command on each by torchrun or "
+                         "a cluster, or with MASTER_ADDR, MASTER_PORT and NODE_RANK set")  # fmt: skip
+    if nodes > 1:
+        say(f"machine {place.node_rank() + 1} of {nodes} waits for the others, at {place.main_address}")
+    os.environ["AELIB_PARENT"] = str(os.getpid())
+    fabric.launch()
+    del os.environ["AELIB_PARENT"]
+
+
+def _ending_with(parent: int) -> None:
+    """End this process when the one that started it has ended, whatever it was killed by."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 @contextmanager
 def _explaining() -> Iterator[None]:
     """Inside, a library's error is about an option: its message is shown to the user, without a traceback."""
     try:
         yield
-    except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as e:
+    except (ValueError, TypeError, RuntimeError, OverflowError, ImportError) as e:
         raise ValueError(str(e).strip() or type(e).__name__) from e
 
 
-def resume(run: str, epochs: int | None = None) -> None:
+def resume(run: str, data: str | None = None, epochs: int | None = None) -> None:
     """Go on with a training that was stopped, or train one that has ended for longer.
 
     Args:
         run: its folder.
+        data: where the photos lie now, if they were moved.
         epochs: passes over the data, counted from its beginning; as it was planned by default.
     """
+    from ..pretrained import trained_on
     from ..runs import Run, RunError
     from .parser import run as call
 
@@ -186,6 +222,9 @@ def resume(run: str, epochs: int | None = None) -> None:
     settings = folder.settings()
     if "net" not in settings:
         raise RunError(f"{run} was begun in Python, not by `aelib train`: call fit again, with run={run!r}")
+    if data is None:
+        trained_on(run)  # says so, if that is not there
     more = [] if epochs is None else [f"--epochs={epochs}"]
+    more += [] if data is None else [data]
     more += [] if "start" in settings else ["--start=random"]  # an older aelib knew no other
     call({"train": begin}, "", ["train", f"--config={config}", f"--out={run}", *more])

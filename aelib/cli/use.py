@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import shown
+from ..files import marked
+
+UNMARKED = (".npz", ".parquet", ".onnx", ".pt")  # formats without a place for a mark
+
 
 def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
     """Judge a model on its test pictures, or on all of other data but those that it was trained on.
@@ -51,7 +56,7 @@ def report(
     Numbers, learning curves, reconstructions, samples, a map of the codes, settings: one file, to be mailed.
 
     Args:
-        out: a .html, replaced if it is there; report.html in the run's folder by default.
+        out: a .html, replaced if aelib wrote it; report.html in the run's folder by default.
     """
     from ..report import SUFFIXES, of_run
 
@@ -71,7 +76,7 @@ def sample(
     Args:
         data: the training pictures, a dataset or a folder of photos; what the run says by default.
         n: how many.
-        out: a .png, replaced if it is there; samples.png in the run's folder by default.
+        out: a .png, replaced if aelib wrote it; samples.png in the run's folder by default.
         seed: of the random codes.
     """
     from .. import latent, pretrained
@@ -87,6 +92,7 @@ def sample(
         if data is not None or model.prior is None:
             raise
         prior = f"the model's prior; with its training pictures, aelib sample {run} DATA, its codes are asked"
+    _zoom(n, zoom, model.recipe["shape"] if model.recipe else latent.sample(model, 1).shape)
     _write_png(file, latent.sample(model, n, seed=seed), max(1, round(n**0.5)), zoom)
     print(f"{file}: {n} samples of {prior}")
 
@@ -99,7 +105,7 @@ def reconstruct(
     Args:
         photos: image files of any format and size; the largest square in the middle is taken.
         align: the face in each is taken instead, as pretrained/ae-lfw and the other face models know faces.
-        out: a .png, replaced if it is there; reconstructions.png in the run's folder by default.
+        out: a .png, replaced if aelib wrote it; reconstructions.png in the run's folder by default.
     """
     import torch
 
@@ -110,7 +116,7 @@ def reconstruct(
         from ..faces import LIKE, likeness
 
         if strange := [f for f, like in zip(photos, likeness(x), strict=True) if like < LIKE]:
-            print(f"not like the faces that {run} was trained on: {', '.join(strange)}. --align finds faces")
+            print(f"not like the faces of {run}: {', '.join(map(shown, strange))}. --align finds faces")
     _write_png(file, torch.cat([x, model.reconstruct(x.to(model.device)).cpu()]), len(x), zoom)
     print(f"{file}: {len(x)} photos above, their reconstructions below")
 
@@ -126,7 +132,7 @@ def interpolate(
         second: image file at the right.
         steps: pictures in the row, at least 2.
         kind: of the way: a straight line, or an arc that keeps the code's length.
-        out: a .png, replaced if it is there; interpolation.png in the run's folder by default.
+        out: a .png, replaced if aelib wrote it; interpolation.png in the run's folder by default.
     """
     import torch
 
@@ -136,12 +142,14 @@ def interpolate(
         raise ValueError(f"--steps is at least 2; got {steps}")
     file = _file(out, run, "interpolation.png", [first, second])
     model = _model(run, which)
+    photos = _read([first, second], model)
+    _zoom(steps, zoom, photos.shape)
     with torch.no_grad():
-        ends = model.encode(_read([first, second], model).to(model.device)).mean.cpu()
+        ends = model.encode(photos.to(model.device)).mean.cpu()
     a, b = ends.flatten(1)
     way = latent.interpolate(a, b, torch.linspace(0, 1, steps), kind)
     _write_png(file, latent.decode(model, way.reshape(steps, *ends.shape[1:])), steps, zoom)
-    print(f"{file}: {first} → {second} in {steps} steps, {kind}")
+    print(f"{file}: {shown(first)} → {shown(second)} in {steps} steps, {kind}")
 
 
 def embed(
@@ -157,7 +165,7 @@ def embed(
     """
     from .. import embedding, pretrained
 
-    file = _unused(_file(out, run, "codes.npz", suffixes=embedding.SUFFIXES), run)
+    file = _file(out, run, "codes.npz", suffixes=embedding.SUFFIXES)
     codes = embedding.save(file, *pretrained.load_with_data(run, data, which=which, labels=labels))
     n, k = codes["codes"].shape
     print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
@@ -174,10 +182,8 @@ def index(run: str, data: str | None = None, which: str | None = None) -> None:
     from ..retrieval import index_run
 
     if not Path(run).is_dir():
-        raise ValueError(
-            f"{run} is no run's folder, where an index is kept. In Python it may be kept anywhere: "
-            "retrieval.index_run(FOLDER, SPLIT, model=MODEL)"
-        )
+        raise ValueError(f"{run} is no run's folder, where an index is kept. In Python it may be kept "
+                         "anywhere: retrieval.index_run(FOLDER, SPLIT, model=MODEL)")  # fmt: skip
     n = index_run(run, data, which=which)
     print(f"{n:,} pictures are indexed in {run}: to find one: aelib search {run} QUERY.jpg")
 
@@ -189,7 +195,7 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
         run: folder of the run.
         query: image file.
         k: how many to find.
-        out: a .png of the photo and what was found, replaced if it is there; none is written by default.
+        out: a .png of the photo and what was found, replaced if aelib wrote it; none is written by default.
     """
     import torch
 
@@ -205,7 +211,7 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
         print(json_.dumps({"query": query, "found": each, "out": out or None}))
         return
     for name, closeness in pairs:
-        print(f"{closeness:+.3f}  {name}")
+        print(f"{closeness:+.3f}  {shown(name)}")
     if file is not None:
         print(f"{file}: the photo, and the {k} nearest, most similar first")
 
@@ -228,7 +234,7 @@ def export(
     from .. import export as exporting
     from .. import pretrained
 
-    folder = Path(out) if out else _beside(run, "")
+    folder = Path(out or (run if Path(run).is_dir() else ""))
     for part in ("encoder", "decoder"):
         _unused(folder / f"{part}{exporting.SUFFIXES[format]}", run)
     model, split = pretrained.load_with_data(run, data, which=which)
@@ -265,11 +271,6 @@ def _read(photos: Sequence[str], model: Any, align: bool = False) -> Any:
     return x
 
 
-def _beside(run: str, name: str) -> Path:
-    """A file in the run's folder; in the current one, if what is used is no folder."""
-    return Path(run, name) if Path(run).is_dir() else Path(name)
-
-
 def _file(
     out: str, run: str, name: str, inputs: Sequence[str] = (), suffixes: Sequence[str] = (".png",)
 ) -> Path:
@@ -277,20 +278,22 @@ def _file(
 
     It ends in one of the suffixes, and replaces none of the inputs.
     """
-    path = Path(out) if out else _beside(run, name)
+    beside = not out and Path(run).is_dir()
+    path = Path(run, name) if beside else Path(out or name)
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"--out names a file that ends in {' or '.join(suffixes)}; got {path}")
     if path.is_dir():
         raise ValueError(f"--out {path} is a folder: name a file in it")
     if path.exists() and any(Path(i).exists() and path.samefile(i) for i in inputs):
         raise ValueError(f"--out {path} is one of the photos to read: choose another name")
-    return path
+    return path if beside else _unused(path, run)
 
 
 def _unused(path: Path, run: str) -> Path:
-    """The same path, if nothing is there, or what is there is the run's own."""
-    if path.exists() and Path(run).resolve() not in path.resolve().parents:
-        raise ValueError(f"{path} exists: remove it, or choose another name with --out")
+    """The same path, if nothing is there, or what aelib wrote, by its mark, or its place if it has none."""
+    without = Path(run).resolve() in path.resolve().parents and path.suffix.lower() in UNMARKED
+    if path.exists() and not (without or marked(path)):
+        raise ValueError(f"{path} exists, and aelib did not write it: choose another name with --out")
     return path
 
 
@@ -299,7 +302,16 @@ def _write_png(file: Path, images: Any, columns: int, zoom: int) -> None:
     from .. import plots
     from ..files import write_file
 
-    if not 0 <= zoom <= 64:
-        raise ValueError(f"--zoom is 1 to 64, or 0 to let it be chosen; got {zoom}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(file, plots.png(images, columns, zoom or max(1, round(96 / images.shape[-1]))))
+    write_file(file, plots.png(images, columns, _zoom(len(images), zoom, images.shape)))
+
+
+def _zoom(n: int, zoom: int, shape: Sequence[int]) -> int:
+    """How many times n images (…, H, W) are enlarged: by zoom, or if it is 0 by their size and number."""
+    from PIL import Image
+
+    if not (n >= 1 and 0 <= zoom <= 64):
+        raise ValueError(f"--n is at least 1, --zoom 1 to 64, or 0 to let it be chosen; got {n} and {zoom}")
+    room = (Image.MAX_IMAGE_PIXELS or math.inf) / (n * shape[-2] * shape[-1])  # what other programs open
+    if max(zoom, 1) ** 2 > room:
+        raise ValueError(f"{n:,} pictures are too many for one file: ask for fewer, or less --zoom")
+    return zoom or max(1, min(round(96 / shape[-1]), math.floor(room**0.5)))

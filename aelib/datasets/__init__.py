@@ -30,9 +30,8 @@ def load(name: str | os.PathLike[str], **options: Any) -> Split:
         name: one of `DATASETS`, or a folder, as "my/photos".
         options: of that dataset, as `size=64` for "lfw"; `help(aelib.datasets.lfw)` lists them.
 
-    Raises:
-        ValueError: there is no such dataset, folder (the nearest name is suggested) or option.
-        DataError: the files are missing, damaged or cannot be downloaded.
+    ValueError if there is no such dataset, folder (the nearest name is suggested) or option; DataError if the
+    files are missing, damaged or cannot be downloaded.
 
     >>> load("digits")
     Split(digits: 1,297 train, 200 valid, 300 test, each 1×8×8)

@@ -51,15 +51,9 @@ def writing(folder: Path, what: str = "it") -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
     except OSError as e:
-        if e.errno in FULL:
-            raise DataError(
-                f"the disk of {cache_dir()} is full: there is no room for {what}. Make room, set AELIB_CACHE "
-                "to a folder on a larger disk, or ask for a smaller size."
-            ) from e
-        raise DataError(
-            f"the cache folder {cache_dir()} cannot be written to ({e.strerror or e}: "
-            f"{e.filename or folder}). Set AELIB_CACHE to a folder that can."
-        ) from e
+        full = f"the disk of {cache_dir()} is full: there is no room for {what}. Make room"
+        shut = f"the cache {cache_dir()} cannot be written to ({e.strerror or e}: {e.filename or folder})"
+        raise DataError(f"{full if e.errno in FULL else shut}. Set AELIB_CACHE to a folder that can") from e
 
 
 def cached_pixels(

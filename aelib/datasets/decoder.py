@@ -20,7 +20,7 @@ SUFFIXES = (
 )  # fmt: skip
 NOT_READ = (  # photos too, but not by Pillow; of most cameras' own formats it would read the thumbnail
     b".heic", b".heif", b".hif", b".jxl", b".dng", b".cr2", b".cr3", b".nef", b".arw", b".orf", b".rw2",
-    b".raf",
+    b".raf", b".pef", b".srw", b".nrw", b".x3f", b".psd", b".exr", b".hdr", b".qoi",
 )  # fmt: skip
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 BEGINNINGS = (  # of photos whose name has no suffix; a prefix, or what stands from byte 4 on
@@ -61,9 +61,8 @@ def decode(
         crop: side of the square in pixels of the photo; None: the largest.
         box: (left, top, right, bottom) in pixels of the upright photo, in place of the square.
 
-    Raises:
-        BoxError: the box is empty or reaches outside.
-        Exception: of Pillow, in great variety, where it cannot be read.
+    BoxError if the box is empty or reaches outside; Exception of Pillow, in great variety, where it cannot be
+    read.
     """
     channels, height, width = shape
     with _open(file) as opened:

@@ -34,8 +34,7 @@ def download(
         known_hash: "md5:…" or "sha256:…"; None where its authors publish none.
         otherwise, what: for the error: the call that needs no network, and what is missed without the file.
 
-    Raises:
-        DataError: no mirror sent the right bytes in time, `AELIB_OFFLINE` is set, or the cache is read-only.
+    DataError if no mirror sent the right bytes in time, `AELIB_OFFLINE` is set, or the cache is read-only.
     """
     import pooch
     import requests

@@ -42,9 +42,8 @@ class Examples:
         dtype: of x.
         note: what `of` understood, for those who look.
 
-    Raises:
-        ValueError: a table whose length is not N, a label that is no integer or has no class, a weight
-            below 0, or a store of another type.
+    ValueError for a table whose length is not N, a label that is no integer or has no class, a weight below
+    0, or a store of another type.
 
     >>> data = Examples(np.zeros((10, 4), np.float32))
     >>> [tuple(b.x.shape) for b in data.batches(4)]
@@ -66,10 +65,9 @@ class Examples:
     def __post_init__(self) -> None:
         kind = str(getattr(self.store, "dtype", type(self.store).__name__)).removeprefix("torch.")
         if kind not in SCALES or not getattr(self.store, "shape", ()):
-            raise ValueError(
-                f"examples are (N, …) of {', '.join(SCALES)}; got {kind}"
-                f"{list(getattr(self.store, 'shape', ''))}. datasets.of(…) reads other types too"
-            )
+            raise ValueError(f"examples are (N, …) of {', '.join(SCALES)}; got "
+                             f"{kind}{list(getattr(self.store, 'shape', ''))}. datasets.of(…) reads other "
+                             "types too")  # fmt: skip
         if isinstance(self.store, Tensor):  # in the same memory
             object.__setattr__(self, "store", self.store.detach().cpu().numpy())
         if self.attributes is not None:
@@ -150,8 +148,7 @@ class Examples:
         Args:
             power: 0 changes nothing; with 1 what is rare comes about as often as anything else.
 
-        Raises:
-            ValueError: there are neither labels nor attributes.
+        ValueError if there are neither labels nor attributes.
         """
         table = self.labels if self.attributes is None else self.attributes.to_numpy()
         if table is None:
@@ -168,8 +165,7 @@ class Examples:
     def attribute(self, name: str) -> np.ndarray:
         """(N,) values of one attribute: 1 present, 0 absent, or a number; NaN not known.
 
-        Raises:
-            KeyError: there is no such attribute; the message names the nearest.
+        KeyError if there is no such attribute; the message names the nearest.
         """
         if self.attributes is None:
             raise KeyError("these examples have no attributes")
@@ -299,8 +295,7 @@ def whole(labels: Any) -> np.ndarray:
         raise ValueError(f"labels are (N,), one an example; got {given.shape}. More: attributes, a table")
     wrong = given[given % 1 != 0] if given.dtype.kind in "biuf" else given
     if len(wrong):
-        raise ValueError(
-            f"labels are integers, one class an example; got {wrong[0]!s}. Names of classes: "
-            "datasets.of(x, labels=names). Numbers that are no class: attributes, a table"
-        )
+        raise ValueError(f"labels are integers, one class an example; got {wrong[0]!s}. Names of classes: "
+                         "datasets.of(x, labels=names). Numbers that are no class: attributes, a "
+                         "table")  # fmt: skip
     return given.astype(np.int64, copy=False)

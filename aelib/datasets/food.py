@@ -24,8 +24,7 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
         size, channels: of the images, as in `folder`.
         seed: decides which training photos are the validation part.
 
-    Raises:
-        DataError: photos are missing, or the 5 GB cannot be downloaded.
+    DataError if photos are missing, or the 5 GB cannot be downloaded.
 
     Source: Bossard, Guillaumin, Van Gool, Food-101: Mining Discriminative Components with Random Forests,
     2014, https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/.
@@ -59,19 +58,16 @@ def coco(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
         size, channels: of the images, as in `folder`.
         seed: decides which training photos are the validation part.
 
-    Raises:
-        DataError: the photos are not there; the message says where to get them.
+    DataError if the photos are not there; the message says where to get them.
 
     Source: Lin et al., Microsoft COCO: Common Objects in Context, 2014, https://arxiv.org/abs/1405.0312.
     """
     parts = []
     for part, size_in_words in (("train2017", "18 GB"), ("val2017", "0.8 GB")):
         if (root := find(f"coco/{part}")) is None:
-            raise DataError(
-                f"COCO's photos are not here. Get {COCO}/{part}.zip ({size_in_words}), unpack it into a "
-                f"folder coco, and set AELIB_DATA to the folder that holds coco/{part}. For any other photos "
-                "there is datasets.load('my/photos')."
-            )
+            raise DataError(f"COCO's photos are not here. Get {COCO}/{part}.zip ({size_in_words}), unpack it "
+                            f"into a folder coco, and set AELIB_DATA to the folder that holds coco/{part}. "
+                            "For any other photos there is datasets.load('my/photos').")  # fmt: skip
         parts.append(photos(f"coco-{part}", root, size, channels))
     (fit, bad_fit), (test, bad_test) = parts
     valid, train = dealt(fit, seed, 1)

@@ -27,8 +27,7 @@ class Graph:
         labels: (N,) integers, one class a node; −1: not known. Never given to a model.
         classes: what the labels mean: `classes[labels[i]]` is a name.
 
-    Raises:
-        ValueError: shapes or types that do not fit, or a link to a node that does not exist.
+    ValueError for shapes or types that do not fit, or a link to a node that does not exist.
 
     >>> Graph(torch.eye(3), torch.tensor([[1, 0, 2], [0, 1, 2]])).links.tolist()
     [[0], [1]]

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
+from ..errors import shown
 from .examples import Examples
 from .store import read, span
 
@@ -18,8 +19,7 @@ CHANNELS = (1, 2, 3, 4)  # how many a picture has, if it is not said
 class Images(Examples):
     """A set of N pictures of one size, (N, C, H, W): `Examples` that are shown and compared as such.
 
-    Raises:
-        ValueError: a store that is not (M, C, H, W), or whose channels stand last, or floats up to 255.
+    ValueError for a store that is not (M, C, H, W), or whose channels stand last, or floats up to 255.
 
     >>> data = Images(np.zeros((10, 1, 8, 8), np.uint8))
     >>> [len(b) for b in data.batches(4)]
@@ -32,10 +32,9 @@ class Images(Examples):
         if len(shape) != 4:
             raise ValueError(f"pictures are (N, C, H, W); got {shape}. Other shapes: Examples, datasets.of")
         if shape[1] not in CHANNELS and shape[3] in CHANNELS:
-            raise ValueError(
-                f"pictures are (N, C, H, W); in {shape} the channels stand last: write datasets.of(pixels). "
-                f"If there really are {shape[1]} channels: Examples(pixels)"
-            )
+            raise ValueError(f"pictures are (N, C, H, W); in {shape} the channels stand last: write "
+                             f"datasets.of(pixels). If there really are {shape[1]} channels: "
+                             "Examples(pixels)")  # fmt: skip
         if self.store.dtype.kind == "f" and len(self.store):
             in_unit(*span(self.store[:16])[:2])
         if self.store.dtype == np.uint8 and self.rows is None and not self.transforms:
@@ -59,10 +58,9 @@ def in_unit(low: float, high: float) -> None:
     """Refuse floats that were meant to be divided: none is below 0, some are above 2, none above 65,535."""
     if low >= 0 and 2 < high <= 65535:
         by, bits = (255, 8) if high <= 255 else (65535, 16)
-        raise ValueError(
-            f"pictures of floats have pixels in [0, 1]; these go up to {high:g}: divide by {by}, or give "
-            f"them as uint{bits}. To keep the numbers as they are: datasets.Examples(x)"
-        )
+        raise ValueError(f"pictures of floats have pixels in [0, 1]; these go up to {high:g}: divide by "
+                         f"{by}, or give them as uint{bits}. To keep the numbers as they are: "
+                         "datasets.Examples(x)")  # fmt: skip
 
 
 D = TypeVar("D", bound=Examples)
@@ -128,4 +126,4 @@ class Split(Generic[D]):
     def __repr__(self) -> str:
         counts = f"{len(self.train):,} train, {len(self.valid):,} valid, {len(self.test):,} test"
         known = f"{counts}, each {'×'.join(map(str, self.shape))}{'; ' if self.note else ''}{self.note}"
-        return f"Split({self.name}{': ' if self.name else ''}{known})"
+        return shown(f"Split({self.name}{': ' if self.name else ''}{known})")

@@ -43,8 +43,7 @@ def lfw(
     `AELIB_DATA` may hold the deep-funnelled photos; what is downloaded are the funnelled ones, which are
     aligned a little less well, so numbers differ slightly between the two.
 
-    Raises:
-        DataError: photos are missing, damaged or cannot be downloaded; the message says what to do.
+    DataError if photos are missing, damaged or cannot be downloaded; the message says what to do.
 
     Source: Huang, Ramesh, Berg, Learned-Miller, Labeled Faces in the Wild, 2007,
     http://vis-www.cs.umass.edu/lfw/; attributes: Kumar, Berg, Belhumeur, Nayar, 2009.
@@ -86,10 +85,9 @@ def _check(folder: Path, files: set[str]) -> None:
         counts |= {person: int(n) for person, n in lines}
     wanted = {f"{person}/{person}_{i:04d}.jpg" for person, n in counts.items() for i in range(1, n + 1)}
     if missing := wanted - files:
-        raise DataError(
-            f"{folder} lacks {len(missing):,} of {len(wanted):,} photos, first {min(missing)}. "
-            "Photos are named <Person>/<Person>_0001.jpg, …_0002.jpg …; unpack the archive again."
-        )
+        raise DataError(f"{folder} lacks {len(missing):,} of {len(wanted):,} photos, first {min(missing)}. "
+                        "Photos are named <Person>/<Person>_0001.jpg, …_0002.jpg …; unpack the archive "
+                        "again.")  # fmt: skip
     if strange := files - wanted:
         raise DataError(f"{folder}: {min(strange)} is not expected there. Unpack the archive again.")
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ..errors import shown
 from . import tables
 from .cache import DataError, cached_pixels
 from .decoder import SUFFIXES, is_photo
@@ -58,11 +59,9 @@ def folder(
             `DataFrame`, a mapping. Which columns become classes or attributes: `tables.known`.
         by: a column of that table, as "patient", or "folder": photos that share it are in one part.
 
-    Raises:
-        DataError: there is no such folder (the message names the nearest), or no photo in it that can be
-            read, or the disk of the cache is full.
-        ValueError: a size below 1, a number of channels other than 1 and 3, a table that does not name the
-            photos, or fewer groups than parts.
+    DataError if there is no such folder (the message names the nearest), or no photo in it that can be read,
+    or the disk of the cache is full; ValueError for a size below 1, a number of channels other than 1 and 3,
+    a table that does not name the photos, or fewer groups than parts.
     """
     root = existing(path)
     data, unreadable = photos("folder", root, size, channels)
@@ -120,16 +119,14 @@ def photos(
     pixels, unread = cached_pixels(key, (len(files), *shape), decoded)
     unreadable = {os.fsdecode(files[row]): unread[row] for row in sorted(unread)}
     if unreadable:
-        file, why = next(iter(unreadable.items()))
+        file, why = next((shown(file), why) for file, why in unreadable.items())
         if whole:
             raise DataError(f"{root / file} cannot be decoded ({why}): half-copied? Copy or unpack it again.")
         if len(unreadable) == len(files):
             raise DataError(f"no photo in {root} can be read. The first: {file} ({why})")
-        warnings.warn(
-            f"{len(unreadable):,} of {len(files):,} photos in {root} could not be read and are left out: "
-            f"{file} ({why}){' …' if len(unreadable) > 1 else ''}; all are listed in Split.unreadable",
-            stacklevel=4,
-        )
+        few = f"{file} ({why}){' …' if len(unreadable) > 1 else ''}; all are listed in Split.unreadable"
+        many = f"{len(unreadable):,} of {len(files):,} photos in {root}"
+        warnings.warn(f"{many} could not be read and are left out: {few}", stacklevel=4)
     good = np.delete(np.arange(len(files)), list(unread))
     return replace(Images(pixels), rows=good, paths=files), unreadable
 
@@ -148,10 +145,9 @@ def listed(root: Path, only: np.ndarray | None = None) -> tuple[np.ndarray, str]
     order = np.argsort(files)
     if only is not None:
         if len(missing := np.setdiff1d(only, files)):
-            raise DataError(
-                f"{root} lacks {len(missing):,} of {len(only):,} photos, first {os.fsdecode(missing[0])}. "
-                "The archive was unpacked halfway: unpack it again."
-            )
+            raise DataError(f"{root} lacks {len(missing):,} of {len(only):,} photos, first "
+                            f"{shown(missing[0])}. The archive was unpacked halfway: unpack it "
+                            "again.")  # fmt: skip
         order = order[np.isin(files[order], only)]
     digest = hashlib.sha256()
     for column in (files, sizes, times):
@@ -190,7 +186,7 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, int, int]]:
                     yield path[start:], size, time
     for e in closed:
         if e.filename == root:
-            raise DataError(f"{os.fsdecode(root)} cannot be opened ({e.strerror}).") from e
+            raise DataError(f"{shown(root)} cannot be opened ({e.strerror}).") from e
         yield e.filename[start:] + b"/", -1, 0
 
 
@@ -235,7 +231,7 @@ def arranged(
             part = kinds[place]
             data = by_subfolder(data, n + 1, part == "train")
             data = by_subfolder(data, n - 1) if n and data.labels is None else data
-            notes.append(f"parts as in {', '.join(os.fsdecode(top) for top in tops[kinds != ''])}")
+            notes.append(f"parts as in {', '.join(map(os.fsdecode, tops[kinds != '']))}")
     data = by_subfolder(data) if part is None else data
     if labels is not None:
         table, how = tables.joined(labels, [os.fsdecode(p) for p in paths], above)
@@ -256,7 +252,7 @@ def arranged(
             raise ValueError(f'by is "folder", or a column of the labels; got {by!r}')
         notes.append(f"{len(set(groups)):,} groups by {by}")
     if part is not None and (beside := part == "").any():
-        one = os.fsdecode(paths[beside][0])
+        one = shown(paths[beside][0])
         warnings.warn(f"photos in no part, left out: {beside.sum():,}, first {one}", stacklevel=4)
     if part is not None and groups is not None:
         parts = pd.Series(part).groupby(groups).nunique()
@@ -314,7 +310,7 @@ def _in_two(split: Split) -> str:
         rows = range(len(data)) if data.rows is None else data.rows
         for file, row in zip(names(data), rows, strict=True):
             picture = data.store[row].tobytes()
-            other, first = met.setdefault(hash(picture), (part, os.fsdecode(file)))
+            other, first = met.setdefault(hash(picture), (part, shown(file)))
             if other != part:
-                twice.append(f"{first} ({other}) and {os.fsdecode(file)} ({part})")
+                twice.append(f"{first} ({other}) and {shown(file)} ({part})")
     return f"photos in two parts, pixel for pixel: {len(twice):,}, first {twice[0]}" if twice else ""

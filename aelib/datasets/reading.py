@@ -41,9 +41,8 @@ def of(
         layout: what the axes are, where that is not plain: one of `LAYOUTS`, as "NHWC".
         attributes, weights: as of `Examples`.
 
-    Raises:
-        ValueError: what cannot be read, or can be read in two ways; the message has the nearest right call.
-        TypeError: what holds no examples.
+    ValueError for what cannot be read, or can be read in two ways; the message has the nearest right call;
+    TypeError for what holds no examples.
 
     >>> of(np.zeros((10, 28, 28), np.uint8))
     Images(10 × (1, 28, 28), grey pictures, uint8 from 0 to 0)
@@ -105,8 +104,7 @@ def split(
         valid, test: the shares of the examples, which whole groups meet roughly.
         seed: the same seed deals in the same way.
 
-    Raises:
-        ValueError: shares that leave nothing to train on, or fewer than three groups.
+    ValueError for shares that leave nothing to train on, or fewer than three groups.
 
     >>> split(np.zeros((50, 4), np.float32), by=np.arange(50) // 5)
     Split(40 train, 5 valid, 5 test, each 4)
@@ -174,22 +172,18 @@ def _array(data: Any) -> Any:
         shapes = {np.shape(v) for v in data if not isinstance(v, str)}
         if len(shapes) > 1:
             a, b, *_ = sorted(shapes, key=str)
-            raise ValueError(
-                f"examples are of different shapes, as {a} and {b}: bring them to one (photos in a folder: "
-                "datasets.load(folder, size=64) cuts and scales them)"
-            )
+            raise ValueError(f"examples are of different shapes, as {a} and {b}: bring them to one (photos "
+                             "in a folder: datasets.load(folder, size=64) cuts and scales them)")  # fmt: skip
         data = np.asarray([np.asarray(v) for v in data])
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):
-        raise TypeError(
-            f"no examples can be made of {type(data).__name__}: give an array, a tensor, a DataFrame, a "
-            "torch Dataset or a folder; of a Split one part, as split.train; of a pair of(x, labels=y)"
-        )
+        raise TypeError(f"no examples can be made of {type(data).__name__}: give an array, a tensor, a "
+                        "DataFrame, a torch Dataset or a folder; of a Split one part, as split.train; of a "
+                        "pair of(x, labels=y)")  # fmt: skip
     if (kind := np.dtype(data.dtype).kind) not in "biuf":
         what = {"O": "objects", "U": "strings", "S": "strings", "c": "complex numbers", "M": "dates"}
-        raise ValueError(
-            f"examples are numbers, these are {what.get(kind, str(data.dtype))}: make numbers of them, as "
-            "x.astype(np.float32), pd.get_dummies(x) for names, np.stack(x) for arrays in an array"
-        )
+        raise ValueError(f"examples are numbers, these are {what.get(kind, str(data.dtype))}: make numbers "
+                         "of them, as x.astype(np.float32), pd.get_dummies(x) for names, np.stack(x) for "
+                         "arrays in an array")  # fmt: skip
     return data
 
 
@@ -208,10 +202,8 @@ def _read(x: Any, layout: str | None) -> tuple[Any, list[str]]:
     if pixels and x.dtype.kind in "iu" and high == 1:
         raise ValueError(BLACK)
     if pixels and x.dtype.kind in "iu" and x.dtype.name not in ("uint8", "uint16"):
-        raise ValueError(
-            f"pixels are uint8, uint16 or floats in [0, 1]; these are {x.dtype} from {low:g} to "
-            f"{high:g}: x.astype(np.uint8) if they go up to 255"
-        )
+        raise ValueError(f"pixels are uint8, uint16 or floats in [0, 1]; these are {x.dtype} from {low:g} to "
+                         f"{high:g}: x.astype(np.uint8) if they go up to 255")  # fmt: skip
     if x.dtype == bool:
         x = np.asarray(x).astype(np.uint8) * np.uint8(255)
     elif str(x.dtype) not in SCALES:  # or in the byte order of another machine
@@ -244,9 +236,8 @@ def _layout(x: Any, grey: bool) -> str:
         if len(plain) == 1:
             return plain[0]
     else:
-        raise ValueError(
-            f"an array of {shape} is not (N, …) of one to four axes an example. x[:, None]: examples of one "
-            "number each; x[None]: one example; datasets.Examples(x) takes any as it is"
-        )
+        raise ValueError(f"an array of {shape} is not (N, …) of one to four axes an example. x[:, None]: "
+                         "examples of one number each; x[None]: one example; datasets.Examples(x) takes any "
+                         "as it is")  # fmt: skip
     known = [f'"{name}" ({what})' for name, what in LAYOUTS.items() if len(name) == len(shape)]
     raise ValueError(f"{shape} can be read in several ways: say layout={', or '.join(known)}")

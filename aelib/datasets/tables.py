@@ -25,8 +25,7 @@ def numbers(table: Any) -> pd.DataFrame:
 
     A column of words, as colour, becomes one for each word, as "colour=red".
 
-    Raises:
-        ValueError: two columns have one name, or a column holds dates or more than 20 different words.
+    ValueError if two columns have one name, or a column holds dates or more than 20 different words.
     """
     table = pd.DataFrame(table)
     if not table.columns.is_unique:
@@ -96,8 +95,7 @@ def read_table(source: Any) -> tuple[pd.DataFrame, str]:
         source: a .csv, .tsv or .txt of any separator, with a line of names or without; a .parquet; a
             `DataFrame`; a `Series` or mapping from names of photos to values.
 
-    Raises:
-        ValueError: there is no such file, or it is no table.
+    ValueError if there is no such file, or it is no table.
     """
     if isinstance(source, Mapping | pd.Series):
         name = getattr(source, "name", None) or "label"
@@ -115,8 +113,9 @@ def read_table(source: Any) -> tuple[pd.DataFrame, str]:
         code = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         return _lines(raw.decode(code, "backslashreplace")), file.name
     except (ImportError, OSError, TypeError, ValueError) as e:
+        why = (isinstance(e, OSError) and e.strerror) or e
         kinds = ".csv, .tsv, .txt or (with PyArrow) .parquet"
-        raise ValueError(f"{source} cannot be read: {e}. Labels are a {kinds} with a row per photo") from e
+        raise ValueError(f"{source} cannot be read: {why}. Labels are a {kinds} with a row per photo") from e
 
 
 def _lines(text: str) -> pd.DataFrame:
@@ -149,8 +148,7 @@ def joined(labels: Any, files: Sequence[str], above: str) -> tuple[pd.DataFrame,
         labels: as of `read_table`.
         files: (N,) paths of the photos below a folder, whose name is `above`.
 
-    Raises:
-        ValueError: no column names the photos (or it names several at once), or rows of one photo differ.
+    ValueError if no column names the photos (or it names several at once), or rows of one photo differ.
     """
     table, called = read_table(labels)
     table = table.rename(columns=str)

@@ -35,8 +35,7 @@ def noisy(scale: float | tuple[float, float], known: bool = False) -> Transform:
         scale: σ of every example, or (low, high): each example's own, uniform in between, each time another.
         known: σ is passed to the model too, as one more column of c (B, 1). Else the model is blind to it.
 
-    Raises:
-        ValueError: a σ that is not positive, or a range that is not (low, high).
+    ValueError for a σ that is not positive, or a range that is not (low, high).
 
     >>> noisy((0.05, 0.5), known=True)(Batch(torch.rand(8, 3, 64, 64))).c.shape
     torch.Size([8, 1])
@@ -63,8 +62,7 @@ def salt_and_pepper(share: float | tuple[float, float]) -> Transform:
     Args:
         share: from 0 to 1, or (low, high): each picture's own, uniform in between, each time another.
 
-    Raises:
-        ValueError: a share that is not above 0 and at most 1; no pictures (on the first batch).
+    ValueError for a share that is not above 0 and at most 1; no pictures (on the first batch).
     """
     low, high = _range(share, "salt and pepper on a share of", most=1)
 
@@ -87,9 +85,8 @@ def occluded(share: float | tuple[float, float], fill: float | None = 0.5, known
         known: where the hole is is passed too, as one more channel of x (1 in the hole, 0 elsewhere): the
             encoder then takes C + 1 channels. (A condition c cannot say it: it is one number for all pixels.)
 
-    Raises:
-        ValueError: a share that is not above 0 and at most 1, or a fill outside [0, 1]; no pictures (on the
-            first batch).
+    ValueError for a share that is not above 0 and at most 1, or a fill outside [0, 1]; no pictures (on the
+    first batch).
 
     Source: Zhong et al., Random Erasing Data Augmentation, 2020, https://arxiv.org/abs/1708.04896.
     """
@@ -126,9 +123,8 @@ def masked(hole: Tensor, fill: float | None = 0.5) -> Transform:
             (D,) for tables.
         fill: what stands in the hole, in [0, 1]; None: uniform noise.
 
-    Raises:
-        ValueError: no hole in it, a hole of another size than the examples (on the first batch), or a fill
-            outside [0, 1].
+    ValueError for no hole in it, a hole of another size than the examples (on the first batch), or a fill
+    outside [0, 1].
     """
     if not 1 <= hole.ndim <= 3 or not hole.any():
         raise ValueError(f"a hole is (H, W), (T,) or (D,), at least one true pixel; got {tuple(hole.shape)}")
@@ -153,10 +149,8 @@ def _covered(batch: Batch, hole: Tensor, fill: float | None, known: bool) -> Bat
 
 def _pictures(batch: Batch, name: str) -> None:
     if batch.x.ndim != 4:
-        raise ValueError(
-            f"{name} is for pictures (C, H, W); these examples are {tuple(batch.x.shape[1:])}. For other "
-            "shapes there are noisy and masked"
-        )
+        raise ValueError(f"{name} is for pictures (C, H, W); these examples are {tuple(batch.x.shape[1:])}. "
+                         "For other shapes there are noisy and masked")  # fmt: skip
 
 
 def _parted(batch: Batch) -> tuple[Tensor, list[Tensor]]:
@@ -207,8 +201,7 @@ def conditioned(classes: int | None = None, like: Examples | None = None) -> Tra
         classes: size of the one-hot vectors; None: attributes.
         like: the training examples, which say for all parts what each attribute holds.
 
-    Raises:
-        ValueError: there are no labels or attributes, or some are neither −1, 0 nor 1 and there is no `like`.
+    ValueError if there are no labels or attributes, or some are neither −1, 0 nor 1 and there is no `like`.
     """
     if like is not None:
         if like.attributes is None or classes is not None:
@@ -233,10 +226,9 @@ def conditioned(classes: int | None = None, like: Examples | None = None) -> Tra
         if like is not None:
             y = (y - torch.from_numpy(centre).to(y)) / torch.from_numpy(width).to(y)
         elif not (y.isnan() | (y == 0) | (y.abs() == 1)).all() or ((y < 0).any(0) & (y == 0).any(0)).any():
-            raise ValueError(
-                "some attributes are neither 0 and 1 nor −1 and 1, but numbers: standardise them by the "
-                "training examples, as data.map(conditioned(like=split.train))"
-            )
+            raise ValueError("some attributes are neither 0 and 1 nor −1 and 1, but numbers: standardise "
+                             "them by the training examples, as "
+                             "data.map(conditioned(like=split.train))")  # fmt: skip
         else:
             y = torch.where(y == 0, -1, y)
         return replace(batch, c=torch.nan_to_num(y, 0, 0, 0))

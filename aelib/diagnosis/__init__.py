@@ -87,9 +87,7 @@ def diagnose(
         history: the records of the training.
         optimizers: those of the training: an optimizer, or a dict term → optimizer(s).
 
-    Raises:
-        TypeError: no autoencoder, or no images.
-        ValueError: fewer than two images.
+    TypeError for no autoencoder, or no images; ValueError for fewer than two images.
 
     >>> from aelib import datasets, models
     >>> digits = datasets.load("digits")

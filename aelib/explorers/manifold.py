@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .. import latent, plots
+from ..errors import shown
 from ..models import Autoencoder
 from .widgets import Explorer, Panel, grid, row
 
@@ -22,10 +23,9 @@ IN_LEGEND = 20  # classes; more are dots without names
 def flat(codes: Tensor) -> Tensor:
     """The codes (N, 2), on the CPU; ValueError if they are anything else."""
     if codes.ndim != 2 or codes.shape[1] != 2 or len(codes) == 0:
-        raise ValueError(
-            f"a map needs codes of two numbers, (N, 2); got {tuple(codes.shape)}. Train a model with "
-            "latent=2, or look along the directions of a larger code with explorers.latent_space"
-        )
+        raise ValueError(f"a map needs codes of two numbers, (N, 2); got {tuple(codes.shape)}. Train a model "
+                         "with latent=2, or look along the directions of a larger code with "
+                         "explorers.latent_space")  # fmt: skip
     return codes.detach().cpu()
 
 
@@ -60,7 +60,7 @@ class Map:
             ax.scatter(*codes.T, **dots)
         else:
             for name, colour in colours(labels).items():
-                ax.scatter(*codes[labels == name].T, color=colour, label=str(name), **dots)
+                ax.scatter(*codes[labels == name].T, color=colour, label=shown(name, "figure"), **dots)
             if len(np.unique(labels)) <= IN_LEGEND:
                 figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, handletextpad=0.1)
         ax.set(xlabel="z₁", ylabel="z₂")

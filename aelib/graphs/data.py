@@ -59,9 +59,8 @@ def load(name: str, **options: int) -> Graph:
         name: one of `GRAPHS`; "digits" needs neither files nor a network.
         options: of that graph, as `k=10` for "digits".
 
-    Raises:
-        ValueError: there is no graph of this name; the message suggests the nearest.
-        DataError: the files are missing, damaged or cannot be downloaded.
+    ValueError if there is no graph of this name; the message suggests the nearest; DataError if the files are
+    missing, damaged or cannot be downloaded.
     """
     if name not in GRAPHS:
         raise ValueError(unknown("graph", name, GRAPHS))

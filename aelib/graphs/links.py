@@ -110,8 +110,7 @@ def split(graph: Graph, valid: float = 0.05, test: float = 0.10, seed: int = 0) 
 
     Both hidden parts get as many pairs that are linked nowhere in the graph, all different.
 
-    Raises:
-        ValueError: shares that leave nothing to train on, or too few unlinked pairs.
+    ValueError for shares that leave nothing to train on, or too few unlinked pairs.
 
     Source: Kipf, Welling, 2016, https://arxiv.org/abs/1611.07308, whose split is 85 / 5 / 10.
     """

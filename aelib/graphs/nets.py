@@ -111,8 +111,7 @@ def autoencoder(
         hidden: sizes of the layers before the code's.
         dropout: see `GCN`.
 
-    Raises:
-        ValueError: an unknown posterior; the nearest is suggested.
+    ValueError for an unknown posterior; the nearest is suggested.
 
     Source: Kipf, Welling, 2016, https://arxiv.org/abs/1611.07308.
     """

@@ -84,9 +84,8 @@ def elbo(
     For a VQ-VAE with a prior over its codes (`priors.Autoregressive`) q is one code with probability 1, so
     the KL is −log P(z), and the bound as true as a VAE's.
 
-    Raises:
-        TypeError: the posterior is a point, whose KL is infinite, or there is no prior.
-        ValueError: the prior is of codes of another shape.
+    TypeError if the posterior is a point, whose KL is infinite, or there is no prior; ValueError if the prior
+    is of codes of another shape.
 
     Source: Kingma, Welling, 2014, https://arxiv.org/abs/1312.6114; β: Higgins et al., 2017; free bits:
     Kingma et al., 2016, https://arxiv.org/abs/1606.04934.
@@ -155,21 +154,16 @@ def _joint(model: Autoencoder, batch: Batch, samples: int) -> tuple[Distribution
 def _prior(model: Autoencoder, batch: Batch, q: Distribution) -> Distribution:
     """p(z|c), or the reason why there is no bound."""
     if model.prior is None or (isinstance(q, Delta) and not isinstance(q, Quantized)):
-        raise TypeError(
-            "the ELBO needs a posterior with a density and a prior. For a plain autoencoder use the "
-            'objective `reconstruction`; for a VAE build the model with posterior="gaussian"'
-        )
+        raise TypeError("the ELBO needs a posterior with a density and a prior. For a plain autoencoder take "
+                        '`reconstruction`; for a VAE build the model with posterior="gaussian"')  # fmt: skip
     p = model.prior(batch.c)
     if isinstance(q, Quantized) and not p.support.is_discrete:  # a probability over a density is no ratio
-        raise TypeError(
-            "codes from a codebook need a prior of probabilities, as priors.Autoregressive; this one "
-            f"has a density: {p}"
-        )
+        raise TypeError("codes from a codebook need a prior of probabilities, as priors.Autoregressive; this "
+                        f"one has a density: {p}")  # fmt: skip
     if p.event_shape != q.event_shape:
-        raise ValueError(
-            f"the prior is of codes {tuple(p.event_shape)}, and these are {tuple(q.event_shape)}: give "
-            "the model one of this shape, as model.prior = priors.StandardNormal(8, 4, 4)"
-        )
+        raise ValueError(f"the prior is of codes {tuple(p.event_shape)}, and these are "
+                         f"{tuple(q.event_shape)}: give the model one of this shape, as model.prior = "
+                         "priors.StandardNormal(8, 4, 4)")  # fmt: skip
     return p
 
 

@@ -115,9 +115,7 @@ def adversarial(
 def from_prior(model: Autoencoder, batch: Batch) -> Tensor:
     """(B, K) or (B, K, h, w) as many codes as the batch has images, drawn from p(z|c)."""
     if model.prior is None:
-        raise TypeError(
-            "the codes are to match a prior, and this model has none; set model.prior = "
-            "priors.StandardNormal(size)"
-        )
+        raise TypeError("the codes are to match a prior, and this model has none; set model.prior = "
+                        "priors.StandardNormal(size)")  # fmt: skip
     p = model.prior(batch.c)
     return p.sample() if p.batch_shape else p.sample((len(batch),))

@@ -34,9 +34,8 @@ def to_rate(rate: float) -> Penalty:
 
     Returns a function: activations in [0, 1], (B, K) or (B, K, h, w), → (B,).
 
-    Raises:
-        ValueError: a rate that is not between 0 and 1; activations that are not (on a CPU; elsewhere the
-            check would wait for the device).
+    ValueError for a rate that is not between 0 and 1; activations that are not (on a CPU; elsewhere the check
+    would wait for the device).
 
     Source: Ng, Sparse autoencoder, CS294A lecture notes, 2011, https://web.stanford.edu/class/cs294a.
     """
@@ -45,10 +44,8 @@ def to_rate(rate: float) -> Penalty:
 
     def penalty(z: Tensor) -> Tensor:
         if z.device.type == "cpu" and not (z.min() >= 0 and z.max() <= 1):
-            raise ValueError(
-                f"a rate needs activations in [0, 1]; got {z.min().item():.3g} to {z.max().item():.3g}. "
-                "Put nn.Sigmoid() before the encoder's head"
-            )
+            raise ValueError(f"a rate needs activations in [0, 1]; got {z.min().item():.3g} to "
+                             f"{z.max().item():.3g}. Put nn.Sigmoid() before the encoder's head")  # fmt: skip
         # a unit that is silent for all of a batch must still get a gradient
         mean = 1e-6 + (1 - 2e-6) * z.flatten(1).mean(0)
         kl = rate * (rate / mean).log() + (1 - rate) * ((1 - rate) / (1 - mean)).log()
@@ -69,8 +66,7 @@ def sparse(
         weight: of the penalty, against nats.
         penalty: z → (B,): `l1`, or `to_rate(0.05)`.
 
-    Returns:
-        {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
+    Returns {"loss", "nll", "penalty"}, each (B,), where loss = nll + weight · penalty.
     """
     _, z, p = model(batch.x, batch.c)
     error_, penalty_ = error_term(error, p, batch), penalty(z)

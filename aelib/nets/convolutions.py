@@ -99,8 +99,7 @@ class ConvEncoder(nn.Sequential):
         strides: of each layer; None chooses by the example's size (see `stem`).
         activation: after each convolution.
 
-    Raises:
-        ValueError: at `forward`, examples of another size.
+    ValueError at `forward`, examples of another size.
     """
 
     def __init__(

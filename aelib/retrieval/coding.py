@@ -120,9 +120,8 @@ def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int]
         box: (left, top, right, bottom) in pixels of what is kept: cut as tightly as those images are.
             None: the largest square in the middle.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no image, or the box is empty or reaches outside.
+    FileNotFoundError if there is no such file; ValueError if it is no image, or the box is empty or reaches
+    outside.
     """
     channels, height, width = shape
     try:

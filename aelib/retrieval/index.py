@@ -161,9 +161,8 @@ def save(path: str | Path, coder: Coder, index: Index) -> None:
 
     The model itself is not in it: it has a file of its own.
 
-    Raises:
-        WriteError: the disk is full, or the folder cannot be written.
-        TypeError: a step that is neither `Places`, `Whitening` nor `nn.Flatten`.
+    WriteError if the disk is full, or the folder cannot be written; TypeError for a step that is neither
+    `Places`, `Whitening` nor `nn.Flatten`.
     """
     for step in coder.steps:
         if type(step) not in STEPS:
@@ -173,9 +172,7 @@ def save(path: str | Path, coder: Coder, index: Index) -> None:
     about["model"] = fingerprint(coder.model)
     arrays = {k: v.cpu().numpy() for k, v in coder.steps.state_dict().items()}
     arrays["index"] = _faiss().serialize_index(index.inner)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, serialise(arrays, {"aelib.retrieval": json.dumps(about)}))
+    write_file(Path(path), serialise(arrays, {"aelib.retrieval": json.dumps(about)}))
 
 
 def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
@@ -184,9 +181,8 @@ def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
     Args:
         model: the one that the codes were made with.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or no such file, or it belongs to a model with other weights.
+    FileNotFoundError if there is no such file; ValueError if it is damaged or no such file, or it belongs to
+    a model with other weights.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no index at {path}; write one with retrieval.save")
@@ -206,8 +202,7 @@ def load(path: str | Path, model: nn.Module) -> tuple[Coder, Index]:
     except Exception as e:
         raise ValueError(f"{path} is no index, or is damaged ({type(e).__name__}: {e}): save it again") from e
     if about["model"] != fingerprint(model):
-        raise ValueError(
-            f"{path} holds codes of another model: its weights were {about['model'][:8]}…, these are "
-            f"{fingerprint(model)[:8]}…. Load the weights it was made with, or index the images again"
-        )
+        raise ValueError(f"{path} holds codes of another model: its weights were {about['model'][:8]}…, "
+                         f"these are {fingerprint(model)[:8]}…. Load the weights it was made with, or index "
+                         "the images again")  # fmt: skip
     return coder, index

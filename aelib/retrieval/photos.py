@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..datasets import Images, Split
 from ..datasets.photos import listed
 from ..evaluation import check
-from ..files import digest, sum_of, write_file
+from ..files import digest, marked, sum_of, write_file
 from ..models import Autoencoder
 from ..pretrained import load, load_with_data, trained_on
 from ..runs import RunError
@@ -77,6 +77,8 @@ def index_run(
     rows = torch.cat([codes(coder, part) for part in parts.values() if len(part)])
     names = [file for part, images in parts.items() for file in _names(images, part, name)]
     folder = Path(run)
+    if (folder / NAMES).exists() and not ((folder / INDEX).exists() and marked(folder / INDEX)):
+        raise RunError(f"{folder / NAMES} is of another program: choose another folder")
     save_index(folder / INDEX, coder, Index(rows))
     about = {"data": None if isinstance(data, Split) else name, "which": which,
              "shape": list(split.shape), "index": digest(folder / INDEX), "files": names}  # fmt: skip
@@ -98,10 +100,9 @@ def search_run(
         data: the `Split` that was indexed, if it was one: what is shown comes from it.
         model: the one that was indexed, if it was given.
 
-    Raises:
-        FileNotFoundError: there is no such photo.
-        RunError: there is no index, it is damaged, or photos were added, changed or removed since.
-        ValueError: it is of a model with other weights, of fewer than k pictures, or of pictures all alike.
+    FileNotFoundError if there is no such photo; RunError if there is no index, it is damaged, or photos were
+    added, changed or removed since; ValueError if it is of a model with other weights, of fewer than k
+    pictures, or of pictures all alike.
     """
     folder, again = Path(run), f"aelib index {run}, or retrieval.index_run({str(run)!r})"
     try:

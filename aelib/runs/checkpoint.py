@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from ..files import digest, reason, write_synced
+from ..files import WriteError, digest, reason, write_synced
 from ..training import History, Optimizers, Unfinished
 from ..training.optim import by_term
 
@@ -36,10 +37,8 @@ def weights(model: nn.Module) -> bytes:
 def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history: History) -> None:
     """Write a checkpoint under its name in one move, so that no reader, and no accident, meets half of it.
 
-    Raises:
-        RunError: the disk is full, or the folder cannot be written; checkpoints before this one are whole.
+    WriteError if the disk is full, or the folder cannot be written; checkpoints before this one are whole.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     groups = by_term(optimizers or {})
     state = {
@@ -51,7 +50,7 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
     }
     try:
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        part.mkdir(parents=True)
         write_synced(part / WEIGHTS, weights(model))
         torch.save(state, buffer := io.BytesIO())  # to a file it would hide a full disk behind its own error
         write_synced(part / STATE, buffer.getvalue())
@@ -67,7 +66,7 @@ def write(folder: Path, model: nn.Module, optimizers: Optimizers | None, history
             finally:
                 os.close(handle)
     except OSError as e:
-        raise RunError(f"{folder} was not written: {reason(e)}. What was saved before is whole") from e
+        raise WriteError(f"{folder} was not written: {reason(e)}") from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -145,6 +144,9 @@ def restore(folder: Path, model: nn.Module, optimizers: Optimizers, history: His
 
 def _state(folder: Path) -> dict[str, Any]:
     try:
+        with zipfile.ZipFile(folder / STATE) as file:  # which aelib does not compress
+            if sum(f.file_size for f in file.infolist()) > (folder / STATE).stat().st_size:
+                raise ValueError
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         if not {"kinds", "others", "optimizers"} <= state.keys():
             raise KeyError

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import plots
 from ..contexts import evaluating, seeded
 from ..datasets import Data, Images
+from ..errors import shown
 from ..models import Autoencoder
 
 PICTURES, CODES = 16, 1000  # so many images are shown, and so many codes
@@ -71,7 +72,7 @@ class Events:
             return
         codes, thumbnails = self._codes()
         names = self.data[: len(codes)].names
-        classes = None if names is None else [str(n) for n in names]
+        classes = None if names is None else [shown(n) for n in names]
         small = torch.from_numpy(plots.pixels(thumbnails)).permute(0, 3, 1, 2) / 255
         with self._trying():
             side = max(h := small.shape[2], w := small.shape[3])  # TensorBoard fails on tall ones

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import inspect
+import os
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..datasets import Data, Examples
-from ..errors import unknown
+from ..errors import say, unknown
 from ..losses import Objective
 from ..training import Choice, History, Optimizers, Record, adam, choose, train
 from ..training.history import rows
@@ -26,8 +27,17 @@ from .events import Events
 from .run import Run
 
 SAVE_SECONDS = 600.0  # an epoch that takes longer is saved halfway
-# Ctrl-C, a request to end, and a terminal that is closed; Windows lacks the last one
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def signals() -> list[int]:
+    """Those that end a training: Ctrl-C, a request to end, a closed terminal, and `AELIB_SIGNAL`, the
+    name (as SIGUSR1) of what a cluster sends before it takes the machine; `ValueError` if it is none."""
+    known, name = signal.Signals.__members__, os.environ.get("AELIB_SIGNAL", "SIGTERM")
+    if name not in known:
+        raise ValueError("AELIB_SIGNAL: " + unknown("signal", name, known))
+    found = [known[n] for n in {"SIGINT": 0, "SIGTERM": 0, "SIGHUP": 0, name: 0} if n in known]
+    # Windows lacks the third; nohup has it that a closed terminal is nothing
+    return [n for n in found if n.name != "SIGHUP" or signal.getsignal(n) != signal.SIG_IGN]
 
 
 class Stop:
@@ -36,8 +46,8 @@ class Stop:
     asked = 0  # the signal's number
 
     @contextlib.contextmanager
-    def listening(self, answer: str, signals: Sequence[int] = SIGNALS) -> Iterator[None]:
-        """Signals are obeyed after the step, and answered by this text; a second one at once.
+    def listening(self, answer: str, signals: Sequence[int]) -> Iterator[None]:
+        """These signals are obeyed after the step, and answered by this text; a second one at once.
 
         They reach the main thread only; in another one nothing changes.
         """
@@ -97,7 +107,7 @@ class Keeper:
             )
             if asked == signal.SIGINT:
                 raise KeyboardInterrupt(text)
-            print(text, file=sys.stderr)
+            say(text)
             raise SystemExit(128 + asked)
 
     def _asked(self) -> int:
@@ -136,7 +146,7 @@ def keeping(
             if name is not None and keeper.first:  # it may have been killed between the two
                 run.tidy(name, history)
         answer = "finishing this step, then saving …" if keeper.first else ""
-        stack.enter_context(keeper.stop.listening(answer))
+        stack.enter_context(keeper.stop.listening(answer, signals()))
         stack.callback(keeper.events.close)
         known = len(history)
         yield keeper
@@ -181,9 +191,8 @@ def fit(
         settings: of `train`: epochs, batch_size, valid, schedule, history, seed, clip, device, precision,
             fabric.
 
-    Raises:
-        TypeError: a setting that `train` does not have (the nearest is suggested); nothing is written.
-        runs.RunError: the folder holds another training, cannot be written, or another process uses it.
+    TypeError for a setting that `train` does not have (the nearest is suggested); nothing is written;
+    runs.RunError if the folder holds another training, cannot be written, or another process uses it.
     """
     settings, choice = _complete(model, data, objective, optimizers, settings)
     if choice is not None:
@@ -235,7 +244,7 @@ def _complete(
         own = "auto" if optimizers is None else "own"
         choice = choose(model, data, objective, batch_size=settings.get("batch_size"), optimizer=own)
         if given["fabric"] is None or given["fabric"].is_global_zero:
-            print(choice, file=sys.stdout if _in_notebook() else sys.stderr, flush=True)
+            say(choice, sys.stdout if _in_notebook() else sys.stderr)
         schedule = choice.schedules() | dict(given["schedule"] or {})
         given |= {"epochs": choice.epochs, "batch_size": choice.batch_size, "schedule": schedule}
     return given, choice
@@ -271,7 +280,7 @@ def _fit(
                 bar.set_description_str(text, refresh=False)
                 if first and not live and (time.perf_counter() - reported > 10 or record["epoch"] == epochs):
                     reported = time.perf_counter()
-                    print(text, file=sys.stderr, flush=True)
+                    say(text)
                 if best is not None and "valid/loss" in record and record is history.best():
                     best |= copy.deepcopy(model.state_dict())
                 if keeper is not None:

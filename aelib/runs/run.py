@@ -22,14 +22,16 @@ from .. import __version__, models
 from ..contexts import device_named
 from ..datasets import Data, Images
 from ..datasets.store import marks
+from ..errors import shown
 from ..files import WriteError, sum_of, write_file
 from ..models import Autoencoder
 from ..training import History, Optimizers
 from . import checkpoint
-from .checkpoint import WEIGHTS, RunError, compare, fill, read_weights
+from .checkpoint import MANIFEST, WEIGHTS, RunError, compare, fill, read_weights
 
 TRAINED = "trained.bin"
 FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
+PART = re.compile(r"\.(config\.yaml|run\.json|history\.csv|trained\.bin|epoch-\d+(\+\d+)?)\.\d+\.part")
 MAY_CHANGE = {"data", "epochs", "accelerator", "devices", "nodes", "strategy"}  # when a training goes on
 
 
@@ -49,6 +51,7 @@ class Run:
     def __init__(self, path: str | Path, config: Mapping[str, Any] | None = None) -> None:
         self.path, self.config = Path(path), config
         self.checkpoints = self.path / "checkpoints"
+        self.begun: Mapping[str, Any] | None = None  # with what, if it was
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -69,8 +72,7 @@ class Run:
         Args:
             which: "best" (smallest validation loss, or training loss without validation), "last", or a name.
 
-        Raises:
-            RunError: there is none, or it is damaged; then the message offers the newest whole one.
+        RunError if there is none, or it is damaged; then the message offers the newest whole one.
         """
         names = self.names()
         if not names:
@@ -99,7 +101,12 @@ class Run:
         """Write a checkpoint and history.csv; keep the last two and the best. Returns its folder."""
         step = history.unfinished.step if history.unfinished else 0
         folder = self.checkpoints / _named(len(history), step)
-        checkpoint.write(folder, model, optimizers, history)
+        if self.begun is not None and not (self.path / "run.json").exists():
+            warnings.warn(f"{self.path} was moved or deleted meanwhile: it is made again", stacklevel=2)
+            (self.path / "tensorboard").mkdir(parents=True, exist_ok=True)  # the events go on too
+            self.begin(self.begun)
+        with self._saving():
+            checkpoint.write(folder, model, optimizers, history)
         self.tidy(folder.name, history)
         return folder
 
@@ -131,8 +138,13 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Inside, no other process trains in this folder (`RunError` if one does).
 
-        What a killed one left half-written is removed.
+        What a killed one left half-written is removed. Files that no training wrote are a `RunError`.
         """
+        if shown(self.path, "file") != str(self.path):  # where safetensors and TensorBoard cannot write
+            raise RunError(f"{shown(self.path)} has a name that is no UTF-8: choose another for the run")
+        if strange := self._strange():
+            names = ", ".join(map(shown, strange[:3]))
+            raise RunError(f"{self.path} holds what no training wrote ({names}): name a new folder")
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", timeout=0)
@@ -142,7 +154,8 @@ class Run:
         except OSError as e:
             raise RunError(f"{self.path} cannot be written to: {checkpoint.reason(e)}") from e
         try:
-            for part in [*self.path.glob(".*.part"), *self.checkpoints.glob(".*.part")]:
+            parts = [*self.path.glob(".*.part"), *self.checkpoints.glob(".*.part")]
+            for part in (p for p in parts if PART.fullmatch(p.name)):
                 named = part.with_name(part.name[1:].rsplit(".", 2)[0])
                 if part.is_dir() and _is_whole(part) and not _is_whole(named):  # it was about to be replaced
                     shutil.rmtree(named, ignore_errors=True)
@@ -153,14 +166,21 @@ class Run:
         finally:
             lock.release()
 
+    def _strange(self) -> list[str]:
+        """What lies in the folder, beside what is hidden, if no training has begun in it."""
+        kept = (self.checkpoints / name / MANIFEST for name in self.names())
+        if any(file.exists() for file in (self.path / "run.json", *kept)):
+            return []
+        found = [*self.path.glob("[!.]*"), *self.checkpoints.glob("[!.]*")]
+        return sorted(file.name for file in found if file != self.checkpoints)
+
     def begin(self, about: Mapping[str, Any]) -> None:
         """Write `config.yaml` and `run.json`, or compare with what stands there.
 
         Args:
             about: what identifies the training; it must be the same when the training goes on.
 
-        Raises:
-            RunError: the folder is of another training, or of a newer aelib.
+        RunError if the folder is of another training, or of a newer aelib.
         """
         if (self.path / "run.json").exists():
             old, new = _flat(self.about()["training"]), _flat(about)
@@ -168,17 +188,18 @@ class Run:
             wrong = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in changed]
             wrong += self._changed()
             if wrong and self.names():
-                raise RunError(
-                    f"{self.path} holds another training ({'; '.join(wrong)}). "
-                    "Choose another folder for this one"
-                )
+                raise RunError(f"{self.path} holds another training ({'; '.join(wrong)}). Choose another "
+                               "folder for this one")  # fmt: skip
+        self.begun = about  # run.json comes first: it says whose folder this is
         config = dict(about if self.config is None else self.config)
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, explicit_end=True)
-        self._write("config.yaml", text)
         known = {"format": FORMAT, "versions": versions(), "training": dict(about)}
         known["settings"] = sum_of(yaml.safe_load(text))
-        text = json.dumps(known | {"sha256": sum_of(known)}, indent=1)
-        self._write("run.json", text)
+        self._write("run.json", json.dumps(known | {"sha256": sum_of(known)}, indent=1))
+        with contextlib.suppress(RunError):
+            if self.settings() == config:  # somebody's comments stay
+                return
+        self._write("config.yaml", text)
 
     def remember(self, data: Data) -> None:
         """Write which photos are trained on, and the SHA-256 of that, for `trained`."""
@@ -199,10 +220,17 @@ class Run:
         return np.isin(marks(data.store, data.rows), np.frombuffer(whole[:-32], "<u8"))
 
     def _write(self, name: str, text: str | bytes) -> None:
-        try:
+        with self._saving():
             write_file(self.path / name, text.encode() if isinstance(text, str) else text)
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Inside, an error of the disk is a `RunError` that says what is kept."""
+        try:
+            yield
         except WriteError as e:
-            raise RunError(f"{e}. What was saved before is whole") from e
+            kept = "What was saved before is whole" if self.names() else "Nothing is saved yet"
+            raise RunError(f"{e}. {kept}") from e
 
     def _changed(self) -> list[str]:
         """Which settings are others than those in config.yaml, of those that make a training another one."""
@@ -237,15 +265,13 @@ class Run:
         except (OSError, ArithmeticError, ValueError, LookupError, TypeError, RecursionError) as e:
             if not (self.path / "run.json").exists():
                 raise RunError(f"{self.path} is no run: there is no run.json in it") from e
-            raise RunError(
-                f"{self.path}/run.json is damaged ({e}). Delete it, and begin the same training again in the "
-                "same folder: it goes on from the last checkpoint"
-            ) from e
+            raise RunError(f"{self.path}/run.json is damaged ({e}). Delete it, and begin the same training "
+                           "again in the same folder: it goes on from the last "
+                           "checkpoint") from e  # fmt: skip
         if written > FORMAT or not isinstance(known, dict):
-            raise RunError(
-                f"{self.path} was written by aelib {by}, in format {written}; this is aelib {__version__}, "
-                f"which reads up to format {FORMAT}. Install the newer one"
-            )
+            raise RunError(f"{self.path} was written by aelib {by}, in format {written}; this is aelib "
+                           f"{__version__}, which reads up to format {FORMAT}. Install the newer "
+                           "one")  # fmt: skip
         return about
 
 
@@ -283,8 +309,7 @@ def _is_whole(folder: Path) -> bool:
 def save(path: str | Path, model: nn.Module, history: History | None = None) -> Path:
     """Write a model, and its history, to a folder from which `load` gives it back. Returns the checkpoint.
 
-    Raises:
-        RunError: the folder cannot be written, holds another training, or another process trains in it.
+    RunError if the folder cannot be written, is no run's, or another's, or another process trains in it.
     """
     run = Run(path)
     with run.locked():

@@ -85,10 +85,9 @@ class Log:
         if not self.names:
             for name, term in terms.items():
                 if term.shape != (n,):
-                    raise ValueError(
-                        f"an objective's terms are one number per example, ({n},); {name!r} is "
-                        f"{tuple(term.shape)}. Sum over each example and leave the mean to `train`"
-                    )
+                    raise ValueError(f"an objective's terms are one number per example, ({n},); {name!r} is "
+                                     f"{tuple(term.shape)}. Sum over each example and leave the mean to "
+                                     "`train`")  # fmt: skip
             self.names = list(terms)
             self.sums = torch.zeros(self.steps, len(terms), device=self.device)
         sums = torch.stack([t.detach() for t in terms.values()]).sum(1)
@@ -104,10 +103,9 @@ class Log:
         if len(bad):
             step, term = first + int(bad[0, 0]), self.names[int(bad[0, 1])]
             where = "in validation" if self.epoch is None else f"in epoch {self.epoch + 1}, step {step + 1}"
-            raise DivergedError(
-                f"the term {term!r} became {sums[bad[0, 0], bad[0, 1]].item()} {where} of {self.steps}. "
-                "Look for NaN in the data, then try a learning rate ten times smaller, or clip=1.0"
-            )
+            raise DivergedError(f"the term {term!r} became {sums[bad[0, 0], bad[0, 1]].item()} {where} of "
+                                f"{self.steps}. Look for NaN in the data, then try a learning rate ten times "
+                                "smaller, or clip=1.0")  # fmt: skip
 
     def means(self) -> Record:
         """Each term's mean over the examples, of all devices."""

@@ -54,9 +54,8 @@ def train(
         tick: called after every step with the steps done and the steps there are. If it returns True the
             training ends there, with what it needs to go on in `history.unfinished`.
 
-    Raises:
-        DivergedError: a term became NaN or infinite; names epoch, step and term.
-        ValueError: no images, an optimizer of another model, or one for a term that the objective lacks.
+    DivergedError if a term became NaN or infinite; names epoch, step and term; ValueError for no images, an
+    optimizer of another model, or one for a term that the objective lacks.
     """
     check(data, epochs=epochs, batch_size=batch_size)
     history = History() if history is None else history
@@ -109,8 +108,7 @@ def assess(
 ) -> Record:  # fmt: skip
     """The objective's terms on these examples, averaged, without training: same noise at every call.
 
-    Raises:
-        ValueError: there are no examples.
+    ValueError if there are no examples.
     """
     if len(data) == 0:
         raise ValueError("there are no images to judge the model on")
@@ -132,16 +130,12 @@ def _batches(data: Data, size: int, fabric: Fabric, seed: int | None = None) -> 
     """The batches of one pass, or of each of them this device's part, if there are several."""
     batches = data.batches(size, seed, fabric.device, (fabric.global_rank, fabric.world_size))
     if not isinstance(batches, Batches):
-        raise TypeError(
-            f"{type(data).__name__}.batches returns a {type(batches).__name__}; a set that is trained on "
-            "returns datasets.Batches(generator, steps, examples), which knows its length"
-        )
+        raise TypeError(f"{type(data).__name__}.batches returns a {type(batches).__name__}; a set that is "
+                        "trained on returns datasets.Batches(generator, steps, examples)")  # fmt: skip
     least = min(batches.size(0), batches.size(len(batches) - 1))
     if least < fabric.world_size:
-        raise ValueError(
-            f"a batch has {least} examples, fewer than the {fabric.world_size} devices that share it: "
-            "make batch_size larger or use fewer devices"
-        )
+        raise ValueError(f"a batch has {least} examples, fewer than the {fabric.world_size} devices that "
+                         "share it: make batch_size larger or use fewer devices")  # fmt: skip
     return batches
 
 

@@ -39,8 +39,7 @@ class _Objective(nn.Module):
 class Step:
     """A step in two halves: `terms` of a batch, then `descend`. Arguments are those of `train`.
 
-    Raises:
-        ValueError: the optimizers hold no parameter of this model; a learning rate below 0, or not finite.
+    ValueError if the optimizers hold no parameter of this model; a learning rate below 0, or not finite.
     """
 
     def __init__(
