@@ -16,27 +16,24 @@
 #
 # **Why does mine draw the same face every time?**
 #
-# *You need* notebooks 01, 02 and 04, and LFW and MNIST (without them the page runs on drawn faces and small
+# *You need* notebooks 01, 02 and 04, and LFW and MNIST (without them the page runs on cartoon faces and small
 # digits).
 # *It takes* a few minutes: many small trainings.
 # *You will be able to* find out why an autoencoder fails, from evidence, and repair it.
 #
-# Every patient here has one fault that was found in public code. The ward round is always the same:
-# complaint, picture, `diagnose`, what the cause means, repair, and a second diagnosis.
+# This is an exam. Twelve patients have one fault each, and nearly all of these faults stand in public code.
+# You get what their owners say, pictures, losses, numbers, and `diagnose`. You name the cause and repair;
+# the answer comes once yours is right. Then four more, without `diagnose`.
 
 # %% tags=["nbval-ignore-output"]
 import math
-from dataclasses import replace
 
-from aelib import contexts, diagnose, explorers, fit, heads, latent, losses, models, nets
-from aelib import plots, priors
-import check  # the file beside this page
-import course  # the same
-import measuring  # the same
-from aelib.datasets import Batch, Split, conditioned, noisy
-from aelib.training import adam, cosine
+from aelib import contexts, explorers, heads, latent, losses, nets
+import check  # the folder beside this page
+import clinic  # the file beside this page: reading it ends the exam
+import course  # beside this page too
+import examining  # the same
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -44,455 +41,328 @@ faces = course.data("lfw", otherwise="drawn-faces", quick=400, size=32)
 digits = course.data("mnist", otherwise="digits", quick=1600).head(8000)
 
 # %% [markdown]
-# Three helpers: a small network, a short training, and a look at reconstructions, one row a model.
-
-
-# %%
-def mlp(data, latent, **options):
-    torch.manual_seed(0)
-    return models.autoencoder(data.shape, latent, net="mlp", hidden=(128,), **options)
-
-
-def train(model, data, objective, optimizers=None, epochs=None, lr=2e-3):
-    return fit(
-        model, data.train, objective, optimizers or adam(model, lr), valid=data.valid,
-        epochs=epochs or course.pick(full=10, quick=60), batch_size=course.pick(full=128, quick=64),
-        schedule={"lr": cosine()},
-    )  # fmt: skip
-
-
-def look(data, **patients):
-    batch = data.valid[:12].batch()
-    rows = {name: explorers.reconstructions_images(model, batch)[0] for name, model in patients.items()}
-    return plots.show({"photo": batch.target, **rows})
-
-
-# %% [markdown]
 # ## Predict
 #
 # All outputs are the same face. Write down three faults that could cause it. How would you tell one from
-# another, without looking at the code?
-#
-# ## 1 · The same face for everybody
-#
-# > "The loss falls and then stands still. Whatever I put in, the same blurred face comes out."
-#
-# The loss, as it is often written, with `mean` wherever a number has to come out:
-
+# another, without looking at the code? And enter a number: of ten patients that decode pictures, each with
+# another fault, how many decode nearly one picture for every image?
 
 # %%
-def mean_and_mean(model, batch):
-    q, _, p = model(batch.x)
-    error = (p.mean - batch.target).square().flatten(1).mean(1)
-    return {"loss": error + losses.kl_per_dimension(q, model.prior()).mean(1)}
-
-
-broken = mlp(faces, 32, likelihood="gaussian-learnt")
-history = train(broken, faces, mean_and_mean)
-
-# %% tags=["figure-same-face"]
-look(faces, broken=broken)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, faces, mean_and_mean, history=history)
+one_for_all = ...  # from 0 to 10
+### BEGIN SOLUTION
+one_for_all = 3
+### END SOLUTION
 
 # %% [markdown]
-# The first cause is the one to treat. A mean over thousands of pixels makes the error thousands of times
-# smaller, a mean over the code makes the KL only some tens of times smaller: the β that is trained is far
-# from 1. At that price no code is worth sending, the posterior collapses, and the best picture without a code
-# is the mean face. The second finding is a consequence.
-#
-# *Repair*: sum over an example, mean over the batch. `losses.elbo` does.
+# ## 1 · What their owners say
 
 # %%
-repaired = mlp(faces, 32, likelihood="gaussian-learnt")
-history = train(repaired, faces, losses.elbo, epochs=course.pick(full=10, quick=100))
-print("causes:", diagnose(repaired, faces, losses.elbo, history=history).names)
-look(faces, broken=broken, repaired=repaired)
+examining.complaints(clinic.FIRST)
+
+# %% [markdown]
+# ## 2 · Symptoms
+#
+# A patient is what its owner has: `model`, `data`, `objective`, `history`, and `optimizers` if they are
+# unusual. Patient C first: photos, and what it makes of them.
+
+# %%
+ward = clinic.Ward(faces, digits)
+c = ward["C"]
+
+# %% tags=["figure-same-face"]
+clinic.look(faces, broken=c.model)
+
+# %% [markdown]
+# The nine that were trained on digits: above what they see, below what they make of it. (B was to be a
+# denoiser, L gets the digit as a condition, G's pixels are cut to [0, 1] so that they can be shown.)
+
+# %%
+examining.pictures(ward, "ABEFGHIKL")
+
+# %% [markdown]
+# Their losses. Which fall, which stand, which jump, which are too good? Look at the axes.
+
+# %%
+examining.curves(ward, "ABCEFGHIKL")
+
+# %% [markdown]
+# Numbers. *Explained* is 1 − the squared error over that of the mean image, on validation images: at 0 no
+# code is needed. *KL* is what a code costs, in nats per image.
+
+# %% tags=["nbval-ignore-output"]
+found = {name: examining.measures(ward[name]) for name in "ABCEFGHIKL"}
+for name, numbers in found.items():
+    print(name, "  ".join(f"{what} {value:.2f}" for what, value in numbers.items()))
+
+# %% tags=["nbval-ignore-output"]
+check.alike(one_for_all, sum(numbers["explained"] < 0.1 for numbers in found.values()))
+
+# %% [markdown]
+# J has a model that reconstructs well; its owner sent the step that he adds to codes. The judge is a
+# classifier of smiles on codes, and what it judges are the *pictures*, encoded again.
+
+# %% tags=["nbval-ignore-output"]
+j = ward["J"]
+for name, step in {"as is": 0 * j.extra["step"], "with the step": j.extra["step"]}.items():
+    print(f"{name:13s}: {examining.smiling(j, step):.0%} of the faces smile")
+print("numbers of the step below 0:", int((j.extra["step"] < 0).sum()), "of", len(j.extra["step"]))
+
+# %% [markdown]
+# D has no images. Its graph is 400 nodes, and its edges are pure chance. The encoder averages random
+# features over neighbours, twice; an edge is predicted where codes agree. A tenth of the edges is hidden,
+# for the test.
+
+# %%
+d = ward["D"]
+print("better than chance:", examining.found_by_chance(d, d.extra["seen"]) > 0.6)
+
+# %% [markdown]
+# The last instrument, for all with pictures: `ward["B"].diagnose()`. It measures, names causes, the
+# likeliest first, and says by which evidence. It can be wrong, and it does not know what the owner wanted.
+# Try it in cells of your own, and experiments too. What should change when you change something, and does
+# not?
+
+# %% tags=["nbval-ignore-output"]
+ward["A"].diagnose()
+
+# %% [markdown]
+# ## 3 · Your diagnosis
+#
+# `print("\n".join(check.exam.CAUSES))` lists the causes to choose from. Some are nobody's.
+
+# %%
+causes = dict.fromkeys(clinic.FIRST, ...)  # causes["A"] = "…"
+### BEGIN SOLUTION
+causes |= {
+    "A": "hardly trained", "B": "corruption that changes nothing", "C": "hidden β",
+    "D": "test data in what the encoder sees", "E": "posterior collapse", "F": "penalty that sees no image",
+    "G": "pixels outside the likelihood's range", "H": "learning rate too large",
+    "I": "encoder trained on the KL alone", "J": "direction without its signs",
+    "K": "validation scored on other images", "L": "condition missing in the encoder",
+}  # fmt: skip
+### END SOLUTION
+
+# %%
+for name, cause in causes.items():
+    check.patient(name, cause)
+
+# %% [markdown]
+# ## 4 · Repairs
+#
+# **C.** This is its objective, as it is often written, with `mean` wherever a number has to come out:
+#
+# ```python
+# def mean_and_mean(model, batch):
+#     q, _, p = model(batch.x)
+#     error = (p.mean - batch.target).square().flatten(1).mean(1)
+#     return {"loss": error + losses.kl_per_dimension(q, model.prior()).mean(1)}
+# ```
+#
+# *Write* the one that it should have had: (model, batch) → {"loss": (B,)}. A head's distribution `p` knows
+# its `log_prob`, one number per image.
+
+
+# %%
+def summed(model, batch):
+    ### BEGIN SOLUTION
+    q, _, p = model(batch.x)
+    error = -p.log_prob(batch.target)
+    kl = losses.kl_per_dimension(q, model.prior()).sum(1)
+    return {"loss": error + kl}
+    ### END SOLUTION
+
+
+# %%
+summed = check.summed(summed)
+
+# %% [markdown]
+# Train it again with that: `clinic.mlp(faces, 32, likelihood="gaussian-learnt")` is the model, and
+# `clinic.train(model, faces, objective, epochs=…)` trains it. Ten epochs do, 100 in the quick profile.
+
+# %%
+model = ...
+### BEGIN SOLUTION
+model = clinic.mlp(faces, 32, likelihood="gaussian-learnt")
+history = clinic.train(model, faces, summed, epochs=course.pick(full=10, quick=100))
+### END SOLUTION
+
+# %%
+check.repaired(ward, "C", model)
+
+# %% [markdown]
+# **J** and **D** need no training. Which step makes faces smile? Which edges may the encoder see, of
+# `d.extra["edges"]`, if `d.extra["hidden"]` are for the test?
+
+# %%
+step, seen = ..., ...
+### BEGIN SOLUTION
+step = latent.direction(latent.encode(j.model, faces.train), faces.train.attribute("Smiling"))
+seen = d.extra["edges"] & ~d.extra["hidden"]
+### END SOLUTION
+
+# %%
+check.repaired(ward, "J", step)
+check.repaired(ward, "D", seen)
+
+# %% [markdown]
+# **K.** Its owner's loop, with the thermometer in its last line. *Repair* that: the mean loss of all images
+# of `data.valid`, in evaluation mode, without gradients. The model goes on training afterwards.
+#
+# ```python
+# for epoch in range(100):
+#     for batch in data.train.batches(32, seed=epoch):
+#         loss = losses.reconstruction(model, batch)["loss"].mean()
+#         ...
+#     valid = losses.reconstruction(model, batch)["loss"].mean()
+# ```
+
+
+# %%
+def valid_loss(model, data):
+    ### BEGIN SOLUTION
+    model.eval()
+    total = 0.0
+    with torch.no_grad():
+        for batch in data.valid.batches(100):
+            total += losses.reconstruction(model, batch)["loss"].sum().item()
+    model.train()
+    return total / len(data.valid)
+    ### END SOLUTION
+
+
+# %%
+valid_loss = check.valid_loss(valid_loss)
+
+# %% tags=["nbval-ignore-output"]
+k = ward["K"]
+print(f"validation as its owner has it: {k.history[-1]['valid/loss']:.1f} nats per image")
+print(f"on data.valid: {valid_loss(k.model, k.data):.1f}")
+
+# %% [markdown]
+# A measure that cannot come out badly measures nothing.
+#
+# ## 5 · Before and after
+#
+# The other repairs are one line each, and were made for you: `ward.repaired("A")`, and so on. What
+# `diagnose` says of all that have pictures, before and after. After a repair, a second fault may show that
+# the first one hid.
+
+# %% tags=["nbval-ignore-output"]
+for name in "ABCEFGHIKL":
+    before, after = ward[name].diagnose().names, ward.repaired(name).diagnose().names
+    print(f"{name}  {before[0] if before else 'nothing'}  →  {len(after)} causes {after or ''}")
+
+# %%
+clinic.look(faces, broken=c.model, repaired=ward.repaired("C").model)
+
+# %%
+rows = {f"{name}: {what}": case.model for name in "AEHI" for what, case in ward.both(name).items()}
+clinic.look(digits, **rows)
 
 # %% [markdown]
 # ### Explore
 
 # %%
-explorers.reconstructions({"broken": broken, "repaired": repaired}, faces.valid[:40])
+explorers.reconstructions({"broken": c.model, "repaired": ward.repaired("C").model}, faces.valid[:40])
 
 # %% [markdown]
-# ## 2 · Pixels from 0 to 255
+# ## 6 · Without `diagnose`
 #
-# > "My cross-entropy is a huge negative number, and still falling. The pictures are black and white."
-
-
-# %%
-def mapped(split, f):
-    return Split(split.train.map(f), split.valid.map(f), split.test.map(f))
-
-
-bright = mapped(digits, lambda batch: Batch(255 * batch.x))  # the division was forgotten
-broken = mlp(digits, 8)
-history = train(broken, bright, losses.elbo)
+# Four more. Build your own instruments this time.
 
 # %%
-look(digits, broken=broken)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, bright, losses.elbo, history=history)
+examining.complaints(clinic.SECOND)
+examining.pictures(ward, clinic.SECOND)
 
 # %% [markdown]
-# A Bernoulli's −log p = −x log m − (1 − x) log(1 − m) is bounded from below only for x in [0, 1]. Outside,
-# the loss falls without end as m goes to 1. A negative "cross-entropy" is the sign of it.
-
-# %%
-healthy = mlp(digits, 8)
-history = train(healthy, digits, losses.elbo)
-print("causes:", diagnose(healthy, digits, losses.elbo, history=history).names)
-look(digits, broken=broken, repaired=healthy)
-
-# %% [markdown]
-# ## 3 · Noise times zero
-#
-# > "My denoiser has the smallest error of all in our table. On my own noisy photos it does nothing."
+# An autoencoder learns by gradients. *Write* which parameters get none: (model, objective, batch) → a list
+# of names. `model.named_parameters()` gives names and parameters, a parameter has a `.grad`, None or a
+# tensor, after the backward pass of a number.
 
 
 # %%
-def corrupted(batch, factor=0.0):
-    x = batch.x + factor * torch.randn_like(batch.x)  # "factor" was tuned on the error, and 0 won
-    return replace(batch, x=x.clamp(0, 1), target=batch.target)
-
-
-same = mapped(digits, corrupted)
-broken = mlp(digits, 16, posterior="deterministic", likelihood="gaussian")
-history = train(broken, same, losses.reconstruction)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, same, losses.reconstruction, history=history)
-
-# %% [markdown]
-# The number was right, and it was the number of another task. *Repair*: `noisy(0.5)`, which refuses a σ of 0.
-# Both models, on noisy digits:
-
-# %%
-grainy = mapped(digits, noisy(0.5))
-repaired = mlp(digits, 16, posterior="deterministic", likelihood="gaussian")
-history = train(repaired, grainy, losses.reconstruction)
-print("causes:", diagnose(repaired, grainy, losses.reconstruction, history=history).names)
-with contexts.seeded(0):
-    batch = grainy.valid[:12].batch()
-rows = {
-    k: explorers.reconstructions_images(m, batch)[0]
-    for k, m in {"broken": broken, "repaired": repaired}.items()
-}
-plots.show({"input": batch.x, **rows, "truth": batch.target})
-
-# %% [markdown]
-# ## 4 · An encoder that never hears of the error
-#
-# > "I gave encoder and decoder each an optimizer and a loss of its own. The KL became perfect: zero."
-
-# %%
-broken = mlp(digits, 8)
-optimizers = {"kl": adam(broken.encoder, 2e-3), "nll": adam(broken.decoder, 2e-3)}
-history = train(broken, digits, losses.elbo, optimizers)
-look(digits, broken=broken)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, digits, losses.elbo, history=history, optimizers=optimizers)
-
-# %% [markdown]
-# The encoder was asked for one thing, to be the prior, and became it. From the outside this looks like any
-# collapsed posterior. What tells them apart is an experiment: put another decoder behind the encoder, and see
-# whether the encoder's gradient changes. *Repair*: both descend the whole loss. Two optimizers are fine.
-
-# %%
-repaired = mlp(digits, 8)
-optimizers = {"loss": [adam(repaired.encoder, 2e-3), adam(repaired.decoder, 2e-3)]}
-history = train(repaired, digits, losses.elbo, optimizers)
-report = diagnose(repaired, digits, losses.elbo, history=history, optimizers=optimizers)
-print("causes:", report.names)
-
-# %% [markdown]
-# ## 5 · The label that the encoder never saw
-#
-# > "My conditional VAE works, more or less. I am not sure that it is one."
-
-# %%
-told = mapped(digits, conditioned(10))
-numbers = math.prod(digits.shape)
-broken = mlp(digits, 8, conditions=10)
-broken.encoder = nn.Sequential(
-    nets.Channels(digits.shape[0]),  # drops the label's channels
-    nets.Centre(), nets.MLP(numbers, 128, 16), heads.Gaussian(),
-)  # fmt: skip
-history = train(broken, told, losses.elbo)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, told, losses.elbo, history=history)
-
-# %% [markdown]
-# A fault of the wiring: under other labels the encoder's output is the same to the last bit, whatever its
-# weights. Did it do harm? Compare the validation loss of the two. A digit shows its label, so an encoder can
-# read it from the picture; a condition that the picture does *not* show would be lost.
-
-# %%
-repaired = mlp(digits, 8, conditions=10)
-after = train(repaired, told, losses.elbo)
-print("causes:", diagnose(repaired, told, losses.elbo, history=after).names)
-
-# %% tags=["nbval-ignore-output"]
-print(f"validation, in nats: broken {history[-1]['valid/loss']:.1f}, repaired {after[-1]['valid/loss']:.1f}")
-
-# %% [markdown]
-# ## 6 · Sparsity of the wrong thing
-#
-# > "I added an L1 penalty. The codes are hardly sparser than before."
-
-
-# %%
-def sparse_weights(model, batch):
-    penalty = sum(w.abs().sum() for w in model.encoder.parameters())
-    return {"loss": losses.reconstruction(model, batch)["loss"] + 1e-3 * penalty}
-
-
-def rectified():
-    model = mlp(digits, 64, posterior="deterministic", likelihood="gaussian")
-    model.encoder = nn.Sequential(model.encoder[:-1], nn.ReLU(), model.encoder[-1])
-    return model
-
-
-broken = rectified()
-history = train(broken, digits, sparse_weights)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, digits, sparse_weights, history=history)
-
-# %% [markdown]
-# A penalty on weights is the same for every image. It makes *weights* zero; a code is sparse when
-# *activations* are. *Repair*: `losses.sparse`.
-
-# %%
-repaired = rectified()
-history = train(repaired, digits, losses.sparse)
-print("causes:", diagnose(repaired, digits, losses.sparse, history=history).names)
-plain = rectified()
-history = train(plain, digits, losses.reconstruction)
-
-# %% tags=["nbval-ignore-output"]
-for name, model in {"no penalty": plain, "on weights": broken, "on activations": repaired}.items():
-    share = measuring.sparsity(latent.encode(model, digits.valid))["zeros"]
-    print(f"{name:15s} {share:.0%} of the codes' numbers are exactly zero")
-
-# %% [markdown]
-# ## 7 · Steps too large, and ReLUs that died of it
-#
-# > "In the first epoch something happened. Since then: nothing."
-
-
-# %%
-def with_relu():
-    torch.manual_seed(0)
-    encoder = nn.Sequential(nets.Centre(), nets.MLP(numbers, 128, 16, activation=nn.ReLU), heads.Gaussian())
-    decoder = nn.Sequential(nets.MLP(8, 128, numbers, activation=nn.ReLU), nets.Reshape(*digits.shape))
-    return models.Autoencoder(encoder, nn.Sequential(decoder, heads.Bernoulli()), priors.StandardNormal(8))
-
-
-broken = with_relu()
-history = train(broken, digits, losses.elbo, lr=1.0)
-history.plot(log=True)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, digits, losses.elbo, history=history)
-
-# %% [markdown]
-# One step too far, and a ReLU is below zero for every image. Then its gradient is zero too, so no later step,
-# however small, brings it back: start again. *Repair*: a smaller learning rate from new weights.
-
-# %%
-repaired = with_relu()
-history = train(repaired, digits, losses.elbo, lr=5e-3)
-print("causes:", diagnose(repaired, digits, losses.elbo, history=history).names)
-
-# %% [markdown]
-# ## 8 · Steps too small
-#
-# > "It trains. The loss falls. The picture is grey."
-
-# %%
-broken = mlp(digits, 8)
-history = train(broken, digits, losses.elbo, lr=1e-6)
-history.plot()
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, digits, losses.elbo, history=history)
-
-# %% [markdown]
-# The same picture for every image again, and another cause: the weights stand where they started. The loss
-# says it too, if you look at its axis.
-#
-# ## 9 · The validation that validates nothing
-#
-# > "Training and validation agree to the last digit. On the test set it falls apart."
-
-# %%
-few = Split(digits.train[:: len(digits.train) // 100], digits.valid, digits.test)
-broken, history = mlp(digits, 32, posterior="deterministic", likelihood="gaussian"), []
-optimizer = adam(broken, 2e-3)
-for epoch in range(100):
-    for batch in few.train.batches(32, seed=epoch):
-        loss = losses.reconstruction(broken, batch)["loss"].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    valid_loss = losses.reconstruction(broken, batch)["loss"].mean()  # which batch is this?
-    history.append({"epoch": epoch + 1, "train/loss": loss.item(), "valid/loss": valid_loss.item()})
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, few, losses.reconstruction, history=history)
-
-# %% [markdown]
-# The name `batch` still holds the last *training* batch. A broken thermometer; and below it a fever, the
-# second finding. Repair the thermometer first (`valid=` in `fit`), then read it. A measure that cannot come
-# out badly measures nothing.
-
-# %%
-repaired = mlp(digits, 32, posterior="deterministic", likelihood="gaussian")
-history = fit(
-    repaired, few.train, losses.reconstruction, adam(repaired, 2e-3), epochs=100, batch_size=32,
-    valid=few.valid,
-)  # fmt: skip
-print("with a validation:", diagnose(repaired, few, losses.reconstruction, history=history).names)
-cured = mlp(digits, 32, posterior="deterministic", likelihood="gaussian")
-history = train(cured, digits, losses.reconstruction)
-print("with more images: ", diagnose(cured, digits, losses.reconstruction, history=history).names)
-
-# %% [markdown]
-# ## 10 · A posterior that collapsed without a bug
-#
-# > "No mistake in the code, I checked every line. A VAE with the squared error, β = 1."
-
-# %%
-broken = mlp(digits, 64, likelihood="gaussian")  # sigma = 1: the squared error
-history = train(broken, digits, losses.elbo)
-look(digits, broken=broken)
-
-# %% tags=["nbval-ignore-output"]
-diagnose(broken, digits, losses.elbo, history=history)
-
-# %% [markdown]
-# Nothing is miscounted. The squared error *is* a Gaussian with σ = 1, and pixels run from 0 to 1: under such
-# a likelihood grey is nearly as good as right, so most dimensions are not worth their nats. *Repair*: let σ
-# be learnt.
-
-# %%
-repaired = mlp(digits, 64, likelihood="gaussian-learnt")
-history = train(repaired, digits, losses.elbo)
-print("causes:", diagnose(repaired, digits, losses.elbo, history=history).names)
-look(digits, broken=broken, repaired=repaired)
-
-# %% [markdown]
-# ## 11 · A smile without a sign
-#
-# > "I add the smile vector, and the face changes. It does not smile."
-#
-# The model is healthy, so `diagnose` has nothing to say: the fault is in what was done with the codes. Then
-# the experiment is yours. The judge is a classifier of smiles on codes; what it judges are the *pictures*,
-# encoded again.
-
-# %%
-from sklearn.linear_model import LogisticRegression
-
-model = mlp(faces, 32, posterior="deterministic", likelihood="gaussian")
-history = train(model, faces, losses.reconstruction)
-
-# %%
-codes, smiles = latent.encode(model, faces.train), faces.train.attribute("Smiling")
-known = ~np.isnan(smiles)
-judge = LogisticRegression(max_iter=1000).fit(codes[known], smiles[known])
-
-v = latent.direction(codes, smiles)
-z = latent.encode(model, faces.valid)
-pictures = {
-    name: latent.decode(model, z + step)
-    for name, step in {"as is": 0 * v, "+ v": v, "+ |v|": v.abs()}.items()
-}
-
-# %% tags=["nbval-ignore-output"]
-for name, images in pictures.items():
-    with torch.no_grad():
-        again = torch.cat([model.encode(x.to(model.device)).mean.cpu() for x in images.split(500)])
-    print(f"{name:6s}: {judge.predict(again).mean():.0%} of the faces smile")
-
-# %%
-plots.show({name: images[:10] for name, images in pictures.items()})
-
-# %% [markdown]
-# Without its signs a direction points elsewhere: the pictures change as much, and smile far less often.
-#
-# ## 12 · Test edges in the graph
-#
-# > "My graph autoencoder finds nearly all hidden edges."
-#
-# No images, so no `diagnose`; but the cure for doubt is general: *run the whole thing where nothing can be
-# found.* Here is a graph whose edges are pure chance. The "encoder" averages random features over
-# neighbours, twice; an edge is predicted where codes agree. A tenth of the edges is hidden for the test.
-
-# %%
-from sklearn.metrics import roc_auc_score
-
-n, g = 400, torch.Generator().manual_seed(0)
-edges = torch.triu(torch.rand(n, n, generator=g) < 0.02, 1)
-hidden = edges & (torch.rand(n, n, generator=g) < 0.1)
-others = torch.triu(~edges, 1)
-features = torch.randn(n, 64, generator=g)
-for name, seen in {"all edges": edges, "training edges": edges & ~hidden}.items():
-    a = (seen | seen.T).float() + torch.eye(n)
-    a = a / a.sum(1, keepdim=True)
-    codes = nn.functional.normalize(a @ (a @ features), dim=1)
-    score = codes @ codes.T
-    truth = torch.cat([torch.ones(int(hidden.sum())), torch.zeros(int(others.sum()))])
-    area = roc_auc_score(truth, torch.cat([score[hidden], score[others]]))
-    print(f"encoding {name}: better than chance: {area > 0.6}")
-
-# %% [markdown]
-# In a graph of chance nothing can be predicted, so whoever predicts has seen the answer: the hidden edges
-# were in the graph that the encoder averaged over. Notebook 09 encodes the training edges only.
-#
-# ## Your turn
-#
-# A colleague sends you this one. "My digits are grey, and they have no black and no white." Diagnose it, then
-# write the decoder that it should have.
-
-
-# %%
-def theirs(latent, shape):
-    return nn.Sequential(
-        nets.MLP(latent, 128, math.prod(shape)), nn.Sigmoid(), nets.Reshape(*shape), heads.Bernoulli()
-    )
-
-
-mystery = mlp(digits, 8)
-mystery.decoder = theirs(8, digits.shape)
-history = train(mystery, digits, losses.elbo)
-look(digits, mystery=mystery)
-
-# %%
-# diagnose(mystery, digits, losses.elbo, history=history)
-
-
-# %%
-def yours(latent, shape):
+def without_gradient(model, objective, batch):
     ### BEGIN SOLUTION
-    # The first finding says that the outputs cannot reach the pixels: the head `Bernoulli` takes logits and
-    # applies a sigmoid itself, so the decoder's own sigmoid squeezes them into a narrow band of grey.
+    model.zero_grad()
+    objective(model, batch)["loss"].mean().backward()
+    silent = []
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None or not parameter.grad.any():
+            silent.append(name)
+    return silent
+    ### END SOLUTION
+
+
+# %%
+without_gradient = check.without_gradient(without_gradient)
+
+# %% [markdown]
+# *Write* whether the codes of the first two images of x depend on the others: (model, x) → True or False.
+
+
+# %%
+def others_matter(model, x):
+    ### BEGIN SOLUTION
+    alone, among = model.encode(x[:2]).mean, model.encode(x).mean[:2]
+    return not torch.allclose(alone, among, atol=1e-5)
+    ### END SOLUTION
+
+
+# %%
+others_matter = check.others_matter(others_matter)
+
+# %%
+for name in clinic.SECOND:
+    case = ward[name]
+    batch = case.data.valid[:50].batch(case.model.device)
+    silent = without_gradient(case.model, case.objective, batch)
+    with contexts.evaluating(case.model), torch.no_grad():
+        together = others_matter(case.model, batch.x)
+    print(f"{name}  a part gets no gradient: {bool(silent)}, others matter: {together}")
+
+# %% [markdown]
+# For the other two, look at x and at target side by side, and at how white and how black outputs become.
+
+# %%
+causes = dict.fromkeys(clinic.SECOND, ...)
+### BEGIN SOLUTION
+causes = {
+    "M": "parameters without gradient", "N": "outputs cannot reach the pixels",
+    "O": "neighbours change the result", "P": "inputs and targets of different images",
+}  # fmt: skip
+### END SOLUTION
+
+# %%
+for name, cause in causes.items():
+    check.patient(name, cause)
+
+# %% [markdown]
+# **N.** *Write* the decoder that it should have: (K, shape) → a module from codes (B, K) to the head
+# `Bernoulli`. It has `nets.MLP(K, 128, numbers)`, `nn.Sigmoid()`, `nets.Reshape(*shape)`,
+# `heads.Bernoulli()`.
+
+
+# %%
+def decoder(latent, shape):
+    ### BEGIN SOLUTION
     return nn.Sequential(nets.MLP(latent, 128, math.prod(shape)), nets.Reshape(*shape), heads.Bernoulli())
     ### END SOLUTION
 
 
 # %%
-yours = check.decoder(yours)
+decoder = check.decoder(decoder)
+
+# %%
+model = clinic.mlp(digits, 8)
+model.decoder = decoder(8, digits.shape)
+history = clinic.train(model, digits)
+clinic.look(digits, ill=ward["N"].model, well=model)
 
 # %% [markdown]
-# Then try:
+# ## Your turn
 #
 # * Break a healthy model in a way that is not on this page. Does `diagnose` name it? What measurement would?
+# * Repair the others yourself: `check.repaired(ward, "H", model)`.
 # * Before your next training, write down what `diagnose` would say if it failed.
 #
 # ## Take away
