@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import shutil
+import sys
 import typing
 import warnings
 
@@ -123,6 +124,7 @@ def test_any_line_is_done_or_answered_in_words(trained, tmp_path, monkeypatch, c
     for kind in export.SUFFIXES:
         monkeypatch.setattr(export, kind, lambda *a: {})
     codes = dict.fromkeys((0, 1, 2), 0)
+    sys.stderr.reconfigure(errors="backslashreplace")  # as that of every process
 
     @fuzzed(100)
     @given(lines())

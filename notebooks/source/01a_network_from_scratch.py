@@ -476,7 +476,7 @@ for name, x_hat in seen.items():
     print(f"{name:28s} spread {spread(x_hat, valid):.2f}   validation error {errors[name]:.4f}")
 worst_end = max(("none", "sigmoid", "tanh"), key=lambda end: errors[f"{end} at the end"])
 check.worst_output(worst, worst_end)
-plots.show({"photo": valid[:60:5]} | {name: x_hat[:60:5] for name, x_hat in seen.items()})
+plots.show({"photo": valid[:40:5]} | {name: x_hat[:40:5] for name, x_hat in seen.items()})
 
 # %% [markdown]
 # "None at the end" is the network as it should be. Numbers 1 to 5 decode one picture for everyone; that of 1
