@@ -192,5 +192,5 @@ check.squared_error(squared_error)
 # * It keeps what many pixels depend on, and loses what few do.
 # * Directions in the space of codes can mean something, though nobody told the model what a smile is.
 #
-# Next: **01a, a network from scratch**, and with it **01, the vanilla autoencoder.** What can a bottleneck keep
-# of a *real* face?
+# Next: **01a, a network from scratch**, and then **01, the vanilla autoencoder.** What can a bottleneck
+# keep of a *real* face?
