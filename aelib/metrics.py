@@ -53,6 +53,7 @@ def ssim(x_hat: Tensor, target: Tensor) -> Tensor:
     line = torch.exp(-((offset / (0.3 * radius or 1)) ** 2) / 2)
     line = (line / line.sum())[None]
     window = (line.T @ line).expand(target.shape[1], 1, -1, -1)
+    x_hat = x_hat.to(target)  # of a model in double precision
     parts = torch.cat((x_hat, target, x_hat * x_hat, target * target, x_hat * target))
     means = nn.functional.conv2d(parts, window, groups=target.shape[1])
     a, b, aa, bb, ab = means.split(len(target))

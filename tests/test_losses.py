@@ -155,9 +155,9 @@ def test_the_target_is_what_is_compared():
 
 def test_a_point_posterior_has_no_elbo():
     model = models.autoencoder((1, 4, 4), 3, posterior="deterministic")
-    with pytest.raises(TypeError, match="objective `reconstruction`"):
+    with pytest.raises(TypeError, match="take `reconstruction`"):
         losses.elbo(model, Batch(torch.rand(2, 1, 4, 4)))
-    with pytest.raises(TypeError, match="objective `reconstruction`"):
+    with pytest.raises(TypeError, match="take `reconstruction`"):
         losses.iwae(model, Batch(torch.rand(2, 1, 4, 4)))
 
 

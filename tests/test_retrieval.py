@@ -113,7 +113,7 @@ def test_what_an_approximate_index_does_not_find_is_said():
         ),
         *(
             (lambda kind=kind, effort=effort: Index(torch.eye(3), kind=kind, effort=effort), "from 1 up")
-            for kind in retrieval.index.KINDS
+            for kind in ("hnsw", "ivf")  # "exact" looks at all
             for effort in (0, -5, 2.5, True, 10**12)
         ),
         *(

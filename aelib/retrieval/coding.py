@@ -95,7 +95,7 @@ class Coder(nn.Module):
         fitted = PCA(size, n_oversamples=50, random_state=0).fit(h.numpy())
         step = Whitening(h.shape[1], size)
         variance = np.nan_to_num(fitted.explained_variance_)  # of one image there is none
-        differ = variance > 1e-12 * h.square().mean().item()  # what is less is rounding
+        differ = variance > 1e-12 * h.square().sum(1).mean().item()  # what is less is rounding
         scale = np.where(differ, np.maximum(variance, 1e-12) ** (-power / 2), 0.0)
         step.get_buffer("mean").copy_(torch.as_tensor(fitted.mean_))
         step.get_buffer("map").copy_(torch.as_tensor((fitted.components_ * scale[:, None]).T.copy()))

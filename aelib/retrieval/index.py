@@ -86,6 +86,8 @@ class Index:
 
     def look(self, effort: int) -> None:
         """Change how much the approximate kinds look at."""
+        if self.kind == "exact":  # which looks at all
+            return
         whole = isinstance(effort, int | np.integer) and not isinstance(effort, bool)
         if not (whole and 1 <= effort < 2**31):
             raise ValueError(f"effort is a whole number from 1 up; got {effort}")
