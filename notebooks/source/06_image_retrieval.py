@@ -504,9 +504,7 @@ for kind, efforts in {"exact": (0,), "hnsw": (16, 64, 256), "ivf": (4, 16, 64)}.
 # through them leads anywhere.)
 
 # %%
-import json
-
-measured = json.loads(Path("../materials/results/retrieval.json").read_text())
+measured = course.results("retrieval")
 print(f"{measured['dimensions']} numbers a code, ten nearest, {measured['threads']} thread")
 print("kind      codes  effort   build    memory   a query   recall")
 for r in measured["table"]:
