@@ -493,7 +493,7 @@ plots.show({"photo": valid[:40:5]} | {name: x_hat[:40:5] for name, x_hat in seen
 # 4. *The target is another face's*: two loaders that each shuffle for themselves. The best answer to a random
 #    face is the mean face. Repair: one loader, one order.
 # 5. *All pairs.* (B, 1, D) − (B, D) compares each face with all faces of its batch, and the best answer is
-#    again the mean. No error is raised, and the loss falls. Repair: compare shapes first.
+#    the mean once more. No error is raised, and the loss falls. Repair: compare shapes first.
 #
 # The loss alone does not tell: in 4 and 5 it falls, and ends at a reasonable number. Look at the spread. The
 # activation at the end is not the cause: faces differ with each of the three. It changes how soon they do, in

@@ -21,7 +21,7 @@
 # *It takes* a few minutes: many small trainings.
 # *You will be able to* find out why an autoencoder fails, from evidence, and repair it.
 #
-# This is an exam. Twelve patients have one fault each, and nearly all of these faults stand in public code.
+# This is an exam. Twelve patients have one fault each, of kinds that are easily made.
 # You get what their owners say, pictures, losses, numbers, and `diagnose`. You name the cause and repair;
 # the answer comes once yours is right. Then four more, without `diagnose`.
 
