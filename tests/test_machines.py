@@ -129,14 +129,14 @@ def test_text_files_are_utf_8_whatever_the_locale():
 
 
 def needed(python, system, machine):
-    """(who, requirement) for all that aelib[dev] needs there, directly or by others, as far as it is here."""
+    """(who, requirement) for all that aelib and its extras need there, as far as it is installed here."""
     environment = default_environment() | {
         "python_version": python, "python_full_version": f"{python}.0", "sys_platform": system.lower(),
         "platform_system": system, "platform_machine": machine,
     }  # fmt: skip
     known = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
     known = {"aelib": {extra: list(map(Requirement, listed)) for extra, listed in known.items()}}
-    todo, met = [("aelib", ""), ("aelib", "dev")], set()
+    todo, met = [("aelib", extra) for extra in known["aelib"]], set()
     while todo:
         who, extra = todo.pop()
         if (who, extra) in met:
