@@ -4,20 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-
-def identity_kept(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of rows of `after` (N, D) whose nearest row of `before` (N, D) is their own, by cosine.
-
-    With features of N faces before and after an edit it says how many are still themselves, among N. NaN
-    where there are none.
-    """
-    a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (before, after))
-    if len(a) == 0:
-        return float("nan")
-    a, b = nn.functional.normalize(a, dim=1), nn.functional.normalize(b, dim=1)
-    return ((b @ a.T).argmax(1) == torch.arange(len(a))).float().mean().item()
+from torch import Tensor
 
 
 def mutual_information_gap(codes: Any, factors: Any, bins: int = 20) -> float:
