@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import check
+import numpy as np
 import pytest
 import torch
 from check.asking import Experiment, Prediction
 from check.reading import borrowed
+from scipy.linalg import subspace_angles
+from sklearn.decomposition import PCA
 from torch import nn
 
 from aelib import losses
@@ -175,3 +178,16 @@ def test_where_nothing_can_be_written_progress_lasts_as_long_as_the_kernel(capsy
 def test_a_mistyped_name_gets_the_nearest():
     with pytest.raises(AttributeError, match=r"did you mean check\.slerp"):
         check.slurp  # noqa: B018
+
+
+def test_what_page_01_asks_for_is_what_scipy_and_scikit_learn_say():
+    components, angles = (check.EXERCISES[n].reference for n in ("principal_components", "angles"))
+    g = np.random.default_rng(0)
+    x = g.normal(size=(80, 20)) * np.linspace(1, 4, 20) + 3
+    mean, v, share = components(x, 5)
+    its = PCA(5, svd_solver="full").fit(x)
+    np.testing.assert_allclose(np.abs((v * its.components_).sum(1)), 1)
+    np.testing.assert_allclose(share, its.explained_variance_ratio_)
+    np.testing.assert_allclose(mean, its.mean_)
+    weights = g.normal(size=(20, 5))
+    np.testing.assert_allclose(angles(weights, v), np.degrees(subspace_angles(weights, v.T))[::-1])

@@ -71,12 +71,18 @@ SQUARED = {
     "raised ZeroDivisionError": lambda a, b: 1 / 0,
     "not yet": lambda a, b: ((a - b) ** 2).sum((1, 2, 3)) + 1,
 }
+
+
+def unit(z, v):
+    return v * ((z @ v).std() / (v @ v))
+
+
 DIRECTION = {
-    "correct": lambda z, y: z[y == 1].mean(0) - z[y == 0].mean(0),
-    "absolute": lambda z, y: (z[y == 1].mean(0) - z[y == 0].mean(0)).abs(),
-    "turned round": lambda z, y: z[y == 0].mean(0) - z[y == 1].mean(0),
-    "without the attribute": lambda z, y: z[y == 1].mean(0),
-    "not all images": lambda z, y: z[y == 1].mean(0) - z.mean(0),
+    "correct": lambda z, y: unit(z, z[y == 1].mean(0) - z[y == 0].mean(0)),
+    "absolute": lambda z, y: unit(z, (z[y == 1].mean(0) - z[y == 0].mean(0)).abs()),
+    "turned round": lambda z, y: unit(z, z[y == 0].mean(0) - z[y == 1].mean(0)),
+    "without the attribute": lambda z, y: unit(z, z[y == 1].mean(0)),
+    "its length is to be": lambda z, y: z[y == 1].mean(0) - z[y == 0].mean(0),
 }
 PROJECTION = {
     "correct": lambda x, m, v: m + ((x - m) @ v.T) @ v,

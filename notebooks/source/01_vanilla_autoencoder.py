@@ -16,10 +16,13 @@
 #
 # **What can a bottleneck keep of a face?**
 #
-# *You need* notebook 00, and the faces of LFW (13,233 photos; without them the page runs on drawn faces).
+# *You need* notebook 00, and the faces of LFW (13,233 photos; without them the page runs on cartoon faces).
 # *It takes* about twenty minutes on two cores, most of it training: read on while it runs.
-# *You will be able to* build linear, multilayer and convolutional autoencoders, say how good they are
-# against the best linear one, sample new faces, and put a smile on somebody else's.
+# *You will be able to* find principal components and say what they explain, judge linear, multilayer and
+# convolutional autoencoders against them, sample new faces, and put a smile on somebody else's.
+#
+# You write four mechanisms; the cell below each says at once whether it is correct. If it is not yet, the
+# page goes on with the course's version. (How to write the networks and the training loop is page 01a.)
 
 # %% tags=["nbval-ignore-output"]
 import math
@@ -35,7 +38,6 @@ from aelib.training import adam, cosine
 
 import numpy as np
 import torch
-from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -47,20 +49,39 @@ plots.show(faces.train[:36], columns=12)
 
 # %% [markdown]
 # No person is in two of the three parts. What we measure on the test part is how well a *stranger* is
-# drawn.
+# decoded.
 #
 # ## Predict
 #
-# A face has 64 × 64 × 3 = 12,288 numbers. Suppose you may keep 32. Which would you keep? How wrong will
-# the best possible drawing be, compared with showing the mean face to everybody? Write a number down: a
-# half, a fifth, a fiftieth?
+# A face has 64 × 64 × 3 = 12,288 numbers. Suppose you may keep 32, the best ones. Who answers every face with
+# the mean face makes some error. Which share of it is left with 32 numbers? Replace the dots.
+
+# %%
+left = ...  # a share from 0 to 1
+### BEGIN SOLUTION
+left = 0.3  # a guess may be wrong: that is what it is for
+### END SOLUTION
 
 # %% [markdown]
 # ## 1 · The oldest autoencoder: principal components
 #
 # The best *linear* code of size K is known since 1901: the first K principal components. Whatever we train
-# must be judged against it. The error is the mean over pixels of (decoded − face)², in a range of
-# 0 to 1.
+# must be judged against it. A matrix X holds a face in each row, $\mu$ is the mean face. One decomposition
+# has all that is needed:
+#
+# $$X - \mu = U S V^\top.$$
+#
+# The rows of $V^\top$ are the components: directions in the space of pictures, each of length 1, at right
+# angles to each other, ordered by how much the faces vary along them. The variance along number $i$ is
+# $s_i^2 / (N - 1)$, with $s_i$ on the diagonal of S.
+#
+# ### Write: the components, and what they explain
+#
+# <details><summary>A hint</summary>
+#
+# `np.linalg.svd(a, full_matrices=False)` returns U, the numbers $s_i$, and $V^\top$. A share is a part of the
+# *whole* variance, that of all directions.
+# </details>
 
 
 # %%
@@ -68,6 +89,60 @@ def flat(images):
     return images.pixels.reshape(len(images), -1).astype(np.float32) / 255
 
 
+def principal_components(x, k):
+    """x (N, D), k → the mean (D,), components (k, D), and (k,), which share of the variance each explains."""
+    ### BEGIN SOLUTION
+    mean = x.mean(0)
+    _, s, v = np.linalg.svd(x - mean, full_matrices=False)
+    variance = s**2 / (len(x) - 1)
+    share = variance / variance.sum()
+    return mean, v[:k], share[:k]
+    ### END SOLUTION
+
+
+# %%
+principal_components = check.principal_components(principal_components)
+
+# %% [markdown]
+# Some faces are enough to look at the first components. Each is shown as two pictures: two standard
+# deviations to one side of the mean face, and to the other. What does each of them change?
+
+# %%
+some = flat(faces.train[: course.pick(full=1000, quick=300)])
+mean, v, share = principal_components(some, 6)
+its = PCA(6, svd_solver="full").fit(some)
+same = np.allclose(np.abs((v * its.components_).sum(1)), 1, atol=1e-3)  # a sign is arbitrary
+print("scikit-learn's:", same and np.allclose(share, its.explained_variance_ratio_, rtol=1e-3))
+two = 2 * np.sqrt(its.explained_variance_)[:, None]
+plots.show({
+    "mean − 2 sd": (mean - two * v).reshape(-1, *shape), "mean + 2 sd": (mean + two * v).reshape(-1, *shape),
+})  # fmt: skip
+
+# %% [markdown]
+# ### Write: to the code and back
+#
+# The code of a face is its coordinates along the components, measured from the mean face. Back from the code:
+# the mean face, and of each component as much as its coordinate says. Write both in one function.
+
+
+# %%
+def reconstruct(x, mean, v):
+    """x (B, D), mean (D,), V (K, D), its rows orthonormal → (B, D), through a code of K numbers."""
+    ### BEGIN SOLUTION
+    z = (x - mean) @ v.T
+    return mean + z @ v
+    ### END SOLUTION
+
+
+# %%
+reconstruct = check.pca_reconstruction(reconstruct)
+
+# %% [markdown]
+# Of all faces, the whole decomposition takes minutes. Only the first components are needed, and
+# scikit-learn's randomised method finds them in seconds. The error is the mean over pixels of
+# (decoded − face)², in a range of 0 to 1.
+
+# %%
 components = course.pick(full=400, quick=150)
 x_test = flat(faces.test)
 pca = PCA(components, svd_solver="randomized", random_state=0).fit(flat(faces.train))
@@ -75,8 +150,7 @@ pca = PCA(components, svd_solver="randomized", random_state=0).fit(flat(faces.tr
 
 # %%
 def pca_reconstruction(x, k):
-    v = pca.components_[:k]
-    return pca.mean_ + (x - pca.mean_) @ v.T @ v
+    return reconstruct(x, pca.mean_, pca.components_[:k])
 
 
 pca_mse = {k: float(((pca_reconstruction(x_test, k) - x_test) ** 2).mean()) for k in (0, 8, 16, 32, 64, 128)}
@@ -84,9 +158,11 @@ pca_mse = {k: float(((pca_reconstruction(x_test, k) - x_test) ** 2).mean()) for 
 # %% tags=["nbval-ignore-output"]
 for k, error in pca_mse.items():
     print(f"code {k:3d}: test MSE {error:.5f}, {error / pca_mse[0]:.0%} of the mean face's")
+check.error_of_32(left, pca_mse[32] / pca_mse[0])
 
 # %% [markdown]
-# Was your number right? Look: the mean face (no code at all), then 8, 32 and 128 components.
+# Most of what differs between faces lies in few directions. That is what makes a small code possible. Look:
+# the mean face (no code at all), then 8, 32 and 128 components.
 
 # %%
 eight = faces.test[:8]
@@ -98,8 +174,8 @@ plots.show(rows)
 # %% [markdown]
 # ## 2 · A linear autoencoder, by hand
 #
-# One layer in, one layer out, no activation. Everything that training is stands in these lines: encode,
-# decode, measure, step.
+# One layer in, one layer out, no activation. These lines are all that a training is, as you wrote it on page
+# 01a: encode, decode, measure, step.
 
 # %%
 torch.manual_seed(0)
@@ -163,22 +239,50 @@ history.plot(log=True)
 # %% [markdown]
 # ### Linear = PCA, in numbers
 #
-# A linear autoencoder cannot beat PCA, and the best one spans the same space: every face the decoder can
-# draw is a mixture of principal components. The angles between the two 128-dimensional spaces say how
-# close it came. (Two random spaces of this kind are nearly at right angles.)
+# A linear autoencoder cannot beat PCA on the faces that it is trained on, and the best one spans the same
+# space: whatever it decodes is a mixture of principal components. How near did the training come? Between two
+# spaces of 128 dimensions there are 128 *principal angles*: the smallest angle between a direction of one and
+# a direction of the other, then the smallest among the directions at right angles to these two, and so on. If
+# the columns of A and of B are orthonormal, the cosines are the singular values of $A^\top B$.
+#
+# ### Write: the angles between two spaces
+#
+# The decoder decodes mixtures of the *columns* of its weights. They have any length, and are at any angle to
+# each other.
+#
+# <details><summary>A hint</summary>
+#
+# `np.linalg.qr(a)[0]` has columns of length 1, at right angles, with the same mixtures. A cosine may come out
+# as 1.0000001: `clip` it.
+# </details>
+
+
+# %%
+def angles_between(weights, v):
+    """weights (D, K), components V (K, D) → (K,) principal angles in degrees, the smallest first."""
+    ### BEGIN SOLUTION
+    basis, _ = np.linalg.qr(weights)
+    cosines = np.linalg.svd(v @ basis, compute_uv=False)
+    return np.degrees(np.arccos(cosines.clip(0, 1)))
+    ### END SOLUTION
+
+
+# %%
+angles_between = check.angles(angles_between)
 
 # %% tags=["nbval-ignore-output"]
 linear_mse = metrics.evaluate(linear, faces.test)["mse"]
 weights = linear.decoder[0][0][1].weight.detach().cpu().numpy()
-angles = np.degrees(subspace_angles(weights, pca.components_[:128].T))
+angles = angles_between(weights, pca.components_[:128])
 print(f"test MSE: linear {linear_mse:.5f}, PCA {pca_mse[128]:.5f}, ratio {linear_mse / pca_mse[128]:.4f}")
 print(f"angles between the spaces: median {np.median(angles):.1f}°, largest {angles.max():.1f}°")
 shared = np.cos(np.radians(angles)) ** 2
 print(f"of the 128 dimensions, {shared.sum():.1f} are shared")
 
 # %% [markdown]
-# The largest angles belong to the last components: number 128 and number 129 carry nearly the same
-# variance, so it costs next to nothing to confuse them.
+# Two random spaces of this kind are nearly at right angles. The largest angles here belong to the last
+# components: number 128 and number 129 carry nearly the same variance, so it costs next to nothing to confuse
+# them.
 #
 # ## 3 · More layers
 #
@@ -327,7 +431,7 @@ ks = [k for k in pca_mse if k]
 ax.plot(ks, [pca_mse[k] for k in ks], "o-", color="grey", label="PCA, the best linear code")
 ax.plot(list(ladder_mse), list(ladder_mse.values()), "o-", label="multilayer, on PCA")
 ax.plot(list(conv_mse), list(conv_mse.values()), "s", markersize=8, label="convolutional")
-ax.plot([32], [multilayer_mse], "^", markersize=8, label="multilayer, from nothing")
+ax.plot([32], [multilayer_mse], "^", markersize=8, label="multilayer, from scratch")
 ax.set(xscale="log", yscale="log", xlabel="size of the code", ylabel="test MSE", xticks=ks, xticklabels=ks)
 ax.legend()
 figure
@@ -340,8 +444,8 @@ for name, (error, k) in table.items():
     print(f"{name:24s} test MSE {error:.5f}   against PCA's {pca_mse[k]:.5f}: {error / pca_mse[k] - 1:+.1%}")
 
 # %% [markdown]
-# Strangers are harder than new photos of people one has seen. How much harder? The same network, when
-# photos are dealt out at random:
+# Strangers are harder than new photos of people whom the network was trained on. How much harder? The same
+# network, when photos are divided at random, so that a person can be in more than one part:
 
 # %% tags=["nbval-ignore-output"]
 dealt = course.data("lfw", otherwise="drawn-faces", quick=600, split="random")
@@ -353,7 +457,8 @@ error = metrics.evaluate(model, dealt.test)["mse"]
 print(f"code 32, random split: test MSE {error:.5f}   against PCA's {plain:.5f}: {error / plain - 1:+.1%}")
 
 # %% [markdown]
-# Same size of code, strangers' faces: below the grey line is what curves buy over planes.
+# In the figure, what lies below the grey line is what bent layers gain over linear ones. The same as pictures
+# of strangers:
 
 # %% tags=["figure-reconstructions"]
 plots.show({
@@ -365,9 +470,9 @@ plots.show({
 })  # fmt: skip
 
 # %% [markdown]
-# ## 7 · Faces that never were
+# ## 7 · Faces of nobody
 #
-# The decoder draws a face for *any* code. So draw a code at random, from N(0, 1), and look.
+# The decoder makes a picture of *any* code. So sample a code from N(0, 1), and look.
 
 # %%
 codes = latent.encode(conv, faces.train)
@@ -390,7 +495,7 @@ for kind, prior in fitted.items():
 plots.show(samples)
 
 # %% [markdown]
-# Which is best can be said in a number: the log-density each gives to the codes of *test* faces, in nats a
+# Which is best can be said in a number: the log-density each gives to the codes of *test* faces, in nats per
 # code. A nat more means e times likelier.
 
 # %% tags=["nbval-ignore-output"]
@@ -408,6 +513,35 @@ for kind, prior in fitted.items():
 #
 # v = mean code of smiling faces − mean code of the others. The sign matters: adding v must add the smile,
 # subtracting it must take it away.
+#
+# How long? The difference of two means is short where the two groups overlap. So all directions get one unit:
+# a vector of strength 1 is as long as the standard deviation of the codes along it. At 3 a face goes where
+# hardly a training face was.
+#
+# ### Write: a direction, and its unit
+#
+# `has` is 1 for the faces that have the attribute, and 0 for the others.
+#
+# <details><summary>A hint</summary>
+#
+# How far codes (N, K) lie along a vector `u` of length 1: `codes @ u`, (N,).
+# </details>
+
+
+# %%
+def direction(codes, has):
+    """codes (N, K), has (N,) → (K,), present minus absent, one standard deviation of the codes long."""
+    ### BEGIN SOLUTION
+    present, absent = codes[has == 1].mean(0), codes[has == 0].mean(0)
+    v = present - absent
+    unit = v / v.norm()
+    along = codes @ unit
+    return along.std() * unit
+    ### END SOLUTION
+
+
+# %%
+direction = check.direction(direction)
 
 # %%
 editor = conv128
@@ -416,14 +550,9 @@ wanted = [
     "Smiling", "Eyeglasses", "Male", "Mustache", "Beard", "Bangs", "Senior", "Wearing Hat", "Blond Hair"
 ]  # fmt: skip
 wanted = [a for a in wanted if a in faces.train.attributes]
-directions = {a: latent.direction(codes, faces.train.attribute(a)) for a in wanted}
-directions = {a: latent.in_deviations(v, codes) for a, v in directions.items()}
+directions = {a: direction(codes, torch.tensor(faces.train.attribute(a))) for a in wanted}
 
 # %% [markdown]
-# How long? The difference of two means is short where the two groups overlap. So all directions get one unit:
-# a vector of strength 1 is as long as the standard deviation of the codes along it. At 3 a face goes where
-# hardly a training face was.
-#
 # ### Explore
 
 # %%
@@ -447,6 +576,14 @@ plots.show(
 # * *Who is it?* Of all test *photos*, is the edited face's own the nearest? And of one photo and the edited
 #   face of another: the same person or not? That is LFW's protocol of pairs; guessing is right half of the
 #   time.
+#
+# Predict: every test face gets a smile, or loses it. Of how many is their own photo still the nearest?
+
+# %%
+kept = ...  # a share from 0 to 1
+### BEGIN SOLUTION
+kept = 0.8
+### END SOLUTION
 
 # %% tags=["nbval-ignore-output"]
 judged = ["Smiling", "Eyeglasses"]
@@ -457,7 +594,7 @@ for name, row in jury.judged().items():
 # %% [markdown]
 # How strong should the vector be? It is chosen on the *validation* faces: the smallest strength at which nine
 # of ten obey, both ways. (Their judge learns from the test people instead.) An attribute that the judge does
-# not see on a decoded face is put on; one that it sees is taken off. So who changes nothing gets 0.
+# not see on a decoded face is put on; one that it sees is taken off. An editor that changes nothing gets 0.
 
 
 # %%
@@ -494,21 +631,21 @@ figure
 # %% tags=["nbval-ignore-output"]
 test_x, redrawn = faces.test.batch().x, latent.decode(editor, test_codes)
 photos, plain = jury.identity(test_x), jury.identity(redrawn)
+edited = {a: jury.edited(redrawn, edits(test_codes, recommended[a]))[a] for a in judged}
 print(f"{'':34s}   on   off   nearest   pairs")
 for a in judged:
-    ideal = jury.judged()[a]
-    row = jury.edited(redrawn, edits(test_codes, recommended[a]))[a]
-    none = {"on": 0.0, "off": 0.0}
+    ideal, none = jury.judged()[a], {"on": 0.0, "off": 0.0}
     said = {"ideal editor": ideal | photos, "does nothing": none | photos, "only decoded": none | plain}
-    for name, r in (said | {f"edited, strength {recommended[a]:.1f}": row}).items():
+    for name, r in (said | {f"edited, strength {recommended[a]:.1f}": edited[a]}).items():
         numbers = f"{r['on']:5.0%} {r['off']:5.0%} {r['nearest']:8.1%} {r['verification']:8.1%}"
         print(f"{a:11s}{name:23s} {numbers}")
+check.own_face(kept, edited["Smiling"]["nearest"])
 
 # %% [markdown]
-# Look whether a person who does not know the numbers would say so too. Eight strangers, the first of the test
-# part, at the recommended strength, forth and back.
+# Would a person who does not know the numbers say the same? Eight strangers, the first of the test part, at
+# the recommended strength, in both directions.
 
-# %% tags=["figure-forth-and-back"]
+# %% tags=["figure-both-ways"]
 _, first = np.unique(faces.test.labels, return_index=True)
 eight = np.sort(first)[:8]
 rows = {"photo": test_x[eight], "decoded": redrawn[eight]}
@@ -522,7 +659,7 @@ plots.show(rows)
 # ## 9 · Why does mine draw the same face for everyone?
 #
 # Four small changes, each trained for three epochs on 4,000 faces. *Spread* is the standard deviation of the
-# drawn pixels over the faces, divided by that of the photos: near 0, everybody has the same face. PCA is
+# decoded pixels over the faces, divided by that of the photos: near 0, everybody has the same face. PCA is
 # there for comparison.
 
 
@@ -572,56 +709,26 @@ plots.show({"photo": test_x[:8]} | {name: images[:8] for name, images in drawn.i
 #   matter of taste, not the cause of equal faces.
 # * **Architecture** comes last. Look at the spread first.
 #
-# ## Your turn
+# ## Then try
 #
-# The smile vector, from codes (N, K) and `has` (N,), which is 1 for smiling faces and 0 for the others.
-
-
-# %%
-def smile_vector(codes, has): ...
-
-
-check.direction(smile_vector)
-
-# %% [markdown]
-# <details><summary>A solution</summary>
+# Take the absolute value of the direction, as some public code does: in the explorer's cell, put
+# `{"|v|": directions["Smiling"].abs()}` in the place of `directions`. What does the slider do now?
 #
-# ```python
-# def smile_vector(codes, has):
-#     return codes[has == 1].mean(0) - codes[has == 0].mean(0)
-# ```
+# <details><summary>An answer</summary>
+#
+# It is another direction. Where the smile lowers a number of the code, the absolute value raises it. So a
+# part of the smile is put on while another part is taken off, and more of the face changes than the smile. The
+# cosine says how much of the smile is left: `nn.functional.cosine_similarity(v, v.abs(), dim=0)` with
+# `v = directions["Smiling"]`. It is 1 for the same direction, and 0 for one at right angles.
 # </details>
-#
-# PCA's reconstruction, from x (B, D), the mean (D,) and the components V (K, D), whose rows are
-# orthonormal.
-
-
-# %%
-def reconstruct(x, mean, v): ...
-
-
-check.pca_reconstruction(reconstruct)
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def reconstruct(x, mean, v):
-#     return mean + (x - mean) @ v.T @ v
-# ```
-# </details>
-#
-# Then try:
-#
-# * Take the absolute value of `directions["Smiling"]` in the widget's cell. What does the slider do now?
-# * Find an attribute that flips early but costs the identity most.
 #
 # ## Take away
 #
 # * The best linear autoencoder is PCA. Judge every other one against it, at the same size of code, on
-#   people it has never seen.
+#   people whom it was not trained on.
 # * Codes of a plain autoencoder have a distribution of their own: fit it before you sample.
-# * An attribute is a direction with a sign. Judge it by a classifier of other people, and by who it still is.
+# * An attribute is a direction with a sign and a unit. Judge it by a classifier of other people, and by
+#   whether the face is still its owner's.
 #
 # Next: **02, the variational autoencoder.** What if the loss itself asked the codes to be N(0, 1)? Before it,
 # **01b, exact posteriors**, shows one so small that every integral is known.
