@@ -717,8 +717,8 @@ plots.show({"photo": test_x[:8]} | {name: images[:8] for name, images in drawn.i
 # <details><summary>An answer</summary>
 #
 # It is another direction. Where the smile lowers a number of the code, the absolute value raises it. So a
-# part of the smile is put on while another part is taken off, and more of the face changes than the smile. The
-# cosine says how much of the smile is left: `nn.functional.cosine_similarity(v, v.abs(), dim=0)` with
+# part of the smile is put on while another part is taken off, and more of the face changes than the smile.
+# How much of the smile is left? The cosine tells: `nn.functional.cosine_similarity(v, v.abs(), dim=0)` with
 # `v = directions["Smiling"]`. It is 1 for the same direction, and 0 for one at right angles.
 # </details>
 #
