@@ -184,8 +184,10 @@ def _launch(fabric: Any, nodes: int) -> None:
     if nodes > 1:
         say(f"machine {place.node_rank() + 1} of {nodes} waits for the others, at {place.main_address}")
     os.environ["AELIB_PARENT"] = str(os.getpid())
-    fabric.launch()
-    del os.environ["AELIB_PARENT"]
+    try:
+        fabric.launch()
+    finally:
+        del os.environ["AELIB_PARENT"]
 
 
 def _ending_with(parent: int) -> None:
