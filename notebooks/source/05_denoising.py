@@ -26,6 +26,7 @@
 # %% tags=["nbval-ignore-output"]
 from dataclasses import replace
 from functools import partial
+from math import prod
 
 from aelib import contexts, denoising, explorers, fit, losses, metrics, models, nets, plots
 import check  # the file beside this page
@@ -36,6 +37,7 @@ from aelib.training import adam, cosine
 
 import torch
 from skimage.restoration import inpaint_biharmonic
+from torch import nn
 
 faces = course.data("lfw", otherwise="drawn-faces", quick=240)
 clothes = course.data("fashion-mnist", otherwise="digits", quick=1000)
@@ -47,27 +49,94 @@ clothes = course.data("fashion-mnist", otherwise="digits", quick=1000)
 # convolutional one, both through a code of 64 numbers, and one without a bottleneck. Which is best where the
 # noise is strong? And where you hardly see it? Does any of them beat a median filter *everywhere*?
 #
+# How well a picture is restored is said in decibels, the *PSNR*: −10 log₁₀ of the mean squared error of
+# pixels in [0, 1]. Enter a guess: noise of σ = 0.1 is added to every pixel of clothes, and the result is cut
+# to [0, 1]. How many dB is that?
+
+# %%
+decibels = ...  # a number
+### BEGIN SOLUTION
+decibels = 20
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · Noise is data
 #
 # x̃ = x + σ ε, with ε from N(0, 1), cut to [0, 1]. It changes what the encoder *sees*; what the
-# reconstruction is compared with stays clean. So it is a function of a batch, and enters by `map`, anew
-# every epoch.
+# reconstruction is compared with stays clean. So it is a function of a batch, and enters by `map`, with other
+# noise in every epoch.
+#
+# ### Write: noise on a batch
+#
+# <details><summary>A hint</summary>
+#
+# A batch cannot be changed. `replace(batch, x=…)` is a second one with another x, and with all else as it
+# was.
+# </details>
 
 
 # %%
-def by_hand(batch, sigma=0.3):
-    return replace(batch, x=(batch.x + sigma * torch.randn_like(batch.x)).clamp(0, 1))
+def gaussian(batch, sigma):
+    """A batch → the same with noise of standard deviation σ on x (B, C, H, W), cut to [0, 1]."""
+    ### BEGIN SOLUTION
+    x = batch.x + sigma * torch.randn_like(batch.x)
+    return replace(batch, x=x.clamp(0, 1))
+    ### END SOLUTION
 
 
+# %%
+gaussian = check.gaussian(gaussian)
 results = []
-for corruption in (by_hand, noisy(0.3)):
+for corruption in (partial(gaussian, sigma=0.3), noisy(0.3)):
     torch.manual_seed(0)
     results.append(clothes.test[:8].map(corruption).batch())
 print("by hand = the library's:", torch.allclose(results[0].x, results[1].x))
 print("the target is still clean:", torch.equal(results[0].target, clothes.test[:8].batch().x))
 
 # %% [markdown]
-# More that can happen to a picture, on one face:
+# ### Debug: salt and pepper
+#
+# Dead cells of a sensor: a share of the pixels becomes black or white. Somebody wrote it like this. With it a
+# network reaches an error that is too good to be true, and learns to add specks. What is wrong? There are
+# two faults, and the picture shows both.
+
+
+# %%
+def speckled(x, share):
+    """Pictures x (B, C, H, W) → the same, where a share of the pixels is black or white."""
+    hit = torch.rand_like(x) < share
+    x[hit] = torch.rand_like(x)[hit].round()
+    return x
+
+
+clean = faces.test[3:4].batch().x
+with contexts.seeded(0):
+    damaged = speckled(clean, 0.2)
+plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"])
+
+# %% [markdown]
+# Repair it.
+
+
+# %%
+def speckled(x, share):
+    """Pictures x (B, C, H, W) → the same, where a share of the pixels is black or white."""
+    ### BEGIN SOLUTION
+    hit, colour = torch.rand(2, len(x), 1, *x.shape[2:])  # one number per pixel, for all its channels
+    return torch.where(hit < share, colour.round(), x)
+    ### END SOLUTION
+
+
+# %%
+speckled = check.speckled(speckled)
+clean = faces.test[3:4].batch().x
+with contexts.seeded(0):
+    damaged = speckled(clean, 0.2)
+plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"])
+
+# %% [markdown]
+# A tensor that is changed in place is changed for all who hold it, the target included; and a dead cell is
+# dead in all its colours. More that can happen to a picture, on one face:
 
 # %%
 scratches = torch.zeros(faces.shape[1:], dtype=torch.bool)
@@ -107,6 +176,78 @@ for name, corruption in {"noise times zero": broken, "noise": noisy(0.3)}.items(
 # first step is the other sign.
 #
 # ## 2 · Three denoisers
+#
+# ### Write: the step that trains one
+#
+# The network gets corrupted pictures, and is compared with the clean ones: squared error, summed over a
+# picture, averaged over the batch. Then one step of the optimizer.
+
+
+# %%
+def denoising_step(model, clean, corrupt, optimizer):
+    """A network, pictures (B, …), a function x → corrupted x, an optimizer → the loss before the step."""
+    ### BEGIN SOLUTION
+    restored = model(corrupt(clean))
+    loss = (restored - clean).square().flatten(1).sum(1).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+    ### END SOLUTION
+
+
+# %%
+denoising_step = check.denoising_step(denoising_step)
+
+# %% [markdown]
+# Your step trains a small network for some seconds: 784 → 256 → 784, no bottleneck to speak of.
+
+
+# %%
+def by_03(x):
+    return (x + 0.3 * torch.randn_like(x)).clamp(0, 1)
+
+
+pixels = prod(clothes.shape)
+with contexts.seeded(0):
+    first = nn.Sequential(nn.Flatten(), nets.MLP(pixels, 256, pixels), nn.Unflatten(1, clothes.shape))
+    optimizer = torch.optim.Adam(first.parameters(), lr=1e-3)
+    for epoch in range(course.pick(full=4, quick=8)):
+        for batch in clothes.train[:10000].batches(64, seed=epoch):
+            denoising_step(first, batch.x, by_03, optimizer)
+
+# %% [markdown]
+# ### Write: how good is it?
+
+
+# %%
+def psnr(x, clean):
+    """Pictures x and the clean ones, both (B, C, H, W) → (B,), the PSNR of each in dB."""
+    ### BEGIN SOLUTION
+    each = (x - clean).square().flatten(1).mean(1)
+    return -10 * each.log10()
+    ### END SOLUTION
+
+
+# %%
+psnr = check.psnr(psnr)
+with contexts.seeded(0), torch.no_grad():
+    clean = clothes.test[:1000].batch().x
+    rows = {"clean": clean, "noisy": by_03(clean), "restored": first(by_03(clean))}
+    weak = (clean + 0.1 * torch.randn_like(clean)).clamp(0, 1)
+print("yours = the library's:", torch.allclose(psnr(weak, clean), metrics.psnr(weak, clean), atol=1e-3))
+plots.show({name: x[:10] for name, x in rows.items()}, columns=10, width=6)
+
+# %% tags=["nbval-ignore-output"]
+for name in ("noisy", "restored"):
+    print(f"{name:9s} {psnr(rows[name], clean).mean():.1f} dB")
+check.decibels(decibels, psnr(weak, clean).mean().item())
+
+# %% [markdown]
+# The squared error of noise is σ², so σ = 0.1 is −10 log₁₀ 0.01 = 20 dB, and each tenth of the error is worth
+# 10 dB. It is a little more here: half of the noise on a black pixel is cut off.
+#
+# ### Now the library's
 #
 # All three see the same images with the same noise: each image its own σ, uniform from 0.05 to 0.5, which
 # nobody tells them: they are *blind*. The third is `denoising.restorer`: z = x + f(x), where f is a U-Net at
@@ -217,7 +358,7 @@ plots.show(rows, titles=[f"σ = {s}" for s in shown for _ in range(2)], width=7)
 # %% [markdown]
 # ### Explore
 #
-# Move the strength, draw the noise anew. Then change the corruption: what does a denoiser do with damage that
+# Move the strength, try other noise. Then change the corruption: what does a denoiser do with damage that
 # it has never seen? Below, the same as a still picture.
 
 # %%
@@ -356,7 +497,23 @@ print(results[["psnr", "psnr_error", "ssim", "ssim_error"]].round(3).to_string()
 #
 # ∇ log p_σ(x) = (r(x) − x) / σ²
 #
-# On points in a plane, where p_σ is a mixture of Gaussians, the exact score is known. Here, a spiral.
+# ### Write: the score of a denoiser
+
+
+# %%
+def score(x, r, sigma):
+    """Noisy x and its denoised r, both (B, D), and σ → (B, D), the score at x."""
+    ### BEGIN SOLUTION
+    return (r - x) / sigma**2
+    ### END SOLUTION
+
+
+# %%
+score = check.score(score)
+
+# %% [markdown]
+# On points in a plane, where p_σ is a mixture of Gaussians, the exact score is known. Here, a spiral; the
+# denoiser is trained by your step.
 
 # %%
 torch.manual_seed(0)
@@ -365,17 +522,13 @@ points = torch.stack([angle * angle.cos(), angle * angle.sin()], 1) / 6
 sigma, r = 0.2, nets.MLP(2, 128, 128, 2)
 optimizer = adam(r, 2e-3)
 for _ in range(course.pick(full=2500, quick=300)):
-    x = points + sigma * torch.randn_like(points)
-    error = (r(x) - points).square().sum(1).mean()
-    optimizer.zero_grad()
-    error.backward()
-    optimizer.step()
+    denoising_step(r, points, lambda x: x + sigma * torch.randn_like(x), optimizer)
 
 
 # %%
 @torch.no_grad()
 def learnt(x):
-    return (r(x) - x) / sigma**2
+    return score(x, r(x), sigma)
 
 
 side = torch.linspace(-1.75, 1.75, 18)
@@ -400,26 +553,60 @@ for name, x in {
 
 # %% [markdown]
 # Look for the places where the two differ: in the middle between two arms, where the score is nearly zero and
-# its direction hangs by a thread, and far out, where the network never was and guesses. Going uphill, a
-# little at a time, leads from near and far to the data. Add noise at each step, less and less of it, and this
-# is how *diffusion models* draw pictures.
+# its direction hangs by a thread, and far out, where the network never was and guesses.
 #
-# ## Your turn
+# ### Write: a step uphill, with noise
 #
-# The score, from noisy x (B, D), its denoised r (B, D) and σ.
+# Where does the score lead to, from anywhere? Uphill alone, x ← x + τ ∇ log p_σ(x), it leads to the tops of
+# the density. With the right amount of noise, points that go on long enough are distributed as p_σ itself:
+# *Langevin dynamics*,
+#
+# x ← x + τ ∇ log p_σ(x) + √(2τ) ε, with ε from N(0, 1) for each number.
 
 
 # %%
-def score(x, r, sigma):
+def langevin(x, score_at, tau):
+    """Points x (B, D), a function x → the score (B, D), a step τ → the points after one step, (B, D)."""
     ### BEGIN SOLUTION
-    return (r - x) / sigma**2
+    noise = (2 * tau) ** 0.5 * torch.randn_like(x)
+    return x + tau * score_at(x) + noise
     ### END SOLUTION
 
 
 # %%
-score = check.score(score)
+langevin = check.langevin(langevin)
+tau = sigma**2 / 20
+with contexts.seeded(0):
+    start = 3.5 * torch.rand(1000, 2) - 1.75
+    walkers = {"start": start, "uphill": start, "with noise": start, "with noise, exact score": start}
+    for _ in range(1000):
+        walkers["uphill"] = walkers["uphill"] + tau * learnt(walkers["uphill"])
+        walkers["with noise"] = langevin(walkers["with noise"], learnt, tau)
+        at = walkers["with noise, exact score"]
+        walkers["with noise, exact score"] = langevin(at, partial(restoring.score, points, scale=sigma), tau)
+    walkers["data, blurred"] = points + sigma * torch.randn_like(points)
+
+# %%
+figure, panels = plots.axes(1, 5, (2.2, 2.4))
+for ax, (name, at) in zip(panels[0], walkers.items(), strict=True):
+    ax.plot(*points.T, ".", markersize=1, color="C1")
+    ax.plot(*at.T, ".", markersize=2, color="C0", alpha=0.6)
+    ax.set(title=name, xticks=[], yticks=[], aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
+figure
+
+# %% tags=["nbval-ignore-output"]
+for name, at in walkers.items():
+    nearest = torch.cdist(at, points).amin(1)
+    print(f"{name:24s} mean distance to the nearest point of the spiral: {nearest.mean():.3f}")
 
 # %% [markdown]
+# Without noise the points gather in a few places, nearer to the spiral than the noisy data that the denoiser
+# learnt from. With noise they are everywhere along it, and about as far from it as the blurred data are. So a
+# denoiser is enough to *sample*. What is sampled has the noise of σ still in it. Less and less of it from
+# step to step, with a denoiser for each level: this is how *diffusion models* make pictures.
+#
+# ## Your turn
+#
 # Then try:
 #
 # * Train the restorer of faces on `noisy(…)` *and* `salt_and_pepper(…)`, one `map` after the other. What does

@@ -311,7 +311,7 @@ for name in ("PCA", "AE"):
 for name, (rate, mse) in points.items():
     ax.plot(rate, mse, "o", color="C1" if "σ" in name else "C0")
     ax.annotate(name, (rate, mse), (5, 5), textcoords="offset points")
-ax.set(xlabel="rate, nats a photo", ylabel="MSE of test photos, at a sampled code", yscale="log")
+ax.set(xlabel="rate, nats per photo", ylabel="MSE of test photos, at a sampled code", yscale="log")
 ax.legend()
 figure
 
