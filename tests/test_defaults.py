@@ -1,6 +1,7 @@
 """The rule that chooses a training, and what a trained model is compared with."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -33,16 +34,48 @@ def short(monkeypatch):
 def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
     model, again = vae(), vae()
     history = fit(model, FEW, losses.elbo, valid=VALID)
-    choice = training.choose(vae(), FEW)
+    choice = training.choose(vae(), FEW, losses.elbo)
     assert f"{choice}\n" in "".join(capsys.readouterr())
     assert str(choice).startswith("64 pictures: 64 steps in batches of 8 (8 epochs)")
     assert len(history) == choice.epochs == 8
     settings = {"epochs": 8, "batch_size": 8, "schedule": choice.schedules(), "valid": VALID}
     best = 10**9
-    for record in training.train(again, FEW, losses.elbo, choice.optimizers(again), **settings):
+    goal = choice.goal(losses.elbo)
+    for record in training.train(again, FEW, goal, choice.optimizers(again), **settings):
         if record["valid/loss"] < best:
             best, kept = record["valid/loss"], {k: v.clone() for k, v in again.state_dict().items()}
     assert all(torch.equal(v, kept[k]) for k, v in model.state_dict().items())
+
+
+def test_a_learnt_scale_has_no_say_in_which_epoch_is_best(short):
+    model, plain = vae(), vae()
+    choice = training.choose(model, FEW, losses.elbo)
+    goal = choice.goal(losses.elbo)
+    before = training.assess(model, VALID, goal, device="cpu")
+    with torch.no_grad():
+        model.decoder[-1].log_scale.add_(1.0)
+    after = training.assess(model, VALID, goal, device="cpu")
+    assert after == pytest.approx(before, rel=1e-5)
+    assert training.assess(model, VALID, losses.elbo, device="cpu")["loss"] != pytest.approx(
+        before["loss"], rel=0.1
+    )
+    # and training is that of the bound itself
+    history = fit(vae(), FEW, losses.elbo, valid=VALID)
+    records = training.train(
+        plain,
+        FEW,
+        losses.elbo,
+        choice.optimizers(plain),
+        epochs=8,
+        batch_size=8,
+        schedule={"lr": training.cosine(training.defaults.WARM_UP)},
+    )
+    assert [r["train/loss"] for r in records] == [r["train/loss"] for r in history]
+    # what it is not meant for stays as it is
+    for other in (losses.iwae, partial(losses.elbo, error=losses.squared_error)):
+        assert training.choose(vae(), FEW, other).goal(other) is other
+    point = models.autoencoder(FEW.shape, 4, net="mlp", likelihood="gaussian")
+    assert training.choose(point, FEW, losses.elbo).goal(losses.elbo) is losses.elbo
 
 
 def test_a_step_of_the_rule_takes_a_million_numbers_at_most():
@@ -76,14 +109,14 @@ def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
 
 
 def test_a_run_by_the_rule_goes_on_by_the_same_call_and_remembers_it(short, pressing, tmp_path):
-    whole = vae()
-    history = fit(whole, FEW, losses.elbo, valid=VALID, run=tmp_path / "whole")
+    whole, never = vae(), pressing(10**5)
+    history = fit(whole, FEW, never, valid=VALID, run=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         fit(vae(), FEW, pressing(20), valid=VALID, run=tmp_path / "part")
     assert len(runs.Run(tmp_path / "part").history()) == 2
     for _ in range(2):  # the second time it is only read
         model = vae()
-        ended = fit(model, FEW, losses.elbo, valid=VALID, run=tmp_path / "part")
+        ended = fit(model, FEW, never, valid=VALID, run=tmp_path / "part")
         assert same(model, whole) and len(ended) == len(history)
     assert same(model, runs.load(tmp_path / "part"))
     assert "64 steps in batches of 8" in runs.Run(tmp_path / "part").about()["training"]["rule"]

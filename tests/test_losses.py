@@ -191,6 +191,19 @@ def gaps(shape, seed=0):
     return Batch(x.where(known, torch.tensor(0.5)), x.where(known, torch.tensor(float("nan"))), known=known)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_profile_is_the_best_of_all_factors_of_the_scale(missing):
+    torch.manual_seed(0)
+    mean, scale, x = torch.randn(5, 3, 4), torch.rand(3, 4) + 0.1, torch.randn(5, 3, 4)
+    known = torch.rand(5, 3, 4) < 0.7 if missing else None
+    normal = lambda s: torch.distributions.Independent(torch.distributions.Normal(mean, s), 2)  # noqa: E731
+    factors = torch.logspace(-2, 2, 4001)
+    best = min(losses.nll(normal(f * scale), x, known).sum().item() for f in factors)
+    for factor in (0.01, 1.0, 30.0):  # whatever was learnt
+        found = losses.profile_nll(normal(factor * scale), x, known)
+        assert found.shape == (5,) and found.sum().item() == pytest.approx(best, abs=1e-3)
+
+
 PER_VARIABLE = [name for name in models.LIKELIHOODS if name != "gaussian-optimal"]
 
 

@@ -143,17 +143,16 @@ def begin(
             start=start == "pca" and (bool(run.names()) or split.train),  # those it goes on from are loaded
         )  # fmt: skip
     name = objective if objective != "auto" else "elbo" if posterior == "gaussian" else "reconstruction"
-    goal: losses.Objective = getattr(losses, name)
+    goal, rise = getattr(losses, name), training.warm_up(warm_up)
+    goal = partial(goal, beta=beta) if name == "elbo" else goal
     with _explaining():
         choice = training.choose(
-            model, images, epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr,
+            model, images, goal, epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr,
             schedule=schedule, quick=quick,
         )  # fmt: skip
         optimizers = choice.optimizers(model)
-    schedules = choice.schedules()
-    if name == "elbo":
-        goal, rise = partial(goal, beta=beta), training.warm_up(warm_up)
-        schedules["beta"] = lambda t: beta * rise(t)
+    schedules, goal = choice.schedules(), choice.goal(goal)
+    schedules |= {"beta": lambda t: beta * rise(t)} if name == "elbo" else {}
     config |= {k: getattr(choice, k) for k in ("epochs", "batch_size", "optimizer", "lr")}
     config |= {"start": start, "flip": flip}
     if fabric.is_global_zero:

@@ -15,6 +15,7 @@ from .bounds import (
     log_weights,
     nll,
     prediction,
+    profile_nll,
     reconstruction,
     squared_error,
 )
@@ -25,6 +26,6 @@ from .perceptual import perceptual
 __all__ = [
     "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "from_prior",
     "hiding", "inverse_multiquadric", "iwae", "kl_per_dimension", "kl_term", "l1", "log_weights", "mmd",
-    "nll", "perceptual", "prediction", "prior_likelihood", "reconstruction", "sparse", "squared_error",
-    "squared_jacobian", "to_rate", "vector_quantized", "wae",
+    "nll", "perceptual", "prediction", "prior_likelihood", "profile_nll", "reconstruction", "sparse",
+    "squared_error", "squared_jacobian", "to_rate", "vector_quantized", "wae",
 ]  # fmt: skip

@@ -7,10 +7,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from ..datasets import Batch
-from ..distributions import Delta, OptimalNormal, Quantized
+from ..distributions import LOG_SCALE, Delta, OptimalNormal, Quantized, per_example
 from ..models import Autoencoder
 
 Terms = dict[str, Tensor]
@@ -36,6 +36,18 @@ def nll(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
     if each is None or each.shape != target.shape:
         raise TypeError(f"missing values need a likelihood of each variable by itself; got {p}")
     return -torch.where(known, each, 0.0).flatten(1).sum(1)
+
+
+def profile_nll(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B,) −log p(target), in nats, of a normal whose σ is multiplied so that the batch is likeliest.
+
+    A learnt σ is that of the training examples. Where they are few it is too small for others, whose `nll`
+    then says more of σ than of their reconstructions. This one does not depend on it (profile likelihood).
+    """
+    e = (target - p.mean) / p.stddev
+    squares = e.square() if known is None else e.square()[known]
+    scale = p.stddev * squares.mean().sqrt().clamp_min(math.exp(LOG_SCALE[0]))
+    return nll(per_example(Normal(p.mean, scale, validate_args=False)), target, known)
 
 
 def squared_error(p: Distribution, target: Tensor, known: Tensor | None = None) -> Tensor:

@@ -11,8 +11,8 @@ from torch import nn
 from ..baselines import pca
 from ..datasets import Data, Images
 from ..datasets.graph import Graph
-from ..heads import VectorQuantizer
-from ..losses import Objective, elbo
+from ..heads import Gaussian, VectorQuantizer
+from ..losses import Objective, elbo, nll, profile_nll, reconstruction
 from ..metrics import evaluate, mse
 from .loop import check
 from .optim import Optimizers, adam, cosine, muon
@@ -41,6 +41,7 @@ class Choice:
         optimizer: "adam", "muon", or "own": the caller's.
         schedule: of the learning rate, "cosine" or "constant".
         beta: weight of the KL, for a graph's ELBO; None: the objective's own.
+        profiled: validation is measured with the σ that suits it, not with the one that was learnt.
     """
 
     n: int
@@ -52,6 +53,7 @@ class Choice:
     lr: float
     schedule: str
     beta: float | None = None
+    profiled: bool = False
 
     def __str__(self) -> str:
         own, name = self.optimizer == "own", self.optimizer.capitalize()
@@ -65,13 +67,20 @@ class Choice:
         return muon(model, self.lr) if self.optimizer == "muon" else adam(model, self.lr)
 
     def goal(self, objective: Objective) -> Objective:
-        """The objective; where β was chosen links alone count in validation, as there are fewer of them."""
-        return partial(objective, beta=0.0) if self.beta else objective
+        """The objective as validation has it; with `schedules` training has it as it is.
+
+        Where β was chosen links alone count, as there are fewer of them. Where σ is learnt, the best one for
+        the validation examples does, by `losses.profile_nll`: the training examples' soon is too small.
+        """
+        if self.beta:
+            return partial(objective, beta=0.0)
+        return partial(objective, error=profile_nll) if self.profiled else objective
 
     def schedules(self) -> dict[str, Callable[[float], Any]]:
         """What `train` takes as its schedule."""
         lr, beta = {"lr": cosine(WARM_UP)} if self.schedule == "cosine" else {}, self.beta
-        return lr | ({"beta": lambda t: beta} if beta else {})
+        trained: Any = {"beta": lambda t: beta} if beta else {"error": lambda t: nll} if self.profiled else {}
+        return lr | trained
 
 
 def choose(
@@ -86,6 +95,7 @@ def choose(
     * Muon, with a learning rate of 0.02, where a step of it costs little; else Adam. Adam for a codebook.
     * A linear model that starts as PCA is there: 5 epochs of Adam, slowly.
     * A warm-up over a fifth of the training, then a cosine.
+    * Validation, which says the best epoch, does not depend on a learnt σ; see `Choice.goal`.
     * β = E / N² for the ELBO of a graph of N nodes with E links, as Kipf and Welling's code has it: a node's
       few links never earn what a KL of weight 1 costs.
 
@@ -120,7 +130,11 @@ def choose(
         lr = special if special and optimizer == "adam" else LR.get(optimizer, math.nan)
     what = "nodes" if graph else "pictures" if isinstance(data, Images) else "examples"
     beta = data.graph.links.shape[1] / n**2 if graph and objective is elbo else None  # type: ignore[attr-defined]
-    return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule, beta)
+    learnt = any(isinstance(m, Gaussian) and m.log_scale is not None and m.log_scale.requires_grad
+                 for m in model.modules())  # fmt: skip
+    bound = getattr(objective, "func", objective) in (elbo, reconstruction)
+    profiled = learnt and bound and "error" not in getattr(objective, "keywords", {})
+    return Choice(n, what, epochs, epochs * each, batch_size, optimizer, lr, schedule, beta, profiled)
 
 
 def mirrored(train: Images, valid: Images) -> bool:
