@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import judges
 import numpy as np
 import pytest
 import torch
 
-from aelib import datasets, judges
+from aelib import datasets
 from aelib.datasets import drawn
 
 NAMES = ("Smiling", "Wearing Hat", "Blond Hair", "Beard")

@@ -29,9 +29,10 @@ import math
 from dataclasses import replace
 from functools import partial
 
-from aelib import explorers, fit, heads, judges, latent, losses, metrics, models, nets, plots, priors, train
+from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
 import check  # the file beside this page
 import course  # the same
+import judges  # the same
 import projecting  # the same
 from aelib.datasets import Batch, Batches, flipped
 from aelib.training import adam, cosine

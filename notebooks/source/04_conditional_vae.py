@@ -28,10 +28,10 @@ from functools import partial
 from aelib import explorers, fit, heads, latent, load, losses, metrics, models, nets, plots, pretrained
 import check  # the folder beside this page
 import course  # the file beside this page
+import judges  # the same
 import measuring  # the same
 from aelib import training
 from aelib.datasets import Batch, conditioned, flipped
-from aelib.judges import Judges
 from aelib.training import adam, cosine
 
 import pandas as pd
@@ -356,7 +356,7 @@ explorers.conditional(editor, latent.encode(editor, test[:60]), sixty.x, sixty.c
 # person's own the nearest to the decoded face, of all test photos? (In two kinds of features, and by pairs.)
 
 # %%
-judges = Judges(faces, names)
+jury = judges.Judges(faces, names)
 all_three = {"plain": plain, "hiding": hiding, "editor": editor}
 codes["editor"] = latent.encode(editor, test)
 decoded = {name: latent.decode(model, codes[name], c) for name, model in all_three.items()}
@@ -369,15 +369,15 @@ def edit(name, k, to, strength=3.0):
     return latent.decode(all_three[name], codes[name], asked)
 
 
-scores = {name: judges.edited(x, partial(edit, name)) for name, x in decoded.items()}
+scores = {name: jury.edited(x, partial(edit, name)) for name, x in decoded.items()}
 
 # %% tags=["nbval-ignore-output"]
 photos = test.batch().x
 shown = {"the photo": photos, **decoded}
-table = pd.DataFrame({name: judges.identity(x) for name, x in shown.items()}).T
+table = pd.DataFrame({name: jury.identity(x) for name, x in shown.items()}).T
 table["MSE"] = [f"{metrics.mse(x, photos).mean():.4f}" for x in shown.values()]
 print("decoded under their own condition\n" + table.to_string(float_format="{:.1%}".format))
-table = pd.DataFrame(judges.judged()).T.rename(columns={"on": "ideal on", "off": "ideal off"})
+table = pd.DataFrame(jury.judged()).T.rename(columns={"on": "ideal on", "off": "ideal off"})
 for name, each in scores.items():
     table[f"{name} on"], table[f"{name} off"] = ([v[way] for v in each.values()] for way in ("on", "off"))
 table["nearest"] = [v["nearest"] for v in scores["editor"].values()]
@@ -409,7 +409,7 @@ print(why)
 asked = (torch.arange(len(c)) % 2 * 2 - 1.0)[:, None]  # every other face with the attribute
 for k, name in enumerate(names):
     now = c.where(torch.arange(len(names)) != k, 2 * asked)
-    agrees = judges.sees(latent.decode(inventor, z, now))[:, k] == (asked[:, 0] > 0).numpy()
+    agrees = jury.sees(latent.decode(inventor, z, now))[:, k] == (asked[:, 0] > 0).numpy()
     print(f"{name:14s} {agrees.mean():.1%} of the sampled faces are called as asked")
 
 # %% [markdown]

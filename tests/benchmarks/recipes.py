@@ -12,6 +12,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "notebooks"))  # where the judges are
 
 import json
 import os
@@ -22,6 +23,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from judges import Judges
 from torch import nn
 
 from aelib import datasets, heads, latent, losses, metrics, nets, pretrained, runs, training
@@ -30,7 +32,6 @@ from aelib.datasets import Images
 from aelib.datasets.batch import Transform
 from aelib.errors import unknown
 from aelib.files import write_file
-from aelib.judges import Judges
 from aelib.losses import Objective
 from aelib.models import Autoencoder
 from aelib.pretrained import CONDITIONS, MODELS

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, normalize, pad
 
-from .datasets import Split
+from aelib.datasets import Split
 
 PIXELS = nn.Sequential(nn.AdaptiveAvgPool2d(32), nn.Flatten())  # another look at them
 FOLDS, PAIRS = 10, 60  # of the protocol of pairs, and how many pairs a fold has of each kind, at most
