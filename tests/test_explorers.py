@@ -385,6 +385,25 @@ def test_classes_are_chosen_from_a_list():
     assert kind.label == "one"
 
 
+def test_attributes_that_are_hardly_drawn_are_offered_on_request():
+    own, drawn = 2.0 * ATTRIBUTES - 1, {"smiling": 0.97, "hat": 0.154}
+    widget = explorers.conditional(glass(), CODES, PHOTOS, own, ["smiling", "bald", "hat"], drawn)
+    boxes = parts_of(widget, widgets.Checkbox)
+    shown = lambda: [name for name, box in boxes.items() if box.layout.display != "none"]  # noqa: E731
+    others = boxes.pop("hardly drawn too")
+    assert shown() == ["smiling", "bald"]
+    others.value = True
+    assert shown() == ["smiling", "bald", "hat (15%)"]
+    decoded = parts_of(widget, Panel)["decoded"]
+    before = decoded.image.value
+    boxes["hat (15%)"].value ^= True
+    assert decoded.image.value != before
+    others.value = False
+    assert shown() == ["smiling", "bald"]
+    none = explorers.conditional(glass(), CODES, PHOTOS, own, ["a", "b", "c"], dict.fromkeys("abc", 0.1))
+    assert parts_of(none, widgets.Checkbox)["hardly drawn too"].value, "else there would be nothing to tick"
+
+
 @pytest.mark.parametrize("absent", [0, -1])
 def test_attributes_are_ticked(absent):
     # −1 shows as black, as 0 does: the model is asked, not the picture

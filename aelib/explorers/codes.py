@@ -181,8 +181,9 @@ def conditional_strip(model: Autoencoder, z: Tensor, conditions: Tensor) -> Tens
 
 
 def conditional(
-    model: Autoencoder, codes: Tensor, photos: plots.Pictures, conditions: Tensor, names: Sequence[str]
-) -> Explorer:
+    model: Autoencoder, codes: Tensor, photos: plots.Pictures, conditions: Tensor, names: Sequence[str],
+    drawn: Mapping[str, float] = {},
+) -> Explorer:  # fmt: skip
     """Keep the code of a photo and change its condition: another class, or attributes by check boxes.
 
     An attribute that is not the photo's own goes to the decoder as 1 or −1 times the strength on the slider,
@@ -194,6 +195,7 @@ def conditional(
         conditions: (N, M) their own. Rows with a single 1 among 0 are classes, chosen from a list. Otherwise
             they are attributes, 1 present and 0 absent, or, where −1 occurs, −1 absent and 0 not known ("?").
         names: M, what each condition means.
+        drawn: attribute → share of faces that show it, or lose it, at the slider's end, as in `attributes`.
 
     Raises ValueError: lengths that differ, names that do not match, or values other than −1, 0 and 1.
     """
@@ -209,7 +211,10 @@ def conditional(
     photo, decoded = Panel("photo"), Panel("decoded")
     face = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
     kind = widgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="class")
-    boxes = [widgets.Checkbox(description=name, indent=False) for name in names]
+    labels = [f"{n} ({drawn[n]:.0%})" if drawn.get(n, 1.0) < OBEYED else n for n in names]
+    boxes = [widgets.Checkbox(description=label, indent=False) for label in labels]
+    hidden = [box for box, label, name in zip(boxes, labels, names, strict=True) if label != name]
+    others = widgets.Checkbox(len(hidden) == len(boxes), description="hardly drawn too", indent=False)
     strength = widgets.FloatSlider(1.0, min=0, max=3, step=0.25, description="strength")
     c = torch.empty(0)
 
@@ -233,8 +238,8 @@ def conditional(
         photo.show(photos[i : i + 1])
         asked = torch.where(c == conditions[i], c, c * strength.value)
         decoded.show(conditional_strip(model, codes[i : i + 1], asked[None]))
-        for box, name, value in zip(boxes, names, c.tolist(), strict=True):
-            box.description = f"{name} ?" if value == 0 and absent < 0 else name
+        for box, label, value in zip(boxes, labels, c.tolist(), strict=True):
+            box.description = f"{label} ?" if value == 0 and absent < 0 else label
 
     own()
     explorer = Explorer("conditional", draw, *([] if classes else [strength]))
@@ -246,7 +251,14 @@ def conditional(
     else:
         for k, box in enumerate(boxes):
             explorer.follow(box, action=partial(tick, k))
+
+        def offer() -> None:
+            for box in hidden:
+                box.layout.display = None if others.value else "none"
+
+        offer()
+        explorer.follow(others, action=offer)
         # beside the pictures while that makes it no taller than they are
         ticks = grid(boxes, 30, f"1 1 {'220px' if len(boxes) <= IN_COLUMN else '100%'}")
-        rows = [row(face, strength, reset), row(photo, decoded, ticks)]
+        rows = [row(face, strength, reset, *[others] * bool(hidden)), row(photo, decoded, ticks)]
     return explorer.of(*rows)

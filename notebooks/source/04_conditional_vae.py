@@ -336,7 +336,7 @@ for name, has in zip(names, (c > 0).long().T, strict=True):
 # The course's own editor is such a one with a wider network, a code of 96 numbers and λ = 300, trained for 14
 # epochs. For each stranger: the photo, decoded under its own condition, then every attribute put on (upper
 # row) and taken off (lower row), at strength 2. Below, choose a stranger, turn an attribute, and move the
-# strength: the training used 1.
+# strength: the training used 1. Attributes that a judge hardly sees are offered by the upper check box.
 
 # %% tags=["figure-edited-faces"]
 editor = load("pretrained/cvae-lfw") if names == list(pretrained.CONDITIONS) else hiding
@@ -345,7 +345,8 @@ plots.show(torch.cat([row(editor, i, value) for i in (10, 50, 90) for value in (
 
 # %%
 sixty = test[:60].batch()
-explorers.conditional(editor, latent.encode(editor, test[:60]), sixty.x, sixty.c, names)
+drawn = {} if editor is hiding else pretrained.drawn("cvae-lfw")
+explorers.conditional(editor, latent.encode(editor, test[:60]), sixty.x, sixty.c, names, drawn)
 
 # %% [markdown]
 # ### Judged
