@@ -26,7 +26,7 @@ import copy
 import math
 from functools import partial
 
-from aelib import explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
+from aelib import contexts, explorers, fit, heads, latent, losses, metrics, models, nets, plots, priors, train
 import check  # the file beside this page
 import course  # the same
 import measuring  # the same
@@ -57,13 +57,86 @@ plots.show(photos[:12], columns=12)
 #
 # Three ways to keep 128 numbers of a photo: PCA, an autoencoder, a VAE. Which is the most blurred? And if
 # *one* change could sharpen the VAE, which would it be: a larger network, another weight of the KL, another
-# optimizer, another error? Write it down.
-#
+# optimizer, another error? Write it down. And enter a number: which share of the variance of all pixels do
+# 128 principal components keep?
+
+# %%
+variance_kept = ...  # from 0 to 1
+### BEGIN SOLUTION
+variance_kept = 0.7
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · The line to beat
 #
 # The best linear code of 128 numbers, judged in three ways: the squared error; *SSIM*, which compares
 # structure window by window; *Pearson's correlation* over the pixels of a photo, which forgives a wrong
 # brightness and contrast.
+#
+# ### Write: SSIM of one window
+#
+# Of two windows a and b with n pixels each, from their means μ, their variances σ² and their covariance σ_ab,
+# all of them means over the n pixels:
+#
+# SSIM = (2 μ_a μ_b + C₁) (2 σ_ab + C₂) / ((μ_a² + μ_b² + C₁) (σ_a² + σ_b² + C₂)).
+#
+# The constants keep dark and flat windows from a division by zero.
+
+# %%
+C1, C2 = 0.01**2, 0.03**2
+
+
+def similarity(a, b):
+    """Windows a and b, both (…, n) → (…), their SSIM."""
+    ### BEGIN SOLUTION
+    mean_a, mean_b = a.mean(-1), b.mean(-1)
+    a, b = a - mean_a[..., None], b - mean_b[..., None]
+    light = (2 * mean_a * mean_b + C1) / (mean_a.square() + mean_b.square() + C1)
+    structure = (2 * (a * b).mean(-1) + C2) / (a.square().mean(-1) + b.square().mean(-1) + C2)
+    return light * structure
+    ### END SOLUTION
+
+
+# %%
+from skimage.metrics import structural_similarity
+
+similarity = check.similarity(similarity)
+
+
+def ssim(a, b):  # over all windows of 7 × 7
+    cut = [x.unfold(2, 7, 1).unfold(3, 7, 1).flatten(-2) for x in (a, b)]
+    return similarity(*cut).flatten(1).mean(1)
+
+
+one, other = (part.batch().x for part in (test[:1], test[1:2]))
+keywords = {"win_size": 7, "use_sample_covariance": False, "data_range": 1, "channel_axis": 0}
+theirs = structural_similarity(one[0].numpy(), other[0].numpy(), **keywords)
+print("yours = scikit-image's:", math.isclose(ssim(one, other).item(), theirs, abs_tol=1e-3))
+
+# %% [markdown]
+# What does it see that the squared error does not? Below, one photo, spoiled in four ways by exactly as much
+# squared error. Which one would you call the best, and which one does SSIM?
+
+# %%
+from scipy.ndimage import gaussian_filter
+
+photo = test[3:4].batch().x
+noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
+blurred = torch.from_numpy(gaussian_filter(photo.numpy(), (0, 0, 1.5, 1.5)))
+moves = {
+    "brighter": torch.ones_like(photo), "less contrast": photo.mean() - photo,
+    "noise": noise, "blurred": blurred - photo,
+}  # fmt: skip
+size_of = moves["blurred"].square().mean().sqrt()
+spoiled = {name: photo + size_of * move / move.square().mean().sqrt() for name, move in moves.items()}
+plots.show(torch.cat([photo, *spoiled.values()]), titles=["photo", *spoiled])
+
+# %% tags=["nbval-ignore-output"]
+for name, x in spoiled.items():
+    print(f"{name:14s} MSE {(x - photo).square().mean():.5f}   SSIM {ssim(x, photo).item():.3f}")
+
+# %% [markdown]
+# Light and contrast it forgives where the structure stays; noise and blur it does not.
 
 
 # %%
@@ -80,7 +153,13 @@ linear = models.Autoencoder(
 )
 judged = {"PCA": metrics.evaluate(linear, test)}
 
+# %% tags=["nbval-ignore-output"]
+check.variance_kept(variance_kept, float(pca.explained_variance_ratio_.sum()))
+
 # %% [markdown]
+# So most of the *variance* is in few numbers. It is in what is large and coarse. What one looks for in a
+# photo may have little variance: section 4.
+#
 # ## 2 · An autoencoder and a VAE, watched
 #
 # The same convolutional network for both, 128 numbers for both. The autoencoder minimises the squared error;
@@ -195,6 +274,92 @@ print("Adam: less than a tenth of what λ does under SGD:", spread("Adam") < 0.1
 #
 # A blur has a measure. Take a picture apart into waves, and see how much power each frequency has; then how
 # much of the photos' power the reconstructions keep.
+#
+# ### Write: a power spectrum with a window
+#
+# The Fourier transform takes a picture as one tile of an endless wall. Where the right border does not
+# continue at the left one, there is a jump, and a jump is made of *all* frequencies. So first let the picture
+# fade out towards its borders:
+#
+# * subtract each channel's mean, and multiply by a window, `torch.hann_window(H)` along the rows times
+#   `torch.hann_window(W)` along the columns;
+# * divide by the root of the mean of the window's square, so that white noise keeps its power;
+# * the power of each wave is |FFT|² / (H·W), `torch.fft.fft2`, averaged over pictures and channels;
+# * the waves of one length are in all directions: average over all with the same number in `wave_numbers`.
+#
+# <details><summary>A hint</summary>
+#
+# `torch.bincount(number, power)` adds up the powers of each number; `torch.bincount(number)` counts them.
+# Both want flat tensors.
+# </details>
+
+
+# %%
+def wave_numbers(h, w):
+    """(H, W), how many waves per picture each number of `torch.fft.fft2` stands for."""
+    y, x = torch.fft.fftfreq(h), torch.fft.fftfreq(w)
+    return ((y[:, None].square() + x.square()).sqrt() * min(h, w)).round().long()
+
+
+def spectrum(images):
+    """Pictures (N, C, H, W) → (F,), the mean power at 0, 1, 2, … waves per picture."""
+    ### BEGIN SOLUTION
+    h, w = images.shape[-2:]
+    window = torch.outer(torch.hann_window(h), torch.hann_window(w))
+    faded = (images - images.mean((2, 3), keepdim=True)) * window / window.square().mean().sqrt()
+    power = torch.fft.fft2(faded).abs().square().mean((0, 1)) / (h * w)
+    number = wave_numbers(h, w).flatten()
+    return torch.bincount(number, power.flatten()) / torch.bincount(number)
+    ### END SOLUTION
+
+
+# %%
+spectrum = check.spectrum(spectrum)
+
+# %% [markdown]
+# On pictures of which the spectrum is known: noise whose power falls with the fourth power of the frequency,
+# 1 / f⁴, cut out of pictures that are four times as large on each side. Then on photos, and on what PCA makes
+# of them.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+f = torch.fft.fftfreq(256)
+f = (f[:, None].square() + f.square()).sqrt().clamp_min(1 / 256)
+noise = torch.fft.ifft2(torch.fft.fft2(torch.randn(100, 1, 256, 256, generator=generator)) / f**2).real
+cases = {"1 / f⁴ noise": noise[:, :, :64, :64], "photos": test[:1000].batch().x}
+cases["photos, by PCA"] = linear.reconstruct(cases["photos"])
+ways = {"no window": measuring.power_spectrum, "window": spectrum}
+lines = {name: {way: power(x) for way, power in ways.items()} for name, x in cases.items()}
+exact = 1 / (torch.arange(1, 33) / 64) ** 4
+
+# %%
+figure, panels = plots.axes(1, 3, (2.8, 2.6))
+for ax, (name, both) in zip(panels[0], lines.items(), strict=True):
+    for way, line in both.items():
+        line = line[1 : 1 + cases[name].shape[2] // 2]
+        ax.plot(range(1, 1 + len(line)), line, label=way)
+    ax.set(title=name, xlabel="waves per picture", xscale="log", yscale="log")
+panels[0][0].plot(range(1, 33), exact, "k:", label="1 / f⁴")
+panels[0][0].set_ylabel("power"), panels[0][0].legend()
+figure
+
+# %%
+times = {way: line[8:33] / exact[7:] for way, line in lines["1 / f⁴ noise"].items()}
+for way, each in times.items():
+    print(f"{way}: from 8 waves on within an eighth of the truth: {bool((each - 1).abs().max() < 1 / 8)}")
+
+# %% tags=["nbval-ignore-output"]
+print("1 / f⁴ noise, at 32 waves:", ", ".join(f"{way} {v[-1]:.1f} × the truth" for way, v in times.items()))
+kept_fine = {way: lines["photos, by PCA"][way][8:].sum() / lines["photos"][way][8:].sum() for way in ways}
+print("of the photos' fine power PCA keeps:", ", ".join(f"{way} {v:.1%}" for way, v in kept_fine.items()))
+
+# %% [markdown]
+# The jumps at the borders have a power of about 1 / f². Where a picture is rougher than that they hardly
+# matter; where it is smoother, they are nearly all that is measured. So the error is largest for blurred
+# pictures: nearly all of the fine power that PCA seemed to keep is the jumps of its reconstructions.
+#
+# The curves below, and *fine* in section 7, were measured *without* a window. Compare them with each other,
+# and do not take them for shares of detail: PCA's two numbers above say how far off that is.
 
 # %%
 test_x = test[:1000].batch().x
@@ -227,11 +392,31 @@ figure
 # Where the code says nothing, the decoder could still draw *some* texture. Why does it draw none? Take
 # a photo of which everything is known but where it is, by two pixels in each direction. 25 pictures are
 # possible. What should be shown?
+#
+# ### Write: the best answer
+#
+# Pictures x₁ … x_N are possible, with probabilities w. Which picture has the smallest expected squared error?
+#
+# <details><summary>A hint</summary>
+#
+# Write the expected squared error of an answer a as Σ wᵢ |xᵢ − a|², and set its derivative with respect to a
+# to 0.
+# </details>
+
 
 # %%
-photo, offsets = eight[:1], range(-2, 3)
+def best_answer(pictures, weights):
+    """Pictures (N, D) and weights (N,) that sum to 1 → the best answer (D,)."""
+    ### BEGIN SOLUTION
+    return weights @ pictures  # the derivative of Σ wᵢ |xᵢ − a|² is 2 (a − Σ wᵢ xᵢ)
+    ### END SOLUTION
+
+
+# %%
+best_answer = check.best_answer(best_answer)
+photo, offsets = test[:1].batch().x, range(-2, 3)
 possible = torch.cat([photo.roll((dy, dx), dims=(2, 3)) for dy in offsets for dx in offsets])
-mean = possible.mean(0, keepdim=True)
+mean = best_answer(possible.flatten(1), torch.full((len(possible),), 1 / len(possible))).view_as(photo)
 of_mean = metrics.mse(mean.expand_as(possible), possible).mean()
 of_guess = torch.stack([metrics.mse(one.expand_as(possible), possible).mean() for one in possible]).mean()
 print(f"a sharp guess has {of_guess / of_mean:.2f} times the squared error of the mean")
@@ -273,6 +458,38 @@ for name, beta in betas.items():
 # linear VAE *has* one, and its best encoder and decoder are known in closed form, for every σ: probabilistic
 # PCA (Tipping, Bishop, 1999). A component of variance λ above σ² is kept, with the posterior's variance σ²/λ;
 # one below costs more than it explains, and is left out.
+#
+# ### Write: rate and error of a linear code
+#
+# A kept component has a rate of ½ log₂(λ/σ²) bits, and leaves the squared error σ². One that is left out has
+# no rate, and leaves its whole variance λ. This is *reverse water-filling*: σ² is the level of the water.
+
+
+# %%
+def water_filling(variances, sigma):
+    """The components' variances λ (K,) and σ → (rate in bits, squared error), sums over the components."""
+    ### BEGIN SOLUTION
+    kept = variances[variances > sigma**2]
+    bits = (kept / sigma**2).log2().sum() / 2
+    error = variances.clamp_max(sigma**2).sum()
+    return bits, error
+    ### END SOLUTION
+
+
+# %%
+water_filling = check.water_filling(water_filling)
+variances = torch.tensor(pca.explained_variance_).float()
+rest = pca.explained_variance_[0] / pca.explained_variance_ratio_[0] - variances.sum()  # not in the code
+curve = [water_filling(variances, s) for s in np.geomspace(0.03, 3, 50)]
+figure, ((ax,),) = plots.axes(size=(5, 3))
+ax.plot([bits for bits, _ in curve], [(error + rest) / math.prod(shape) for _, error in curve])
+ax.set(xlabel="bits per photo", ylabel="MSE", yscale="log")
+figure
+
+# %% [markdown]
+# Each halving of σ costs one more bit for each component that is kept. At the right end the error is that of
+# the components which PCA has not, and bits buy nothing more. The same as a model, so that it can be tried on
+# test photos like the others:
 
 
 # %%
@@ -344,6 +561,28 @@ plots.show({"photo": torch.cat([eight[:4], blank])} | rows, titles=["decoded"] *
 #
 # error = n · mean over layers and places of |φ̂(x̂) − φ̂(x)|² / 4, where φ̂ = φ / |φ|.
 #
+# ### Write: one layer's error
+
+
+# %%
+def feature_error(a, b):
+    """Features of x̂ and of x, both (B, D, H, W) → (B,), the mean over places of |φ̂(x̂) − φ̂(x)|² / 4."""
+    ### BEGIN SOLUTION
+    a, b = (f / f.norm(dim=1, keepdim=True) for f in (a, b))
+    return (a - b).square().sum(1).mean((1, 2)) / 4
+    ### END SOLUTION
+
+
+# %%
+feature_error = check.feature_error(feature_error)
+with contexts.seeded(0), torch.no_grad():
+    layer = nn.Sequential(nets.Centre(), nn.Conv2d(shape[0], 8, 3, padding=1), nn.GELU())
+    a, b = test[:8].batch().x.split(4)
+    by_hand = math.prod(shape) * feature_error(layer(a), layer(b))
+    theirs = losses.perceptual(layer)(torch.distributions.Normal(a, 1.0), b)
+print("yours = the library's, for one layer:", torch.allclose(by_hand, theirs, rtol=1e-3))
+
+# %% [markdown]
 # We train two such networks: one to learn from, and another that has no part in it and judges afterwards.
 # (Their first layer has stride 1. Where every layer strides, some patterns of single pixels pass unseen, and
 # a decoder soon finds them.)
@@ -368,15 +607,6 @@ teacher, judge = taught(0), taught(1)
 layers = teacher[0][1][0]  # four convolutions, each with its activation
 stages = [nn.Sequential(nets.Centre(), *layers[:2]), layers[2:4], layers[4:6], layers[6:]]
 seen = losses.perceptual(*stages)
-
-# %% [markdown]
-# By hand, for one layer and two sets of pictures:
-
-# %%
-a, b = (nn.functional.normalize(stages[0](x), dim=1) for x in (eight[:4], eight[4:]))
-by_hand = math.prod(shape) * (a - b).square().sum(1).mean((1, 2)) / 4
-p = torch.distributions.Normal(eight[:4], 1.0)
-print("the same:", torch.allclose(by_hand, losses.perceptual(stages[0])(p, eight[4:]), rtol=1e-3))
 
 # %% [markdown]
 # Now the question of section 5 again: 25 possible pictures, their mean or one of them? Each error's answer is
@@ -514,21 +744,6 @@ plots.show({"photo": six} | {
 # %% [markdown]
 # ## Your turn
 #
-# Pictures x₁ … x_N are possible, with probabilities w. Which picture has the smallest expected squared error?
-# From pictures (N, D) and weights (N,) that sum to 1, to (D,).
-
-
-# %%
-def best_answer(pictures, weights):
-    ### BEGIN SOLUTION
-    return weights @ pictures  # the derivative of Σ wᵢ |xᵢ − a|² is 2 (a − Σ wᵢ xᵢ)
-    ### END SOLUTION
-
-
-# %%
-best_answer = check.best_answer(best_answer)
-
-# %% [markdown]
 # Then try:
 #
 # * The same for the absolute error, with N = 3 and equal weights. Is the answer still blurred?
