@@ -36,6 +36,7 @@ from aelib.training import adam, assess, cosine
 
 import torch
 import zuko
+from torch import nn
 
 digits = course.data("mnist", otherwise="digits", quick=1600)
 
@@ -54,6 +55,17 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 # Write down before anything runs: which of them makes test digits *likeliest*? Which one's drawn digits look
 # most like digits? Is it the same one?
 #
+# And enter a number. A code has 16 numbers, and the true posterior is N(0, 1) for each. An encoder says
+# N(0, 2²) for each; 100 codes are sampled from that, and weighted by what they should have been. How many of
+# the 100 count, in effect?
+
+# %%
+codes_that_count = ...  # from 1 to 100
+### BEGIN SOLUTION
+codes_that_count = 30
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · One stem, one budget
 #
 # Black and white digits (each pixel by its grey level, as in notebook 02, so a Bernoulli is a proper
@@ -141,10 +153,123 @@ print(judged("VAE", vae))
 # moves. A prior is any module whose `forward(c)` returns a distribution, so the flows of `zuko` serve as they
 # are. A flow says where a number may be given those before it, by a network.
 #
-# The shortest one has *two levels*: half of the code is z₂ ~ N(0, 1), the other z₁ ~ N(m(z₂), s(z₂)). That is
-# all that a hierarchy is in the language of this library: p(z) = p(z₂) p(z₁ | z₂), one distribution over
-# z = (z₁, z₂). (A hierarchy whose *posterior* goes level by level too, as the ladder VAE's, would need an
-# encoder that sees z₁: that bends the three parts, so it is not here.)
+# ### Write: one layer of a flow
+#
+# A flow turns z into u by steps that can be undone. What it must know of each is log |det ∂u/∂z|, since
+# p(z) = p(u) |det ∂u/∂z|. A *coupling* layer (Dinh et al., 2014) makes both easy: the first half of the
+# numbers stays as it is, and a network of *that half* says how the second is scaled and shifted,
+#
+# u₂ = z₂ · exp(s(z₁)) + t(z₁).
+#
+# The network is there, `self.s_and_t(z₁)`. Write the layer, and the way back.
+#
+# <details><summary>A hint</summary>
+#
+# Written out, the Jacobian of a coupling layer is a triangle. What stands on its diagonal?
+# </details>
+
+
+# %%
+class ScaleAndShift(nn.Module):
+    def __init__(self, k):
+        super().__init__()
+        self.net = nets.MLP(k // 2, 64, 64, k)  # for an even k
+
+    def s_and_t(self, first):
+        s, t = self.net(first).chunk(2, 1)
+        return s.tanh(), t  # a scale without limits can run away
+
+
+# %%
+class Coupling(ScaleAndShift):
+    def forward(self, z):
+        """z (B, K) → u (B, K) and log |det ∂u/∂z| (B,)."""
+        ### BEGIN SOLUTION
+        first, second = z.chunk(2, 1)
+        s, t = self.s_and_t(first)
+        return torch.cat([first, second * s.exp() + t], 1), s.sum(1)
+        ### END SOLUTION
+
+    def inverse(self, u):
+        """u (B, K) → z (B, K)."""
+        ### BEGIN SOLUTION
+        first, second = u.chunk(2, 1)
+        s, t = self.s_and_t(first)
+        return torch.cat([first, (second - t) / s.exp()], 1)
+        ### END SOLUTION
+
+
+# %%
+Coupling = check.coupling(Coupling)
+
+# %% [markdown]
+# Six of them, with the halves exchanged in between, are a flow. Here are codes that lie on a ring, as those
+# of a plain autoencoder may. For N(0, 1) the empty middle is the likeliest place. (Of this ring the density
+# is known, so the last line of the table is the best that can be reached.)
+
+
+# %%
+class Flow(nn.Module):
+    def __init__(self, k):
+        super().__init__()
+        self.layers = nn.ModuleList(Coupling(k) for _ in range(6))
+
+    def log_prob(self, z):
+        total = torch.zeros(len(z))
+        for layer in self.layers:
+            z, log_det = layer(z)
+            z, total = z.flip(1), total + log_det
+        return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1) + total
+
+    @torch.no_grad()
+    def sample(self, n, k):
+        z = torch.randn(n, k)
+        for layer in reversed(self.layers):
+            z = layer.inverse(z.flip(1))
+        return z
+
+
+# %%
+def ring(n):
+    radius, angle = 2 + 0.2 * torch.randn(n), 2 * math.pi * torch.rand(n)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], 1)
+
+
+with contexts.seeded(0):
+    flow, fresh = Flow(2), ring(5000)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=2e-3)
+    for _ in range(course.pick(full=1500, quick=200)):
+        loss = -flow.log_prob(ring(256)).mean()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+    shown = {"codes": fresh[:1000], "N(0, 1)": torch.randn(1000, 2), "your flow": flow.sample(1000, 2)}
+
+# %%
+figure, panels = plots.axes(1, 3, (2.2, 2.4))
+for ax, (name, z) in zip(panels[0], shown.items(), strict=True):
+    ax.plot(*z.T, ".", markersize=2)
+    ax.set(title=name, xticks=[], yticks=[], aspect="equal", xlim=(-4, 4), ylim=(-4, 4))
+figure
+
+# %% tags=["nbval-ignore-output"]
+r, normal = fresh.norm(dim=1), torch.distributions.Normal
+fitted = torch.distributions.MultivariateNormal(fresh.mean(0), fresh.T.cov())
+per_code = {
+    "N(0, 1)": normal(0.0, 1.0).log_prob(fresh).sum(1),
+    "a Gaussian, fitted": fitted.log_prob(fresh),
+    "your flow": flow.log_prob(fresh),
+    "the ring itself": normal(2.0, 0.2).log_prob(r) - (2 * math.pi * r).log(),
+}
+for name, each in per_code.items():
+    print(f"{name:19s} −log p = {-each.mean():.2f} nats per code")
+
+# %% [markdown]
+# The flow comes near. (N(0, 1) is of one piece without a hole, and what a flow makes of it is too: look for
+# the bridge.) Whatever a prior is wrong by, the ELBO pays in the KL.
+#
+# Now as a part of a VAE. The shortest flow has *two levels*: half of the code is z₂ ~ N(0, 1), the other z₁ ~
+# N(m(z₂), s(z₂)). That is all that a hierarchy is in the language of this library: p(z) = p(z₂) p(z₁ | z₂),
+# one distribution over z = (z₁, z₂). (A hierarchy whose *posterior* goes level by level too, as the ladder
+# VAE's, would need an encoder that sees z₁: that bends the three parts, so it is not here.)
 
 # %%
 flows = {
@@ -206,6 +331,39 @@ against_prior({"VAE": vae, "flow": with_flow["flow prior"]}, pair=sorted(wide))
 #
 # log p(x) ≥ E[log 1/S Σ p(x, zₛ) / q(zₛ|x)].
 #
+# (Page 01b has you write it.) How much of it are the S codes worth? If q were the true posterior all weights
+# w = p(x, z) / q(z|x) would be equal, and all S codes count. The *effective* number is (Σ w)² / Σ w².
+#
+# ### Write: how many codes count
+#
+# The weights come as logarithms, of −95 nats or of −2,000: their exponentials are 0 for a computer. But the
+# effective number does not change if all weights of a picture are multiplied by the same number.
+
+
+# %%
+def effective(log_w):
+    """log weights (S, B), S codes for each of B pictures → (B,), the effective number of codes."""
+    ### BEGIN SOLUTION
+    w = (log_w - log_w.amax(0)).exp()  # the largest is 1
+    return w.sum(0).square() / w.square().sum(0)
+    ### END SOLUTION
+
+
+# %%
+effective = check.effective(effective)
+
+# %% tags=["nbval-ignore-output"]
+with contexts.seeded(0):
+    z = 2 * torch.randn(100, 2000, 16)  # from a q that is twice as wide as the posterior
+per_number = normal(0.0, 1.0).log_prob(z) - normal(0.0, 2.0).log_prob(z)
+for k in (1, 2, 4, 8, 16):
+    print(f"codes of {k:2d} numbers: {effective(per_number[:, :, :k].sum(2)).mean():.1f} of 100 count")
+check.codes_that_count(codes_that_count, effective(per_number.sum(2)).mean().item())
+
+# %% [markdown]
+# In one dimension such a q is no great fault; in sixteen most of its codes are wasted. So where codes are
+# large, only a good q makes the bound tight.
+#
 # Nothing about the model changes, only the objective. (The same passes over the data; but five codes a
 # picture make them longer.)
 
@@ -217,8 +375,7 @@ print(judged("IWAE, 5 samples", iwae), f" gained: {mean(nats['IWAE, 5 samples'] 
 drawn_by("IWAE, 5 samples", iwae)
 
 # %% [markdown]
-# What became of q? Draw a hundred codes for each digit, and weigh them. If q were the true posterior all
-# weights would be equal, and all hundred count. The *effective* number is (Σ w)² / Σ w². And the bound: with
+# What became of q? Draw a hundred codes for each digit, and weigh them: how many count? And the bound: with
 # one sample it is the ELBO.
 
 # %%
@@ -263,28 +420,50 @@ for name, published in (("vae-mnist", -86.76), ("iwae-mnist", -85.54)):
 #   MMD² = E k(z, z′) + E k(p, p′) − 2 E k(z, p). It is 0 only if codes z and draws p are distributed alike.
 # * **AAE** (Makhzani et al., 2016): a critic learns to tell codes from draws; the encoder learns to fool it.
 #
-# MMD² by hand, for pairs of *different* members, so that it is unbiased:
+# ### Write: the distance of two sets of codes
+#
+# Take the means over pairs of *different* members: a code is always near itself, and says nothing by that.
 
 
 # %%
-def mmd_by_hand(a, b, k):
-    total = 0.0
+def mmd(a, b, k):
+    """Sets a (N, K) and b (M, K), a kernel (N, K), (M, K) → (N, M); → a number, MMD²."""
+    ### BEGIN SOLUTION
+    total = -2 * k(a, b).mean()
     for z in (a, b):
-        pairs = [k(z[i], z[j]) for i in range(len(z)) for j in range(len(z)) if i != j]
-        total += sum(pairs) / len(pairs)
-    return total - 2 * sum(k(u, v) for u in a for v in b) / (len(a) * len(b))
+        near, n = k(z, z), len(z)
+        total = total + (near.sum() - near.diagonal().sum()) / (n * (n - 1))
+    return total
+    ### END SOLUTION
 
 
-def k(u, v):
-    return losses.inverse_multiquadric(u[None], v[None]).item()
+# %%
+mmd = check.mmd(mmd)
+with contexts.seeded(0):
+    a, b = torch.randn(20, 3) + 1, torch.randn(30, 3)
+    many = torch.randn(2, 2000, 3)
+kernel = losses.inverse_multiquadric
+print(f"yours {mmd(a, b, kernel).item():.3f}, the library's {losses.mmd(a, b).item():.3f}")
+print(f"two sets from one distribution: {abs(losses.mmd(*many)).item():.2f}")
 
+# %% [markdown]
+# It has a gradient, so it can be followed. Below, 300 codes far from where N(0, 1) is, and nothing but your
+# MMD² to move them; the draws it compares with are other ones in every step.
 
-torch.manual_seed(0)
-a, b = torch.randn(20, 3) + 1, torch.randn(30, 3)
-by_hand, ours = mmd_by_hand(a, b, k), losses.mmd(a, b).item()
-print(f"by hand {by_hand:.3f}, the library's {ours:.3f}")
-same = losses.mmd(torch.randn(2000, 3), torch.randn(2000, 3)).item()
-print(f"two sets from one distribution: {abs(same):.2f}")
+# %%
+with contexts.seeded(0):
+    before = torch.tensor([2.5, 1.0]) + 0.3 * torch.randn(300, 2)
+    codes = before.clone().requires_grad_()
+    optimizer = torch.optim.Adam([codes], lr=0.05)
+    for _ in range(300):
+        loss = mmd(codes, torch.randn(300, 2), kernel)
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+    shown = {"before": before, "after": codes.detach(), "N(0, 1)": torch.randn(300, 2)}
+figure, panels = plots.axes(1, 3, (2.2, 2.4))
+for ax, (name, z) in zip(panels[0], shown.items(), strict=True):
+    ax.plot(*z.T, ".", markersize=2)
+    ax.set(title=name, xticks=[], yticks=[], aspect="equal", xlim=(-4, 4), ylim=(-4, 4))
+figure
 
 # %% [markdown]
 # Three plain autoencoders with N(0, 1) as the prior to draw from. Only the objective differs.
@@ -346,11 +525,25 @@ plots.show({name: drawn[name][:12] for name in ("plain", "VAE", "WAE", "AAE")}, 
 # its own piece of a stroke, and nobody tells the places to agree. A **VQ-VAE** (van den Oord, Vinyals and
 # Kavukcuoglu, 2017) rounds the code at each place to one of a codebook's vectors; a digit is a small grid of
 # indices. Rounding has no gradient; the encoder is given the decoder's, as if nothing had been rounded
-# (*straight through*):
+# (*straight through*).
+#
+# ### Write: straight through
+#
+# From h (B, K) and its rounded version e (B, K) to a tensor whose *value* is e, and whose *gradient* goes to
+# h, as if nothing had happened.
+
 
 # %%
+def straight_through(h, e):
+    ### BEGIN SOLUTION
+    return h + (e - h).detach()
+    ### END SOLUTION
+
+
+# %%
+straight_through = check.straight_through(straight_through)
 h = torch.tensor([0.2, 0.9], requires_grad=True)
-rounded = h + (h.round() - h).detach()  # its value is round(h), its gradient that of h
+rounded = straight_through(h, h.round())
 (rounded * torch.tensor([3.0, 5.0])).sum().backward()
 print(rounded.detach().tolist(), "with the gradient", h.grad.tolist())
 
@@ -384,14 +577,29 @@ minutes["VQ"] += (time.process_time() - start) / 60
 # pixels must be black or white for that: for grey ones a Bernoulli is no density.) Divided by the number of
 # pixels: *bits per dimension*.
 #
-# With a uniform prior each index costs log₂ of the codebook's size.
+# ### Write: bits per dimension
 
 
 # %%
+def bits_per_dimension(nats, shape):
+    """A bound in nats of each picture (B,), and the shape (C, H, W) → bits per dimension (B,)."""
+    ### BEGIN SOLUTION
+    return nats / math.log(2) / math.prod(shape)
+    ### END SOLUTION
+
+
+# %%
+bits_per_dimension = check.bits_per_dimension(bits_per_dimension)
+
+
 def bits(total):
-    return total / math.log(2) / math.prod(digits.shape)
+    return bits_per_dimension(total, digits.shape)
 
 
+# %% [markdown]
+# With a uniform prior each index costs log₂ of the codebook's size.
+
+# %%
 three = {"VAE": vae, "VAE, fcn": fcn, "VQ": vq}
 rates = {name: metrics.rate_distortion(model, test) for name, model in three.items()}
 rates["VQ, uniform prior"] = {"rate": n * math.log(codes), "distortion": rates["VQ"]["distortion"]}
@@ -489,35 +697,6 @@ plots.show({name: drawn[name][12:24] for name in repairs}, columns=12, width=6)
 # %% [markdown]
 # ## Your turn
 #
-# The straight-through rounding: from h (B, K) and its rounded version e (B, K) to a tensor whose *value* is e
-# and whose *gradient* goes to h, as if nothing had happened.
-
-
-# %%
-def straight_through(h, e):
-    ### BEGIN SOLUTION
-    return h + (e - h).detach()
-    ### END SOLUTION
-
-
-# %%
-straight_through = check.straight_through(straight_through)
-
-# %% [markdown]
-# From a bound in nats of a picture (B,), and the shape (C, H, W), to bits per dimension (B,).
-
-
-# %%
-def bits_per_dimension(nats, shape):
-    ### BEGIN SOLUTION
-    return nats / math.log(2) / math.prod(shape)
-    ### END SOLUTION
-
-
-# %%
-bits_per_dimension = check.bits_per_dimension(bits_per_dimension)
-
-# %% [markdown]
 # Then try:
 #
 # * Fit a flow to the codes of the VAE that is trained already: set `vae.prior`, and
