@@ -1,4 +1,4 @@
-"""Networks in plain torch, as page 01a has them written: the library's numbers, and every size."""
+"""Networks in plain torch, as pages 01a and 02 have them written: the library's numbers, and every size."""
 
 import check.networks as scratch
 import numpy as np
@@ -49,6 +49,36 @@ def test_the_same_weights_give_the_librarys_losses_over_twenty_steps(net, shape)
 
     list(train(its, InOrder(batches), objective, adam(its, rate), epochs=1, batch_size=8, device="cpu"))
     curve = EXERCISES["training"].reference(mine, batches, torch.optim.Adam(mine.parameters(), rate))
+    assert len(curve) == len(theirs) == 20 and curve[-1] < 0.95 * curve[0]
+    np.testing.assert_allclose(curve, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.1])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 9, 7)], ids=str)
+def test_the_vae_has_the_librarys_losses_over_twenty_steps(shape, beta):
+    torch.manual_seed(0)
+    mine = EXERCISES["vae"].reference(shape, 8)
+    its = models.autoencoder(shape, 8, net="mlp", hidden=(256,))
+    for a, b in zip(mine.parameters(), its.parameters(), strict=True):
+        a.data.copy_(b)
+    batches = [Batch(0.8 + 0.2 * torch.rand(8, *shape)) for _ in range(20)]
+    theirs = []
+
+    def same_noise():
+        for step, batch in enumerate(batches):
+            torch.manual_seed(step)
+            yield batch
+
+    given = same_noise()
+
+    def objective(model, _):
+        terms = losses.elbo(model, next(given), beta)
+        theirs.append(terms["loss"].mean().item())
+        return terms
+
+    list(train(its, InOrder(batches), objective, adam(its, 1e-3), epochs=1, batch_size=8, device="cpu"))
+    optimizer = torch.optim.Adam(mine.parameters(), 1e-3)
+    curve = EXERCISES["vae_training"].reference(mine, same_noise(), optimizer, beta)
     assert len(curve) == len(theirs) == 20 and curve[-1] < 0.95 * curve[0]
     np.testing.assert_allclose(curve, theirs, rtol=1e-5)
 

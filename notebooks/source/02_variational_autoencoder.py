@@ -16,21 +16,21 @@
 #
 # **What does the KL buy, and what does it cost?**
 #
-# *You need* notebook 01, and MNIST and LFW (without them the page runs on small digits and drawn faces).
-# *It takes* about 29 minutes of one core, most of it training and counting: read on while it runs.
-# *You will be able to* write a VAE's loss by hand, choose a likelihood and know its β, see a collapsed
-# posterior in numbers, and say how likely your model finds a picture, in nats.
+# *You need* notebook 01, and MNIST and LFW (without them the page runs on small digits and cartoon faces).
+# *It takes* about 29 minutes of one core, most of it training and counting: read on while it runs. *You will
+# be able to* derive the ELBO, write a VAE and its training in plain PyTorch, choose a likelihood and know
+# its β, see a collapsed posterior in numbers, and say how likely your model finds a picture, in nats.
 
 # %% tags=["nbval-ignore-output"]
 import math
 from functools import partial
 
-from aelib import contexts, explorers, fit, heads, latent, load, losses, metrics, models, plots
-from aelib import pretrained, priors
-import check  # the file beside this page
-import course  # the same
-from aelib import datasets, nets
-from aelib.datasets import Batch, binarised
+from aelib import contexts, explorers, fit, latent, load, losses, metrics, models, plots
+from aelib import pretrained, priors, train
+import check  # the folder beside this page
+import course  # the file beside this page
+from aelib import datasets
+from aelib.datasets import binarised
 from aelib.training import adam, cosine, warm_up
 
 import torch
@@ -41,83 +41,345 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 # %% [markdown]
 # ## Predict
 #
-# In notebook 01 the codes of a plain autoencoder had a distribution of their own, and decoding N(0, 1)
-# drew nothing. A VAE asks the codes to be N(0, 1). What will that cost in the quality of the
-# reconstructions: nothing, a tenth, half? Write it down.
+# In notebook 01 the codes of a plain autoencoder had a distribution of their own, and decoding codes from
+# N(0, 1) gave no faces. A VAE asks the codes to be N(0, 1). What will that cost in the error of the
+# reconstructions: nothing, a tenth, twice as much? Write it down; section 6 measures it.
 #
-# ## 1 · By hand
+# ## 1 · A VAE from scratch
 #
-# We want the model to find the pictures likely: a large log p(x), where p(x) = ∫ p(x|z) p(z) dz. The integral
-# runs over all codes, and almost all of them explain nothing. So let an encoder propose: q(z|x). For *any* q,
+# You write each piece; the cell below it says at once whether it is correct. If it is not yet, the page goes
+# on with the course's version. All together is a VAE in plain PyTorch, and then you compare it with the
+# library's.
 #
-# log p(x) = E_q[log p(x|z)] − KL(q(z|x) ‖ p(z)) + KL(q(z|x) ‖ p(z|x)).
+# **What is trained?** The model should find the pictures likely: a large log p(x), where
+# p(x) = ∫ p(x|z) p(z) dz. The integral runs over all codes, and almost all of them explain nothing. So let an
+# encoder propose codes: q(z|x). Three steps lead to a bound that can be calculated. First, log p(x) does not
+# depend on z, so it is its own mean over codes from q. Second, Bayes: p(x) = p(x|z) p(z) / p(z|x). Third,
+# multiply and divide by q(z|x):
 #
-# The last term is unknown, but never negative. Leave it out and a lower bound remains, the ELBO: how well
-# codes from q explain x, less what it costs to say which code. To climb it, two things are needed: a
-# gradient through a random code, and the KL.
+# $$\begin{aligned}
+# \log p(x) &= E_q\left[\log \frac{p(x|z)\,p(z)}{p(z|x)}\right]
+#   = E_q\left[\log p(x|z) - \log\frac{q(z|x)}{p(z)} + \log\frac{q(z|x)}{p(z|x)}\right] \\
+# &= \underbrace{E_q[\log p(x|z)] - \mathrm{KL}\big(q(z|x)\,\|\,p(z)\big)}_{\text{ELBO}}
+#   + \underbrace{\mathrm{KL}\big(q(z|x)\,\|\,p(z|x)\big)}_{\text{gap}},
+# \qquad \mathrm{KL}(q\,\|\,p) = E_q[\log q - \log p].
+# \end{aligned}$$
 #
-# **Reparameterisation.** A sample of N(m, s²) is m + s ε with ε from N(0, 1). Now m and s are ordinary
-# numbers in a formula, and a gradient passes. Check: E[z²] = m² + s², so its derivatives are 2m and 2s.
+# The gap is not known here, but it is never negative: a logarithm of a mean is at least the mean of the
+# logarithms, so $-\mathrm{KL}(q\,\|\,p) = E_q[\log \frac{p}{q}] \le \log E_q[\frac{p}{q}] = \log 1 = 0$. So
+# the ELBO is a lower bound of log p(x): how well codes from q explain x, less what it costs to say which
+# code. (Page 01b calculates the gap, for a model that is small enough.) To climb the bound, two things are
+# needed: a gradient through a random code, and the KL.
+#
+# ### Write: a sample with a gradient
+#
+# A sample of N(m, s²) is m + s ε with ε from N(0, 1) (*reparameterisation*). Now m and s are ordinary
+# numbers in a formula, and a gradient passes. Networks are free to return any number, but a variance is
+# positive. So the argument is log s².
+
 
 # %%
-torch.manual_seed(0)
-m, s = torch.tensor(1.5, requires_grad=True), torch.tensor(0.5, requires_grad=True)
-epsilon = torch.randn(1_000_000)
-(m + s * epsilon).square().mean().backward()
-print(f"by sampling {m.grad:.1f} and {s.grad:.1f}; exactly {2 * m.item():.1f} and {2 * s.item():.1f}")
+def reparameterised(mean, log_var):
+    """mean and log variance, both (B, K) → z (B, K), a sample through which a gradient passes."""
+    ### BEGIN SOLUTION
+    deviation = (log_var / 2).exp()
+    return mean + deviation * torch.randn_like(mean)
+    ### END SOLUTION
+
+
+# %%
+reparameterised = check.reparameterised(reparameterised)
 
 # %% [markdown]
-# **KL.** Between two normal distributions it has a closed form. Per dimension, in nats:
+# Is the gradient right? E[z²] = m² + s². So its derivative by m is 2m, and by log s² it is s².
+
+# %%
+m, log_s2 = torch.tensor(1.5, requires_grad=True), torch.tensor(-1.0, requires_grad=True)
+with contexts.seeded(0):
+    z = reparameterised(m.expand(1_000_000, 1), log_s2.expand(1_000_000, 1))
+z.square().mean().backward()
+print(f"by sampling {m.grad:.1f} and {log_s2.grad:.1f}; exactly {2 * m.item():.1f} and {math.exp(-1):.1f}")
+
+# %% [markdown]
+# ### Write: the KL
 #
-# KL(N(m, s²) ‖ N(0, 1)) = ½ (m² + s² − 1 − log s²).
+# Two normal distributions have a KL in closed form. For one number of the code:
+#
+# $$\log q(z) = -\tfrac12 \log 2\pi s^2 - \frac{(z - m)^2}{2 s^2}, \qquad
+#   \log p(z) = -\tfrac12 \log 2\pi - \frac{z^2}{2}.$$
+#
+# Under q, the mean of (z − m)² is s², and the mean of z² is m² + s². Put these into E_q[log q − log p]. The
+# numbers of a code are independent, so their KLs add up.
+#
+# <details><summary>A hint</summary>
+#
+# The terms with 2π cancel. Of the first fraction ½ is left. Four terms remain, all with a factor ½; two of
+# them are + and two are −.
+# </details>
 
 
 # %%
-def kl_by_hand(mean, log_var):
-    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)  # (B, K) -> (B,): sum over a code
+def kl(mean, log_var):
+    """mean and log variance, both (B, K) → (B,), KL(N(mean, variance) ‖ N(0, 1)), in nats."""
+    ### BEGIN SOLUTION
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
+    ### END SOLUTION
 
 
+# %%
+kl = check.kl(kl)
+
+# %%
 mean, log_var = torch.tensor([[1.5, 0.0]]), torch.tensor([[-1.0, 0.0]])
 q, p = torch.distributions.Normal(mean, (log_var / 2).exp()), torch.distributions.Normal(0.0, 1.0)
-z = q.sample((1_000_000,))
-sampled = (q.log_prob(z) - p.log_prob(z)).sum(-1).mean()  # E_q[log q - log p], the definition
-print(f"closed form {kl_by_hand(mean, log_var).item():.2f}, by sampling {sampled:.2f}")
+with contexts.seeded(0):
+    z = q.sample((1_000_000,))
+sampled = (q.log_prob(z) - p.log_prob(z)).sum(-1).mean()  # E_q[log q − log p], the definition
+print(f"closed form {kl(mean, log_var).item():.2f}, by sampling {sampled:.2f}")
 
 # %% [markdown]
-# **ELBO.** All of it in six lines: encode, draw, decode, two terms, add.
+# ### Write: the bound
+#
+# Pixels lie between 0 and 1. A Bernoulli likelihood says how probable white is at pixel i: $m_i$, the
+# sigmoid of a *logit*. Its −log p(x|z) is the binary cross-entropy:
+#
+# $$-\log p(x|z) = -\sum_i \big( x_i \log m_i + (1 - x_i) \log (1 - m_i) \big).$$
+#
+# The mean over q is estimated with one code per picture. Return −ELBO, which is to fall, for each picture. A
+# factor `beta` weighs the KL; with 1 it is the bound.
+#
+# <details><summary>A hint</summary>
+#
+# `nn.functional.binary_cross_entropy_with_logits(…, reduction="none")` has a number for each pixel.
+# </details>
+
 
 # %%
-torch.manual_seed(0)
-numbers, size = math.prod(digits.shape), 16
-encode, decode = nn.Linear(numbers, 2 * size), nn.Linear(size, numbers)
-x = digits.train[:100].batch().x
+def negative_elbo(x, logits, mean, log_var, beta=1.0):
+    """x and logits (B, C, H, W), mean and log_var (B, K) → (B,), −ELBO in nats; beta weighs the KL."""
+    ### BEGIN SOLUTION
+    error = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    nll = error.flatten(1).sum(1)
+    return nll + beta * kl(mean, log_var)
+    ### END SOLUTION
 
-
-def elbo_by_hand(x):
-    mean, log_scale = encode(x.flatten(1)).chunk(2, dim=1)
-    z = mean + log_scale.exp() * torch.randn_like(mean)
-    cross_entropy = nn.functional.binary_cross_entropy_with_logits
-    nll = cross_entropy(decode(z), x.flatten(1), reduction="none").sum(1)  # -log p(x|z), Bernoulli
-    return nll + kl_by_hand(mean, 2 * log_scale)
-
-
-# %% [markdown]
-# The library's: an encoder whose head is a `Gaussian`, a decoder whose head is a `Bernoulli`, a prior. The
-# objective is `losses.elbo`. Same seed, same number, for every picture:
 
 # %%
-model = models.Autoencoder(
-    encoder=nn.Sequential(nn.Flatten(), encode, heads.Gaussian()),
-    decoder=nn.Sequential(decode, nets.Reshape(*digits.shape), heads.Bernoulli()),
-    prior=priors.StandardNormal(size),
-)
-torch.manual_seed(1)
-by_hand = elbo_by_hand(x)
-torch.manual_seed(1)
-print("the same loss:", torch.allclose(by_hand, losses.elbo(model, Batch(x))["loss"]))
+negative_elbo = check.negative_elbo(negative_elbo)
 
 # %% [markdown]
-# ## 2 · Three networks
+# ### Write: the two networks, and what passes through them
+#
+# *Encoder*: flatten, a linear layer to 256 units, GELU, a linear layer to 2K numbers. The first K are the
+# mean, the last K are log s; `encode` takes them apart. *Decoder*: a linear layer to 256 units, GELU, a
+# linear layer to the logits, and the picture's shape. `forward` decodes *one sample* of the code.
+
+
+# %%
+class VAE(nn.Module):
+    def __init__(self, shape, latent):
+        super().__init__()
+        ### BEGIN SOLUTION
+        there = nn.Linear(math.prod(shape), 256), nn.GELU(), nn.Linear(256, 2 * latent)
+        back = nn.Linear(latent, 256), nn.GELU(), nn.Linear(256, math.prod(shape))
+        self.encoder = nn.Sequential(nn.Flatten(), *there)
+        self.decoder = nn.Sequential(*back, nn.Unflatten(1, shape))
+        ### END SOLUTION
+
+    def encode(self, x):  # (B, C, H, W) → mean and log variance, (B, K) each
+        mean, log_s = self.encoder(4 * x - 2).chunk(2, dim=1)
+        return mean, 2 * log_s
+
+    def forward(self, x):  # (B, C, H, W) → logits (B, C, H, W), mean and log variance (B, K)
+        ### BEGIN SOLUTION
+        mean, log_var = self.encode(x)
+        return self.decoder(reparameterised(mean, log_var)), mean, log_var
+        ### END SOLUTION
+
+
+# %%
+VAE = check.vae(VAE)
+
+# %% [markdown]
+# ### Write: the training loop
+#
+# For each batch: −ELBO of `batch.x`, averaged over the batch; then one step of the optimizer. Return the
+# losses, a number for each batch.
+
+
+# %%
+def training(vae, batches, optimizer, beta=1.0):
+    history = []
+    for batch in batches:
+        ### BEGIN SOLUTION
+        each = negative_elbo(batch.x, *vae(batch.x), beta)
+        loss = each.mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+        ### END SOLUTION
+    return history
+
+
+# %%
+training = check.vae_training(training)
+
+# %% [markdown]
+# ### Is it the library's?
+#
+# In the library a VAE is an encoder whose *head* makes a `Gaussian` of its numbers, a decoder with a
+# `Bernoulli` head, and a prior, `StandardNormal`. The objective is `losses.elbo`. Give both the same
+# weights, the same digits, and the same ε in each step, and compare the losses of twenty steps.
+
+
+# %%
+def same_epsilon(batch):  # twenty times the same batch, with the same random numbers for whoever asks
+    for step in range(20):
+        torch.manual_seed(step)
+        yield batch
+
+
+with contexts.seeded(0):
+    mine, batch = VAE(digits.shape, 16), digits.train[:100].batch()
+    its = models.autoencoder(digits.shape, 16, net="mlp", hidden=(256,))
+    for a, b in ((mine.encoder, its.encoder), (mine.decoder, its.decoder)):
+        for w, v in zip(a.parameters(), b.parameters(), strict=True):
+            w.data.copy_(v)
+    curve = training(mine, same_epsilon(batch), torch.optim.Adam(mine.parameters()))
+
+# %% [markdown]
+# The library's `train` yields a record for each pass over its data; here a pass is one batch.
+
+
+# %%
+steps = same_epsilon(batch)
+
+
+def bound(model, _):
+    return losses.elbo(model, next(steps))
+
+
+with contexts.seeded(0):
+    optimizer = torch.optim.Adam(its.parameters())
+    records = train(its, digits.train[:100], bound, optimizer, epochs=20, batch_size=100, device="cpu")
+    theirs = [r["train/loss"] for r in records]
+both = torch.tensor([curve, theirs])
+print("the same losses:", both.shape == (2, 20) and torch.allclose(*both, rtol=1e-5))
+print("they fell:", curve[-1] < curve[0])
+
+# %% [markdown]
+# ## 2 · Codes to sample from
+#
+# Train your VAE on some digits, twice: with the bound, and with a KL that weighs a tenth.
+
+
+# %%
+def trained(beta, some, epochs):
+    with contexts.seeded(0):
+        vae = VAE(digits.shape, 16)
+        optimizer = torch.optim.Adam(vae.parameters(), lr=2e-3)
+        for epoch in range(epochs):
+            training(vae, some.batches(100, seed=epoch), optimizer, beta)
+    return vae.requires_grad_(False)
+
+
+some, ten = digits.train[:6000], digits.test[:10].batch().x
+mine = {beta: trained(beta, some, epochs=course.pick(full=8, quick=2)) for beta in (1.0, 0.1)}
+rows = {"digit": ten}
+for beta, vae in mine.items():
+    rows[f"β = {beta:g}"] = vae.decoder(vae.encode(ten)[0]).sigmoid()
+plots.show(rows)
+
+# %% [markdown]
+# ### Debug: sampling
+#
+# A sample of the model: a code from the prior, N(0, 1), decoded. This function runs, and does not give
+# digits. It has two faults.
+
+
+# %%
+def sample(vae, n, latent):
+    """n pictures (n, C, H, W), pixels from 0 to 1, of codes from N(0, 1)."""
+    z = torch.rand(n, latent)
+    return vae.decoder(z)
+
+
+with contexts.seeded(0):
+    plots.show({f"β = {beta:g}": sample(vae, 10, 16) for beta, vae in mine.items()})
+
+# %% [markdown]
+# Write it again, repaired.
+
+
+# %%
+### BEGIN SOLUTION
+def sample(vae, n, latent):
+    z = torch.randn(n, latent)
+    return vae.decoder(z).sigmoid()
+
+
+### END SOLUTION
+
+# %%
+sample = check.sample(sample)
+
+# %% [markdown]
+# ### Write: a prior that fits
+#
+# With a small β nothing holds the codes at N(0, 1). They have a distribution of their own, and N(0, 1) is
+# the wrong one to sample from. The repair needs no training: measure the mean μ and the covariance C of
+# training codes, sampled from q, and sample from N(μ, C). If $L L^\top = C$, then μ + L ε has the covariance
+# C.
+#
+# <details><summary>A hint</summary>
+#
+# `torch.linalg.cholesky(C)` is such an L. Here each ε is a *row*.
+# </details>
+
+
+# %%
+def like(codes, epsilon):
+    """codes (N, K), ε (n, K) from N(0, 1) → (n, K), samples with the mean and the covariance of the codes."""
+    ### BEGIN SOLUTION
+    mean = codes.mean(0)
+    centred = codes - mean
+    covariance = centred.T @ centred / (len(codes) - 1)
+    factor = torch.linalg.cholesky(covariance)
+    return mean + epsilon @ factor.T
+    ### END SOLUTION
+
+
+# %%
+like = check.like(like)
+
+# %% [markdown]
+# Look at each β: the same ε, as a code from N(0, 1), and as one from the fitted Gaussian. In numbers: the
+# log-density of *test* codes under both, in nats per code.
+
+
+# %% tags=["nbval-ignore-output"]
+def density(z, mean, covariance):
+    return torch.distributions.MultivariateNormal(mean, covariance).log_prob(z).mean().item()
+
+
+rows = {}
+with contexts.seeded(0):
+    for beta, vae in mine.items():
+        codes, new = (reparameterised(*vae.encode(part.batch().x)) for part in (some, digits.test[:1000]))
+        torch.manual_seed(1)
+        rows[f"β = {beta:g}, N(0, 1)"] = sample(vae, 10, 16)
+        torch.manual_seed(1)  # the same ε again
+        rows[f"β = {beta:g}, fitted"] = vae.decoder(like(codes, torch.randn(10, 16))).sigmoid()
+        before = density(new, torch.zeros(16), torch.eye(16))
+        after = density(new, codes.mean(0), codes.T.cov())
+        print(f"β = {beta:g}: N(0, 1) {before:.1f}, fitted {after:.1f} nats")
+plots.show(rows)
+
+# %% [markdown]
+# NARRATE
+#
+# ## 3 · Three networks
 #
 # Multilayer, convolutional, and *fully* convolutional: the last has no linear layer, so its code keeps
 # places, and the same weights take a picture of any size. Everything in nats: −ELBO is the sum of
@@ -144,15 +406,24 @@ torch.manual_seed(0)
 plots.show({f"{net}, drawn from N(0, 1)": vae.sample(12).cpu() for net, vae in vaes.items()})
 
 # %% [markdown]
-# Look at the last row. Its reconstructions are fine, its samples are not: each place draws its own piece of
-# a stroke, and nobody tells the places to agree. A good ELBO does not promise good samples from a prior
-# that knows of no agreement.
+# Look at the last row. Its reconstructions are fine, its samples are not: under N(0, 1) the places of the
+# code are independent, so each has its own piece of a stroke, whatever its neighbours have. A good ELBO does
+# not promise good samples.
 #
-# ## 3 · The hidden β
+# ## 4 · The hidden β
 #
 # The ELBO is a sum over pixels plus a sum over the code. Write `mean` somewhere, as most public code does,
 # and the two terms are weighed differently: you train with another β than you think. Which one can be
 # *computed*: scale the distortion and the rate, and compare how the loss answers.
+#
+# Predict: the loss is the mean over 784 pixels plus the mean over a code of 20 numbers. With which β does it
+# train?
+
+# %%
+hidden = ...  # a number; the ELBO has 1
+### BEGIN SOLUTION
+hidden = 20
+### END SOLUTION
 
 # %%
 mistakes = {  # nll: (B, pixels), kl: (B, K), both in nats; every line stands in some public repository
@@ -174,8 +445,34 @@ def effective_beta(loss, pixels=784, size=20, batch=128):
 for name, loss in mistakes.items():
     print(f"{name:40s} trains with β = {effective_beta(loss).item():.4g}")
 
+# %%
+check.hidden_beta(hidden, effective_beta(mistakes["mean over pixels + mean over the code"]).item())
+
 # %% [markdown]
-# What do these do to digits? The same network, trained with three of these β.
+# The mean over 784 pixels makes the error 784 times smaller, the mean over 20 numbers the KL 20 times: 784 /
+# 20 = 39.2.
+#
+# ### Write: the β of a mean squared error
+#
+# A loss takes the mean of the squared error over D pixels, and the sum of the KL over K dimensions. Its
+# likelihood is a Gaussian of σ = 1, whose −log p is *half* the squared error. Which β does it train with?
+
+
+# %%
+def beta_of(pixels):
+    """Number of pixels D → β."""
+    ### BEGIN SOLUTION
+    # mean squared error = 2 / D · (½ Σ (x − m)²), so multiply the loss by D / 2: the KL is weighed with that
+    return pixels / 2
+    ### END SOLUTION
+
+
+# %%
+beta_of = check.beta_of_mean_squared_error(beta_of)
+print(f"64 × 64 pixels of three colours: β = {beta_of(3 * 64 * 64):,.0f}")
+
+# %% [markdown]
+# What do such β do to digits? The same network, trained with three of these β.
 
 # %%
 drawn = {"digit": digits.test[:12].batch().x}
@@ -201,16 +498,16 @@ for beta, vae in beta_vaes.items():
 # There is the answer to *why does mine draw the same thing for every input*: with such a β the KL
 # is all that counts, the code says nothing, and the best the decoder can do is the mean of all digits.
 #
-# ## 4 · Collapse: made, measured, cured
+# ## 5 · Collapse: made, measured, cured
 #
 # *Posterior collapse*: q(z|x) = p(z) whatever x is. It happens to the whole code, as above, or to some of
 # its dimensions. Two instruments: the **KL of each dimension**, and **active units**, the dimensions whose
 # posterior mean varies over the images (variance above 0.01).
 #
-# Many dimensions, and a large learning rate: at the start the decoder does not listen yet, the KL is the
-# only term that says anything about a dimension, and what it says is *switch it off*. Two cures.
-# **Warm-up**: β rises from 0 to 1 during the first half of the training. **Free bits**: a dimension pays
-# nothing for its first 0.2 nats.
+# Many dimensions, and a large learning rate: at the start the decoder does not use the code yet. Then only
+# the KL has a gradient for a dimension, and it pushes the posterior to the prior: the dimension is switched
+# off. Two cures. **Warm-up**: β rises from 0 to 1 during the first half of the training. **Free bits**: a
+# dimension pays nothing for its first 0.2 nats.
 
 # %%
 cures = {
@@ -242,10 +539,10 @@ ax.legend()
 figure
 
 # %% [markdown]
-# Read the numbers with care: *more active units are no aim in themselves*. A dimension that is kept alive
+# Read the numbers with care: *more active units are no goal in themselves*. A dimension that is kept alive
 # by free bits, and that the decoder does not use, costs nats. Judge by the ELBO, or better by log p(x).
 #
-# ## 5 · Which likelihood? Faces
+# ## 6 · Which likelihood? Faces
 #
 # A likelihood says what a deviation costs. A Gaussian with σ = 1 *is* the squared error, and σ is a β in
 # disguise: Σ(x − m)² / 2σ² + KL is the same as Σ(x − m)² / 2 + σ² KL. Pixels run from 0 to 1; σ = 1 says that
@@ -361,8 +658,8 @@ plots.show(reconstructed)
 plots.show(sampled)
 
 # %% [markdown]
-# **When is MSE right?** It is a Gaussian. With σ = 1 it is one that shrugs at every error. With σ learnt it
-# finds the σ that makes the data likeliest, and that σ is the β:
+# **When is MSE right?** It is a Gaussian. With σ = 1 it is one for which every error is small. With σ learnt
+# it finds the σ that makes the data likeliest, and that σ is the β:
 
 # %% tags=["nbval-ignore-output"]
 sigma = face_vaes["Gaussian, σ learnt"].decoder[-1].log_scale.exp().item()
@@ -372,10 +669,12 @@ print(f"σ learnt: {sigma:.3f}, so against σ = 1 the KL weighs σ² = {sigma**2
 # **What the KL costs, and what it buys.** Read the table from the smallest rate to the largest. A small rate
 # (a large σ) means a costly code: poor reconstructions, and codes that fill N(0, 1), so samples that are
 # faces. A large rate means a cheap code: good reconstructions, and codes that fill N(0, 1) with holes, so
-# samples that are half faces. The plain autoencoder is the end of that road.
+# samples that are half faces. The plain autoencoder, without any KL, is the extreme case. What was your
+# guess at the start? Compare the errors of "Gaussian, σ = 1" and of "plain": about twice as large. With σ
+# learnt the error is no larger than the plain one's, and it is the samples that pay.
 #
 # The rows named *fitted* say how to have both: keep the code, and *learn the prior*. Here it is one Gaussian
-# with all correlations, fitted afterwards; section 6 trains a flow together with the model.
+# with all correlations, fitted afterwards; section 7 uses a flow that is trained together with the model.
 #
 # ### N(0, 1) with σ learnt
 #
@@ -437,7 +736,7 @@ plots.show(drawn)
 explorers.reconstructions({"plain": plain, "VAE, σ learnt": face_vaes["Gaussian, σ learnt"]}, faces.test[:60])
 
 # %% [markdown]
-# ## 6 · How likely is a picture? log p(x) in nats
+# ## 7 · How likely is a picture? log p(x) in nats
 #
 # The ELBO is a bound; the truth is p(x) = E_q[p(x|z) p(z) / q(z|x)]. So draw S codes from q, and take the
 # *mean of the weights*: log 1/S Σ p(x, zₛ) / q(zₛ|x). With S = 1 it is the ELBO again. More samples come
@@ -526,40 +825,16 @@ if digits.shape == (1, 28, 28):
 plots.show(shown)
 
 # %% [markdown]
-# ## Your turn
+# ## Then try
 #
-# The KL, from the mean and the logarithm of the variance, both (B, K), to (B,).
-
-
-# %%
-def kl(mean, log_var):
-    ### BEGIN SOLUTION
-    return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
-    ### END SOLUTION
-
-
-# %%
-kl = check.kl(kl)
-
-# %% [markdown]
-# A loss takes the mean of the squared error over D pixels, and the sum of the KL over K dimensions. Its
-# likelihood is a Gaussian of σ = 1, whose −log p is *half* the squared error. Which β does it train with?
-
-
-# %%
-def beta(pixels):
-    ### BEGIN SOLUTION
-    # mean squared error = 2 / D · (½ Σ (x − m)²), so multiply the loss by D / 2: the KL is weighed with that
-    return pixels / 2
-    ### END SOLUTION
-
-
-# %%
-beta = check.beta_of_mean_squared_error(beta)
-
-# %% [markdown]
-# Then try: train with `posterior="gaussian"` and `losses.reconstruction`. Where does the encoder's
-# variance go, and why?
+# Train your VAE with `beta=0`. Where does the encoder's variance go, and why?
+#
+# <details><summary>An answer</summary>
+#
+# Towards zero, step by step: `vae.encode(x)[1].mean()` falls as long as you train. Noise in the code only
+# makes the reconstruction worse, and without the KL nothing pays for taking it away. What is left is a plain
+# autoencoder.
+# </details>
 #
 # ## Take away
 #
