@@ -8,6 +8,7 @@ import torch
 from aelib.contexts import seeded
 from torch import Tensor, nn
 
+from .judging import NOTHING
 from .networks import Shape
 
 
@@ -56,6 +57,8 @@ def complaint_about(make: type) -> str | None:
     shape, x = (2, 3, 4), torch.linspace(0, 1, 120).view(5, 2, 3, 4)
     with seeded(0):
         model = make(shape, 3)
+        if isinstance(model, nn.Module) and not [*model.children()]:
+            return NOTHING
         for name in ("encoder", "decoder"):
             if not isinstance(getattr(model, name, None), nn.Module):
                 return f"`self.{name}` is to be a module: `nn.Sequential(…)`"
