@@ -18,21 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from test_fuzz import fuzzed
+from verbs import call
 
 from aelib import cli, datasets, export, pretrained, report, retrieval, runs
 from aelib.runs import checkpoint
 from aelib.training import History
 
 SMALL = ["--size=8", "--net=linear", "--latent=2", "--epochs=1"]
-
-
-def outcome(words):
-    """The exit code of `aelib …`; a traceback would be an exception here."""
-    try:
-        cli.main(words)
-    except SystemExit as e:
-        return e.code
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +39,7 @@ def trained(tmp_path_factory):
             file = folder / "photos" / "ab"[i % 2] / f"{i}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(rng.integers(0, 255, (9, 8, 3), np.uint8)).save(file)
-        assert outcome(["train", "photos", *SMALL, "--out=run"]) == 0 and outcome(["index", "run"]) == 0
+        assert call("train", "photos", *SMALL, "--out=run") == 0 and call("index", "run") == 0
         shutil.copy(folder / "photos" / "a" / "0.png", "a.png")
         (folder / "bad.png").write_bytes(b"bad")
         (folder / "labels.csv").write_text("file,who\n" + "".join(f"{i}.png,{i % 3}\n" for i in range(12)))
@@ -131,7 +123,7 @@ def test_any_line_is_done_or_answered_in_words(trained, tmp_path, monkeypatch, c
     @fuzzed(100)
     @given(lines())
     def check(words):
-        code = outcome(words)
+        code = call(*words)
         said = capsys.readouterr()
         assert code in codes and "Traceback" not in said.err, said.err
         assert code == 0 or said.err.startswith(("aelib", "\naelib")) or "\naelib" in said.err, said.err
@@ -170,7 +162,7 @@ def test_any_damage_to_a_file_of_a_run_or_of_the_cache_is_said_or_changes_no_ans
         """What each verb prints, or None where it ends with words."""
         found = []
         for words in (["evaluate", "run", "--json"], ["search", "run", "a.png", "--json"], ["resume", "run"]):
-            code = outcome(words)
+            code = call(*words)
             said = capsys.readouterr()
             assert code in (0, 1) and "Traceback" not in said.err, (words, said.err)
             assert code == 0 or "aelib: " in said.err, (words, said.err)

@@ -21,19 +21,11 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from verbs import call
 
 from aelib import cli, datasets, export, latent, metrics, models, pretrained, retrieval, runs
 
 SMALL = ["--latent", "3", "--net", "mlp", "--hidden", "[16]", "--epochs", "2"]
-
-
-def call(*words):
-    """Run a verb in this process; its exit code."""
-    try:
-        cli.main([str(w) for w in words])
-    except SystemExit as e:
-        return e.code
-    return 0
 
 
 @pytest.fixture(scope="module")

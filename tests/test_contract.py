@@ -292,8 +292,11 @@ def test_measured_attributes_are_standardised_by_the_training_examples_and_small
         with pytest.raises(ValueError, match=r"but numbers: standardise.*conditioned\(like=split.train\)"):
             condition(values)
     two = Examples(np.zeros((3, 2)), attributes={"a": [3, 4, 5], "b": [1, 0, 1]})
+    for other in (two.only("a"), two.only("b", "a"), Examples(np.zeros((3, 2)))):
+        with pytest.raises(ValueError, match=r"but like= has \['a', 'b'\]: data.only\(\*names\) before map"):
+            other.map(conditioned(like=two))
     with pytest.raises(ValueError, match="1 attributes, but like= has 2: the same, in one order"):
-        two.only("a").map(conditioned(like=two)).batch()
+        conditioned(like=two)(two.only("a").batch())
     with pytest.raises(ValueError, match="like= is for attributes"):
         conditioned(like=Examples(np.zeros((3, 2))))
 

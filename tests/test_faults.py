@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
+from verbs import call
 
 from aelib import cli, datasets, files, losses, metrics, models, runs, training
 from aelib.datasets import Batch, Images
@@ -63,15 +64,6 @@ def finished(tmp_path_factory):
 def copied(finished, tmp_path):
     """Its folder, to be harmed."""
     return shutil.copytree(finished[0], tmp_path / "run")
-
-
-def status(arguments):
-    """The exit code of `aelib …`; a traceback would be an exception here."""
-    try:
-        cli.main(arguments)
-    except SystemExit as e:
-        return e.code
-    return 0
 
 
 def sign(folder):
@@ -346,18 +338,22 @@ def test_a_damaged_run_json_says_what_to_do(text, copied, finished):
 
 def test_a_value_that_changes_in_a_runs_own_files_is_found_and_a_comment_is_none(tmp_path, capsys):
     words = ["train", "digits", "--net=linear", "--latent=2", "--epochs=1", f"--out={tmp_path}", "--beta=3"]
-    assert status(words) == 0
+    assert call(*words) == 0
     config, about = tmp_path / "config.yaml", tmp_path / "run.json"
     whole, known = config.read_text(), about.read_text()
     config.write_text(f"# mine\n{whole}")
     assert runs.Run(tmp_path).settings()["beta"] == 3
     config.write_text(whole.replace("beta: 3.0", "beta: 2.0"))
-    assert status(["resume", f"{tmp_path}", "--epochs=2"]) == 1
+    assert call("resume", f"{tmp_path}", "--epochs=2") == 1
     assert "values were changed; the same `aelib train` again writes it" in capsys.readouterr().err
-    assert status(words) == 0 and config.read_text() == whole
-    about.write_text(known.replace('"batch_size": ', '"batch_size": 1'))
-    with pytest.raises(RunError, match=r"run.json is damaged \(it was changed\)"):
-        runs.Run(tmp_path).about()
+    assert call(*words) == 0 and config.read_text() == whole
+    for old, new in (('"batch_size": ', '"batch_size": 1'), ('"sha256"', '"sha257"'), ('mat": 2', 'mat": 1')):
+        about.write_text(known.replace(old, new))
+        with pytest.raises(RunError, match=r"run.json is damaged \(it was changed\)"):
+            runs.Run(tmp_path).about()
+    first = json.loads(known)  # as of an aelib that wrote no sums
+    about.write_text(json.dumps({k: v for k, v in first.items() if k != "sha256"} | {"format": 1}))
+    assert runs.Run(tmp_path).about()["training"] == first["training"]
 
 
 def test_a_configuration_that_is_cut_short_is_not_taken_for_whole(tmp_path, capsys):
@@ -367,7 +363,7 @@ def test_a_configuration_that_is_cut_short_is_not_taken_for_whole(tmp_path, caps
     whole = config.read_text()
     for cut in (0, 1, whole.index("beta"), whole.index("seed"), len(whole) - 3):
         config.write_text(whole[:cut])
-        assert status(["resume", f"{tmp_path}/run", "--epochs=2"]) == 1
+        assert call("resume", f"{tmp_path}/run", "--epochs=2") == 1
         assert "config.yaml is damaged" in capsys.readouterr().err
     cli.main(["train", "digits", *small])  # with the same options it is written again
     assert config.read_text() == whole
@@ -437,7 +433,7 @@ def test_other_settings_are_another_training_and_the_configuration_stays_true(tm
     small = ["train", "digits", "--net=linear", "--latent=2", f"--out={tmp_path}/run"]
     cli.main([*small, "--epochs=1"])
     before = (tmp_path / "run" / "config.yaml").read_text()
-    assert status([*small, "--epochs=2", "--beta=4", "--lr=0.1"]) == 1
+    assert call(*small, "--epochs=2", "--beta=4", "--lr=0.1") == 1
     said = capsys.readouterr().err
     assert "beta was 1.0, is 4.0; lr was 0.0001, is 0.1" in said and "Choose another folder" in said
     assert (tmp_path / "run" / "config.yaml").read_text() == before
@@ -764,7 +760,7 @@ MISTAKES = [
 def test_a_mistake_gets_words_and_no_traceback(words, code, says, here, capsys):
     (here / "empty").mkdir()
     (here / "file").write_text("")
-    assert status(words) == code
+    assert call(*words) == code
     said = capsys.readouterr()
     assert says in said.err and "Traceback" not in said.err and said.out == ""
 
@@ -792,7 +788,7 @@ CONFIGS = {
 def test_a_configuration_with_anything_else_in_it_is_refused(name, here, capsys):
     text, says = CONFIGS[name]
     (here / "c.yaml").write_bytes(text)
-    assert status(["train", "--config=c.yaml", "--epochs=1"]) in (1, 2)
+    assert call("train", "--config=c.yaml", "--epochs=1") in (1, 2)
     said = capsys.readouterr().err
     assert said.startswith("aelib") and says in said and "Traceback" not in said
     assert not (here / "canary").exists()
@@ -803,12 +799,12 @@ def test_one_and_two_photos_are_a_dataset(here, capsys):
         (here / f"few{n}").mkdir()
         for i in range(n):
             Image.new("RGB", (5, 4), (90 * i, 0, 0)).save(here / f"few{n}" / f"{i}.png")
-        assert status(["train", f"few{n}", "--net=linear", "--latent=2", "--epochs=1", "--size=8"]) == 0
-        assert status(["evaluate", f"runs/few{n}"]) == 1  # there is nothing to test on
+        assert call("train", f"few{n}", "--net=linear", "--latent=2", "--epochs=1", "--size=8") == 0
+        assert call("evaluate", f"runs/few{n}") == 1  # there is nothing to test on
         assert "no images" in capsys.readouterr().err
 
 
 def test_the_folder_one_is_in_has_a_name(here):
     Image.new("RGB", (5, 4)).save(here / "a.png")
-    assert status(["train", ".", "--net=linear", "--latent=2", "--epochs=1", "--size=8"]) == 0
+    assert call("train", ".", "--net=linear", "--latent=2", "--epochs=1", "--size=8") == 0
     assert {p.name for p in (here / "runs").iterdir()} == {"here"}

@@ -19,8 +19,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from verbs import call
 
-from aelib import cli, datasets, files, losses, models, plots, runs
+from aelib import datasets, files, losses, models, plots, runs
 from aelib.datasets import DataError
 from aelib.errors import say, shown
 from aelib.runs import RunError, checkpoint, fit, fitting
@@ -29,15 +30,6 @@ from aelib.runs.checkpoint import MANIFEST, STATE, WEIGHTS
 SMALL = ["--net", "linear", "--latent", "2", "--epochs", "1"]
 STRANGE = ("$\\frac{$", "_hidden", "esc\x1b[31mred", "new\nline", os.fsdecode(b"caf\xe9"))
 DIGITS = datasets.load("digits")
-
-
-def call(*words):
-    """Run a verb in this process; its exit code. A traceback would be an exception here."""
-    try:
-        cli.main([str(w) for w in words])
-    except SystemExit as e:
-        return e.code
-    return 0
 
 
 def contents(folder):
@@ -155,6 +147,11 @@ def test_comments_in_a_runs_configuration_stay(here):
     text = "# why I chose this\n" + config.read_text()
     config.write_text(text)
     assert call("train", "--config=run/config.yaml", "--out=run") == 0 and config.read_text() == text
+    text = text.replace("epochs: 1\n", "epochs: 1  # enough\n")
+    config.write_text(text)
+    assert call("resume", "run", "--epochs=2") == 0
+    assert config.read_text() == text.replace("epochs: 1 ", "epochs: 2 ")
+    assert runs.Run("run").settings()["epochs"] == 2
 
 
 # ---- strange names -----------------------------------------------------------------------------------------
@@ -267,6 +264,41 @@ def test_a_run_goes_on_from_anywhere_and_with_photos_that_were_moved(here, monke
     photos(here / "other", seed=1)
     assert call("resume", "../run", "../other", "--epochs=4") == 1
     assert "holds another training" in capsys.readouterr().err
+
+
+def test_labels_that_were_moved_are_named(here, capsys):
+    photos(here / "p")
+    rows = "".join(f"{name}/{i}.png,{i}\n" for name in "ab" for i in range(15))
+    (here / "l.csv").write_text(f"file,who\n{rows}")
+    assert call("train", "p", "--size=8", *SMALL, "--labels=l.csv", "--by=who", "--out=run") == 0
+    capsys.readouterr()
+    assert call("evaluate", "run", "--json") == 0
+    before = capsys.readouterr().out
+    shutil.move("l.csv", "moved.csv")
+    export = ["export", "--format=torchscript"]
+    for verb, *words in (["evaluate", "--json"], ["sample"], export, ["index"], ["resume", "--epochs=2"]):
+        assert call(verb, "run", *words) == 1 and "l.csv cannot be read" in capsys.readouterr().err
+        assert call(verb, "run", *words, "--labels=moved.csv") == 0
+        if verb == "evaluate":
+            assert capsys.readouterr().out == before
+    (here / "other.csv").write_text(f"file,who\n{rows.replace('b/', 'z/')}")
+    assert call("resume", "run", "--labels=other.csv", "--epochs=3") == 1
+    assert "holds another training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--quick"], ["--epochs=1"]])
+def test_a_run_that_has_ended_says_so_and_stays_as_long_as_it_was(words, here, capsys):
+    options = ["train", "digits", *SMALL[:-2], "--out=run"]
+    assert call(*options, "--epochs=3") == 0
+    assert "nothing was trained" not in capsys.readouterr().out
+    before = contents(here / "run")
+    assert call(*options, *words) == 0
+    assert (
+        "run has 3 epochs: nothing was trained. More: aelib resume run --epochs 6" in capsys.readouterr().out
+    )
+    assert runs.Run("run").settings()["epochs"] == 3
+    assert contents(here / "run") == before
+    assert call("resume", "run") == 0 and "nothing was trained" in capsys.readouterr().out
 
 
 def failing(monkeypatch, code):
@@ -426,6 +458,10 @@ def test_signals_are_named_and_nohup_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("AELIB_SIGNAL", "USR1")
     with pytest.raises(ValueError, match="Did you mean 'SIGUSR1'"):
         go(tmp_path)
+    for name in ("SIGKILL", "SIGSTOP"):  # which no program can catch
+        monkeypatch.setenv("AELIB_SIGNAL", name)
+        with pytest.raises(ValueError, match=f"no signal to be caught '{name}'.*Known: SIG.*SIGUSR1"):
+            go(tmp_path)
     monkeypatch.delenv("AELIB_SIGNAL")
     assert set(fitting.signals()) == {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -157,12 +157,16 @@ def begin(
     config |= {"start": start, "flip": flip}
     if fabric.is_global_zero:
         say(f"{choice}{', mirrored at random' if flip else ''}")
+    before = run.checkpoints.stat().st_mtime_ns if run.names() else 0
     history = runs.fit(
         model, images, goal, optimizers, epochs=choice.epochs, batch_size=choice.batch_size,
         valid=split.valid, schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
     )  # fmt: skip
     if fabric.is_global_zero:
         say(history, sys.stdout)
+        if before == run.checkpoints.stat().st_mtime_ns:
+            more = f"aelib resume {run.path} --epochs {2 * len(history)}, or another --out"
+            say(f"{run.path} has {len(history)} epochs: nothing was trained. More: {more}", sys.stdout)
         if history and len(split.valid):
             best = runs.load(run.path, device=str(fabric.device))
             say("\n".join(baselines.verdict(best, split.train, split.valid)), sys.stdout)
@@ -205,12 +209,13 @@ def _explaining() -> Iterator[None]:
         raise ValueError(str(e).strip() or type(e).__name__) from e
 
 
-def resume(run: str, data: str | None = None, epochs: int | None = None) -> None:
+def resume(run: str, data: str | None = None, epochs: int | None = None, labels: str | None = None) -> None:
     """Go on with a training that was stopped, or train one that has ended for longer.
 
     Args:
         run: its folder.
         data: where the photos lie now, if they were moved.
+        labels: where their labels lie now.
         epochs: passes over the data, counted from its beginning; as it was planned by default.
     """
     from ..pretrained import trained_on
@@ -226,6 +231,7 @@ def resume(run: str, data: str | None = None, epochs: int | None = None) -> None
     if data is None:
         trained_on(run)  # says so, if that is not there
     more = [] if epochs is None else [f"--epochs={epochs}"]
+    more += [] if labels is None else [f"--labels={labels}"]
     more += [] if data is None else [data]
     more += [] if "start" in settings else ["--start=random"]  # an older aelib knew no other
     call({"train": begin}, "", ["train", f"--config={config}", f"--out={run}", *more])

@@ -15,7 +15,9 @@ from ..files import marked
 UNMARKED = (".npz", ".parquet", ".onnx", ".pt")  # formats without a place for a mark
 
 
-def evaluate(run: str, data: str | None = None, which: str | None = None, json: bool = False) -> None:
+def evaluate(
+    run: str, data: str | None = None, which: str | None = None, json: bool = False, labels: str | None = None
+) -> None:
     """Judge a model on its test pictures, or on all of other data but those that it was trained on.
 
     Args:
@@ -25,7 +27,7 @@ def evaluate(run: str, data: str | None = None, which: str | None = None, json: 
     from ..datasets import DATASETS
     from ..runs import Run
 
-    model, split = pretrained.load_with_data(run, data, which=which)
+    model, split = pretrained.load_with_data(run, data, which=which, labels=labels)
     mine = Run(run).about()["training"].get("fingerprint") if Path(run).is_dir() else None
     # of a model that does not say what it was trained on it may have been this dataset
     other = data is not None and (mine is not None or data not in DATASETS)
@@ -66,7 +68,7 @@ def report(
 
 def sample(
     run: str, data: str | None = None, n: int = 64, out: str = "", seed: int = 0, zoom: int = 0,
-    which: str | None = None,
+    which: str | None = None, labels: str | None = None,
 ) -> None:  # fmt: skip
     """Make new pictures from random codes, as a grid.
 
@@ -87,7 +89,8 @@ def sample(
         raise ValueError(f"--n is at least 1; got {n}")
     file, model = _file(out, run, "samples.png"), _model(run, which)
     try:
-        model, prior = latent.sampler(model, pretrained.load_with_data(run, data, which=which)[1].train)
+        split = pretrained.load_with_data(run, data, which=which, labels=labels)[1]
+        model, prior = latent.sampler(model, split.train)
     except (RunError, DataError):
         if data is not None or model.prior is None:
             raise
@@ -171,7 +174,7 @@ def embed(
     print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
 
 
-def index(run: str, data: str | None = None, which: str | None = None) -> None:
+def index(run: str, data: str | None = None, which: str | None = None, labels: str | None = None) -> None:
     """Make pictures findable: `aelib search` then finds those most like a photo.
 
     The index is kept in the run's folder.
@@ -184,7 +187,7 @@ def index(run: str, data: str | None = None, which: str | None = None) -> None:
     if not Path(run).is_dir():
         raise ValueError(f"{run} is no run's folder, where an index is kept. In Python it may be kept "
                          "anywhere: retrieval.index_run(FOLDER, SPLIT, model=MODEL)")  # fmt: skip
-    n = index_run(run, data, which=which)
+    n = index_run(run, data, which=which, labels=labels)
     print(f"{n:,} pictures are indexed in {run}: to find one: aelib search {run} QUERY.jpg")
 
 
@@ -218,7 +221,7 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
 
 def export(
     run: str, data: str | None = None, format: Literal["onnx", "torchscript"] = "onnx", out: str = "",
-    which: str | None = None,
+    which: str | None = None, labels: str | None = None,
 ) -> None:  # fmt: skip
     """Write the encoder (pictures → mean codes) and the decoder (codes → mean pictures), for any batch size.
 
@@ -237,7 +240,7 @@ def export(
     folder = Path(out or (run if Path(run).is_dir() else ""))
     for part in ("encoder", "decoder"):
         _unused(folder / f"{part}{exporting.SUFFIXES[format]}", run)
-    model, split = pretrained.load_with_data(run, data, which=which)
+    model, split = pretrained.load_with_data(run, data, which=which, labels=labels)
     for file, worst in getattr(exporting, format)(model, folder, split.test).items():
         print(f"{file}: differs from the model by {worst:.1e} at most")
 

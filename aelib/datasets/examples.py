@@ -77,6 +77,11 @@ class Examples:
             if value is not None and len(value) != len(self):
                 what = type(self).__name__.lower()
                 raise ValueError(f"{len(self)} {what}, but {len(value)} {name}: need one per {what[:-1]}")
+        mine = [] if self.attributes is None else list(self.attributes)
+        for order in filter(None, (getattr(f, "columns", None) for f in self.transforms)):
+            if mine != order:
+                raise ValueError(f"attributes {mine}, but like= has {order}: data.only(*names) before map "
+                                 "gives the same, in one order")  # fmt: skip
         if self.labels is not None:
             object.__setattr__(self, "labels", whole(self.labels))
             low, high = (int(self.labels.min()), int(self.labels.max())) if len(self) else (0, -1)

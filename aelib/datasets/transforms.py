@@ -233,4 +233,5 @@ def conditioned(classes: int | None = None, like: Examples | None = None) -> Tra
             y = torch.where(y == 0, -1, y)
         return replace(batch, c=torch.nan_to_num(y, 0, 0, 0))
 
+    f.columns = [] if like is None else [*like.attributes]  # type: ignore  # which Examples compares
     return f

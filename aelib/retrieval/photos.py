@@ -46,7 +46,7 @@ class Found:
 
 def index_run(
     run: str | Path, data: str | Path | Split[Images] | None = None, *, which: str | None = None,
-    model: Autoencoder | None = None,
+    model: Autoencoder | None = None, labels: Any = None,
 ) -> int:  # fmt: skip
     """Index all pictures of a dataset, in the run's folder; returns how many there are.
 
@@ -56,11 +56,12 @@ def index_run(
         data: a dataset's name, a folder of photos, or a `Split`; None: what the run was trained on.
         which: checkpoint: best (the default), last, or a name.
         model: None: the run's own. Another needs its data as a `Split`; the folder may be any.
+        labels: of the photos, as in `load_with_data`.
 
     Raises RunError, ValueError: as in `load_with_data`; or the model takes conditions.
     """
     if model is None:
-        model, split = load_with_data(run, data, which=which)
+        model, split = load_with_data(run, data, which=which, labels=labels)
     elif isinstance(data, Split):
         split = data
     else:

@@ -32,9 +32,9 @@ SAVE_SECONDS = 600.0  # an epoch that takes longer is saved halfway
 def signals() -> list[int]:
     """Those that end a training: Ctrl-C, a request to end, a closed terminal, and `AELIB_SIGNAL`, the
     name (as SIGUSR1) of what a cluster sends before it takes the machine; `ValueError` if it is none."""
-    known, name = signal.Signals.__members__, os.environ.get("AELIB_SIGNAL", "SIGTERM")
-    if name not in known:
-        raise ValueError("AELIB_SIGNAL: " + unknown("signal", name, known))
+    known = {s.name: s for s in signal.Signals if s.name not in ("SIGKILL", "SIGSTOP")}
+    if (name := os.environ.get("AELIB_SIGNAL", "SIGTERM")) not in known:
+        raise ValueError("AELIB_SIGNAL: " + unknown("signal to be caught", name, known))
     found = [known[n] for n in {"SIGINT": 0, "SIGTERM": 0, "SIGHUP": 0, name: 0} if n in known]
     # Windows lacks the third; nohup has it that a closed terminal is nothing
     return [n for n in found if n.name != "SIGHUP" or signal.getsignal(n) != signal.SIG_IGN]

@@ -30,9 +30,9 @@ from . import checkpoint
 from .checkpoint import MANIFEST, WEIGHTS, RunError, compare, fill, read_weights
 
 TRAINED = "trained.bin"
-FORMAT = 1  # of the folder: raise it when an older aelib could no longer read what this one writes
+FORMAT = 2  # of the folder: run.json has a sum of itself since 2. An older aelib reads no newer one
 PART = re.compile(r"\.(config\.yaml|run\.json|history\.csv|trained\.bin|epoch-\d+(\+\d+)?)\.\d+\.part")
-MAY_CHANGE = {"data", "epochs", "accelerator", "devices", "nodes", "strategy"}  # when a training goes on
+MAY_CHANGE = {"data", "labels", "epochs", "accelerator", "devices", "nodes", "strategy"}  # as it goes on
 
 
 class Run:
@@ -177,29 +177,35 @@ class Run:
     def begin(self, about: Mapping[str, Any]) -> None:
         """Write `config.yaml` and `run.json`, or compare with what stands there.
 
-        Args:
-            about: what identifies the training; it must be the same when the training goes on.
+        What `about` says identifies the training: it must be the same when the training goes on.
 
         RunError if the folder is of another training, or of a newer aelib.
         """
         if (self.path / "run.json").exists():
             old, new = _flat(self.about()["training"]), _flat(about)
             changed = [k for k in new | old if k != "rule" and old.get(k) != new.get(k)]
-            wrong = [f"{k} was {old.get(k)}, is {new.get(k)}" for k in changed]
-            wrong += self._changed()
+            wrong = "; ".join([f"{k} was {old.get(k)}, is {new.get(k)}" for k in changed] + self._changed())
             if wrong and self.names():
-                raise RunError(f"{self.path} holds another training ({'; '.join(wrong)}). Choose another "
-                               "folder for this one")  # fmt: skip
+                raise RunError(f"{self.path} holds another training ({wrong}). Choose another folder")
         self.begun = about  # run.json comes first: it says whose folder this is
         config = dict(about if self.config is None else self.config)
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, explicit_end=True)
+        if self.names() and "epochs" in config:  # those that are trained do not become fewer
+            config["epochs"] = max(config["epochs"], int(re.findall(r"\d+", self.names()[-1])[0]))
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, explicit_end=True, width=10**6)
         known = {"format": FORMAT, "versions": versions(), "training": dict(about)}
         known["settings"] = sum_of(yaml.safe_load(text))
         self._write("run.json", json.dumps(known | {"sha256": sum_of(known)}, indent=1))
-        with contextlib.suppress(RunError):
-            if self.settings() == config:  # somebody's comments stay
-                return
-        self._write("config.yaml", text)
+        self._write("config.yaml", self._commented(text))
+
+    def _commented(self, fresh: str) -> str:
+        """The fresh text of config.yaml, with the comments of the one that stands there."""
+        lines, new = {line.split(":")[0]: line for line in fresh.split("\n")}, yaml.safe_load(fresh)
+        with contextlib.suppress(OSError, ValueError, LookupError, RecursionError, yaml.YAMLError):
+            text = (self.path / "config.yaml").read_text("utf-8")
+            text = re.sub(r"(?m)^(\w+):(?:(?!\s+#).)*", lambda found: lines[found[1]], text)
+            if text.rstrip().endswith("\n...") and yaml.safe_load(text) == new:
+                return text
+        return fresh
 
     def remember(self, data: Data) -> None:
         """Write which photos are trained on, and the SHA-256 of that, for `trained`."""
@@ -260,18 +266,16 @@ class Run:
         try:
             about = json.loads((self.path / "run.json").read_text("utf-8"))
             written, by, known = int(about["format"]), str(about["versions"]["aelib"]), about["training"]
-            if written <= FORMAT and about.get("sha256", sum_of(about)) != sum_of(about):
+            if written <= FORMAT and about.get("sha256", written == 1 and sum_of(about)) != sum_of(about):
                 raise ValueError("it was changed")
         except (OSError, ArithmeticError, ValueError, LookupError, TypeError, RecursionError) as e:
             if not (self.path / "run.json").exists():
                 raise RunError(f"{self.path} is no run: there is no run.json in it") from e
-            raise RunError(f"{self.path}/run.json is damaged ({e}). Delete it, and begin the same training "
-                           "again in the same folder: it goes on from the last "
-                           "checkpoint") from e  # fmt: skip
+            again = "Delete it, and begin the same training again in the same folder: it goes on"
+            raise RunError(f"{self.path}/run.json is damaged ({e}). {again} from the last checkpoint") from e
         if written > FORMAT or not isinstance(known, dict):
-            raise RunError(f"{self.path} was written by aelib {by}, in format {written}; this is aelib "
-                           f"{__version__}, which reads up to format {FORMAT}. Install the newer "
-                           "one")  # fmt: skip
+            raise RunError(f"{self.path} was written by aelib {by}, in format {written}; aelib {__version__} "
+                           f"reads up to format {FORMAT}. Install the newer one")  # fmt: skip
         return about
 
 
@@ -285,8 +289,8 @@ def versions() -> dict[str, str]:
 
 
 def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
-    model = about.get("model")
-    return {**about, **model} | {"model": "by autoencoder"} if isinstance(model, Mapping) else dict(about)
+    recipe = about.get("model")
+    return {**about, **recipe, "model": "by autoencoder"} if isinstance(recipe, Mapping) else dict(about)
 
 
 def _named(epoch: int, step: int = 0) -> str:
