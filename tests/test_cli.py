@@ -347,7 +347,7 @@ def test_an_index_of_other_weights_is_not_asked(run, tmp_path, capsys):
     assert call("train", "digits", *SMALL, "--seed", "1", "--out", other) == 0 and call("index", other) == 0
     query = tmp_path / "q.png"
     Image.new("L", (8, 8)).save(query)
-    assert call("resume", other, "--epochs", "3") == 0
+    assert call("resume", other, "--epochs", "9") == 0
     assert call("search", other, query) == 1 and "index the images again" in capsys.readouterr().err
     (other / "index.safetensors").write_bytes(b"half")
     assert call("search", other, query) == 1 and "aelib index" in capsys.readouterr().err
