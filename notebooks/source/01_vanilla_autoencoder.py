@@ -17,7 +17,7 @@
 # **What can a bottleneck keep of a face?**
 #
 # *You need* notebook 00, and the faces of LFW (13,233 photos; without them the page runs on cartoon faces).
-# *It takes* about twenty minutes on two cores, most of it training: read on while it runs.
+# *It takes* most of an hour on one core, nearly all of it training: read on while it runs.
 # *You will be able to* find principal components and say what they explain, judge linear, multilayer and
 # convolutional autoencoders against them, sample new faces, and put a smile on somebody else's.
 #
