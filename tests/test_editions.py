@@ -22,7 +22,7 @@ SOURCES = sorted((HERE / "notebooks/source").glob("*.py"))
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
 # Pages that are still to be written as build pages: with fewer than three exercises or none of five lines,
 # and those on which a solution stands higher up.
-THIN = {"00", "03", "12"}
+THIN: set[str] = set()
 SOLVED_ABOVE = set()
 
 

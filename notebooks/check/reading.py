@@ -22,7 +22,9 @@ def borrowed(answer: Any, modules: tuple[str, ...]) -> str | None:
     except (OSError, TypeError, SyntaxError):
         return None
     first = next((v for v in vars(answer).values() if inspect.isfunction(v)), None)
-    known = getattr(answer if inspect.isfunction(answer) else first, "__globals__", {})
+    known = dict(getattr(answer if inspect.isfunction(answer) else first, "__globals__", {}))
+    for node in ast.walk(tree):  # an argument or a variable of his own hides what the page calls so
+        known.pop(node.arg if isinstance(node, ast.arg) else _stored(node), None)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             base = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
@@ -46,11 +48,14 @@ def _value(node: ast.AST, known: dict[str, Any]) -> Any:
     return None
 
 
+def _stored(node: ast.AST) -> str | None:
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
+
+
 def _within(value: Any, modules: tuple[str, ...]) -> bool:
-    if isinstance(value, ModuleType) or value is None:
-        return False
-    full = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
-    return _below(full, modules)
+    if isinstance(value, ModuleType) or not hasattr(value, "__qualname__"):
+        return False  # nor is a model or a dataset, which are instances, a function that does a job
+    return _below(f"{getattr(value, '__module__', '')}.{value.__qualname__}", modules)
 
 
 def _below(name: str, modules: tuple[str, ...]) -> bool:

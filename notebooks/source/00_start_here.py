@@ -16,18 +16,21 @@
 #
 # **Is my machine ready, and what will I be able to do?**
 #
-# *You need* nothing but this page: no downloads, no graphics card. *It takes* about a minute.
-# *You will be able to* move a slider that puts a smile on a face, train an autoencoder of your own, and look
-# at what it keeps and what it loses.
+# *You need* nothing but this page: no downloads, no graphics card. *It takes* about two minutes of computing.
+# *You will be able to* move a slider that puts a smile on a face, train an autoencoder of your own, and say
+# in one number what it keeps.
 #
-# Run each cell with **Shift + Enter**.
+# Run each cell with **Shift + Enter**. Four times you write a few lines of Python in place of the dots `...`,
+# and the cell below says at once whether they are correct. If they are not yet, the page goes on with the
+# course's version, so nothing can go wrong.
 
 # %% tags=["nbval-ignore-output"]
+from copy import deepcopy
 from functools import partial
 
 from aelib import explorers, fit, latent, load, losses, metrics, models, plots, pretrained
-import check  # the file beside this page
-import course  # the same
+import check  # the folder beside this page
+import course  # the file beside this page
 from aelib import training
 
 import torch
@@ -90,15 +93,98 @@ print(f"{pixels:,} numbers in, {code_size} numbers in the middle: {pixels // cod
 # %% [markdown]
 # ## Predict
 #
-# What will be lost first: the hat, the smile, or where the eyes look? Write your guess down before you
-# run the next cell.
-#
-# ## Run
-#
-# The objective is the squared error of the drawing, summed over the pixels of a face.
+# What will be lost first: the hat, the smile, or where the eyes look? And how much will be kept? 0 would be
+# the same mean face for everybody, 1 would be every pixel of every face. Replace the dots by a number, before
+# anything is trained. A guess may be wrong: that is what it is for.
 
 # %%
-objective = partial(losses.reconstruction, error=losses.squared_error)
+guess = ...  # a share, from 0 to 1
+### BEGIN SOLUTION
+guess = 0.8
+### END SOLUTION
+
+# %% [markdown]
+# ## Write: what is to become small
+#
+# An autoencoder learns by making an error smaller. The error of a drawing is the *sum* over its pixels of the
+# squared differences. `x_hat` and `x` are B drawings and B faces, of shape (B, C, H, W); the answer is one
+# number for each, of shape (B,).
+#
+# <details><summary>A hint</summary>
+#
+# `.square()` squares each number of a tensor, `.flatten(1)` makes a row of numbers of each face, and
+# `.sum(1)` adds up each row.
+# </details>
+
+
+# %%
+def squared_error(x_hat, x):
+    """(B, C, H, W), twice → (B,)."""
+    ### BEGIN SOLUTION
+    return (x_hat - x).square().flatten(1).sum(1)
+    ### END SOLUTION
+
+
+# %%
+squared_error = check.squared_error(squared_error)
+
+# %% [markdown]
+# ## Write: one step
+#
+# All training in this course is this step, many times. Five sentences, a line for each:
+#
+# 1. The loss is the mean, over the faces, of your squared error between the drawings and `x`.
+# 2. The optimizer forgets the gradients of the step before (`zero_grad`).
+# 3. The loss goes back through the network, and leaves at each weight how the weight changes it (`backward`).
+# 4. The optimizer moves each weight a little, so that the loss becomes smaller (`step`).
+# 5. Return the loss as a plain number (`loss.item()`).
+
+
+# %%
+def step(model, x, optimizer):
+    """One step on faces x (B, C, H, W): a number, the loss before the step."""
+    x_hat = model(x).x_hat  # encode and decode: the drawings
+    ### BEGIN SOLUTION
+    loss = squared_error(x_hat, x).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+    ### END SOLUTION
+
+
+# %%
+step = check.step(step)
+
+# %% [markdown]
+# Now your step at work: once through all faces, 64 at a time, on a copy of the network. A network that has
+# learnt nothing draws the same grey for everybody. What comes first, and what later?
+
+# %%
+mine, some = deepcopy(model), faces.test[:12].batch()
+optimizer = torch.optim.Adam(mine.parameters(), lr=2e-3)
+batches = list(faces.train.batches(64, seed=0))
+rows, curve = {"face": some.x, "no step": mine.reconstruct(some.x)}, []
+for n, batch in enumerate(batches, 1):
+    curve.append(step(mine, batch.x, optimizer))
+    if n in (5, 20, len(batches)):
+        rows[f"step {n}"] = mine.reconstruct(some.x)
+plots.show(rows)
+
+# %% [markdown]
+# ## Run
+#
+# The library's `fit` takes the same step, with your error, and does what is tiresome: it goes through the
+# faces twenty times, in another order each time, with smaller and smaller steps, and looks now and then at
+# faces that it does not learn from.
+
+
+# %%
+def error(p, target):  # p is what the decoder says of each pixel; its mean is the drawing
+    return squared_error(p.mean, target)
+
+
+objective = partial(losses.reconstruction, error=error)
 history = fit(
     model,
     faces.train,
@@ -119,18 +205,49 @@ history = fit(
 history.plot(log=True)
 
 # %% [markdown]
-# Faces it has never seen, of people it has never seen: photo above, drawn from 64 numbers below. Was your
-# guess right?
+# Faces it has never seen, of people it has never seen: face above, drawn from 64 numbers below. What was
+# lost?
 
 # %% tags=["figure-start-here"]
-some = faces.test[:12].batch()
 plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)})
 
+# %% [markdown]
+# ## Write: how much was kept
+#
+# Is an error small or large? Compare it with the simplest drawing there is: the mean face, the same for
+# everybody. The share that is kept is 1 − (the sum of all faces' errors) / (the sum of all faces' errors if
+# the mean face is drawn for each). Use your `squared_error`.
+#
+# <details><summary>A hint</summary>
+#
+# `mean.expand_as(x)` is the mean face, once for each face of `x`.
+# </details>
+
+
+# %%
+def share_kept(x_hat, x, mean):
+    """Drawings and faces (B, C, H, W), the mean face (C, H, W) → a number, 1 at best."""
+    ### BEGIN SOLUTION
+    left = squared_error(x_hat, x).sum()
+    at_first = squared_error(mean.expand_as(x), x).sum()
+    return 1 - left / at_first
+    ### END SOLUTION
+
+
+# %%
+share_kept = check.share_kept(share_kept)
+
 # %% tags=["nbval-ignore-output"]
-scores = metrics.evaluate(model, faces.test)
-print({name: round(value, 4) for name, value in scores.items()})
+x, mean = faces.test.batch().x, faces.train.batch().x.mean(0)
+kept = share_kept(model.reconstruct(x), x, mean).item()
+check.share_in_64_numbers(guess, kept)
+print(f"after your {len(curve)} steps, {share_kept(mine.reconstruct(x), x, mean):.1%}; after fit, {kept:.1%}")
+print({name: round(value, 4) for name, value in metrics.evaluate(model, faces.test).items()})
 
 # %% [markdown]
+# The last line is what the library measures: the mean squared error of a pixel, and three numbers that the
+# course comes to later.
+#
 # ## Explain
 #
 # Each step makes the squared error a little smaller: the sum over the pixels of
@@ -156,35 +273,39 @@ test_codes = latent.encode(model, faces.test)
 explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directions)
 
 # %% [markdown]
+# ## Write: the slider by hand
+#
+# A slider does two things: it adds its strength times the direction to the code, and the decoder draws. Write
+# the first: a code, a direction, and S strengths give S codes.
+#
+# <details><summary>A hint</summary>
+#
+# `torch.stack` makes one tensor (S, K) of a list of S tensors (K,).
+# </details>
+
+
+# %%
+def moved(z, v, strengths):
+    """A code z (K,), a direction v (K,), a list of S numbers → (S, K)."""
+    ### BEGIN SOLUTION
+    return torch.stack([z + strength * v for strength in strengths])
+    ### END SOLUTION
+
+
+# %%
+moved = check.moved(moved)
+
+# %% [markdown]
 # Three faces that it has never seen, strengths from −3 to 3:
 
 # %%
-strip = explorers.attributes_strip(model, test_codes[[0, 7, 14]], directions["Smiling"], strengths)
-plots.show(strip, columns=len(strengths), titles=titles, width=6)
+way = torch.cat([moved(z, directions["Smiling"], strengths) for z in test_codes[[0, 7, 14]]])
+plots.show(latent.decode(model, way), columns=len(strengths), titles=titles, width=6)
 
 # %% [markdown]
 # ## Your turn
 #
-# Write the loss by hand: for images `x_hat` and `x` of shape (B, C, H, W), one number for each image, the
-# *sum* of the squared differences. Replace the dots, run the cell, and it answers at once.
-
-
-# %%
-def squared_error(x_hat, x): ...
-
-
-check.squared_error(squared_error)
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def squared_error(x_hat, x):
-#     return (x_hat - x).square().flatten(1).sum(1)
-# ```
-# </details>
-#
-# Then try: a code of 4 numbers instead of 64. Which attribute still has a direction that works?
+# Try a code of 4 numbers instead of 64 (`code_size`). Which attribute still has a direction that works?
 #
 # ## Take away
 #

@@ -19,14 +19,15 @@
 # *You need* notebook 02, and Fashion-MNIST, MNIST and LFW (without them the page runs on small digits and
 # drawn faces). *It takes* about twenty minutes, most of it training: read on while it runs.
 # *You will be able to* compare an embedding with others, as a picture and as features; walk between two faces
-# and along an attribute; and say which coordinates mean something, in numbers.
+# and along an attribute; and say which coordinates mean something, in numbers. You write the probe, the arc
+# and the measure yourself, before the library's are used.
 
 # %% tags=["nbval-ignore-output"]
 from functools import partial
 
 from aelib import AutoencoderTransformer, datasets, explorers, fit, latent, load, losses
-import check  # the file beside this page
-import course  # the same
+import check  # the folder beside this page
+import course  # the file beside this page
 import measuring  # the same
 from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
@@ -49,8 +50,16 @@ plots.show(clothes.train[first], columns=10)
 #
 # Ten kinds of clothes, 784 numbers a picture. Squeeze each picture into *ten* numbers, without ever looking
 # at a label, and let a new picture take the class of its nearest neighbours. Which share will be right: with
-# PCA, with UMAP, with an autoencoder, with a VAE?
-#
+# PCA, with UMAP, with an autoencoder, with a VAE? And which share will a *linear* rule get right, from ten
+# numbers of PCA? Enter the last one.
+
+# %%
+right_by_pca = ...  # a share, from 0 to 1
+### BEGIN SOLUTION
+right_by_pca = 0.7
+### END SOLUTION
+
+# %% [markdown]
 # ## 1 · The same pictures, five maps
 #
 # First in two dimensions, to look at. PCA, t-SNE and UMAP are what people reach for. `AutoencoderTransformer`
@@ -93,9 +102,55 @@ figure
 #
 # ## 2 · As features
 #
-# A map is for looking. Features are for use: ten dimensions, fitted to the training pictures alone, judged on
-# the test pictures by ten nearest neighbours, by a linear probe, and by trustworthiness (are a code's
-# neighbours neighbours in pixels?). The VAE's β is 0.3: a cheaper code for the classifier.
+# A map is for looking. Features are for use. What does a code know of the classes? Ask it by the simplest
+# rule, a *linear probe*: for each class a weight for each number of the code, and a constant.
+#
+# ### Write: a linear probe
+#
+# Fit the weights by least squares: the score of a class is to be 1 for its pictures and 0 for all others. A
+# new picture takes the class with the largest score.
+#
+# <details><summary>A hint</summary>
+#
+# A column of ones, put beside the codes, is the constant. `torch.linalg.lstsq(a, b).solution` is the w for
+# which a @ w is nearest to b. What is b, for N pictures and ten classes?
+# </details>
+
+
+# %%
+def probe(codes, labels, new):
+    """Codes (N, K) and classes (N,) from 0 on to learn from, new codes (M, K) → their classes (M,)."""
+    ### BEGIN SOLUTION
+    columns = torch.cat([codes, torch.ones(len(codes), 1)], 1)
+    targets = torch.eye(int(labels.max()) + 1)[labels]
+    weights = torch.linalg.lstsq(columns, targets).solution
+    scores = torch.cat([new, torch.ones(len(new), 1)], 1) @ weights
+    return scores.argmax(1)
+    ### END SOLUTION
+
+
+# %%
+probe = check.probe(probe)
+
+# %% [markdown]
+# PCA is the baseline of all that follows. How many of its numbers does your probe need?
+
+# %% tags=["nbval-ignore-output"]
+y, y_new = (torch.from_numpy(part.labels).long() for part in (clothes.train, clothes.test))
+x, x_new = (part.batch().x.flatten(1) for part in (clothes.train, clothes.test))
+linear = PCA(50, random_state=0).fit(x.numpy())
+z, z_new = (torch.from_numpy(linear.transform(part.numpy())) for part in (x, x_new))
+for k in (2, 5, 10, 20, 50):
+    right = (probe(z[:, :k], y, z_new[:, :k]) == y_new).float().mean().item()
+    print(f"{k:2d} numbers of PCA, linear probe: {right:.1%} of the new pictures right")
+    if k == 10:
+        check.right_by_pca(right_by_pca, right)
+
+# %% [markdown]
+# Now four embeddings: ten dimensions, fitted to the training pictures alone, judged on the test pictures by
+# ten nearest neighbours, by a linear probe (here logistic regression: compare its number for PCA with yours),
+# and by trustworthiness (are a code's neighbours neighbours in pixels?). The VAE's β is 0.3: a cheaper code
+# for the classifier.
 
 # %%
 network["epochs"] = course.pick(full=12, quick=2)
@@ -209,7 +264,47 @@ else:
 face_codes = {name: latent.encode(model, faces.test) for name, model in both.items()}
 
 # %% [markdown]
-# Between two faces: mixing pixels gives two ghosts. Mixing codes gives a person.
+# Between two faces: mixing pixels gives two ghosts. Mixing codes gives a person. *Linear* goes straight
+# through the middle, where few codes are: in many dimensions N(0, 1) is a shell, and all codes are about
+# equally long. *Spherical* goes round.
+#
+# ### Predict
+#
+# Half-way on the *straight* line between two faces of the VAE, how long is the code, as a share of a face's?
+
+# %%
+half_way = ...  # 1: as long as a face's
+### BEGIN SOLUTION
+half_way = 0.5**0.5
+### END SOLUTION
+
+# %% [markdown]
+# ### Write: the arc
+#
+# Spherical interpolation, from a and b (K,), of *equal norm*, and t in [0, 1], to (K,). With ω the angle
+# between them:
+#
+# $$\frac{\sin((1 - t)\,\omega)\, a + \sin(t\,\omega)\, b}{\sin \omega}.$$
+
+
+# %%
+def slerp(a, b, t):
+    ### BEGIN SOLUTION
+    omega = torch.acos(a @ b / (a.norm() * b.norm()))
+    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+    ### END SOLUTION
+
+
+# %%
+slerp = check.slerp(slerp)
+ends = torch.nn.functional.normalize(face_codes["VAE"][[10, 50]], dim=1)
+steps = torch.linspace(0, 1, 9)
+mine = torch.stack([slerp(*ends, t) for t in steps])
+print("as long all the way:", torch.allclose(mine.norm(dim=1), torch.ones(9), atol=1e-4))
+print("the library's:", torch.allclose(mine, latent.interpolate(*ends, steps, "spherical"), atol=1e-4))
+
+# %% [markdown]
+# The library's also takes ends of different norms, and codes by the hundred. Two faces, four ways:
 
 # %% tags=["figure-morphing"]
 a, b, steps = 10, 50, 9
@@ -223,9 +318,8 @@ for name, kind in (("AE", "linear"), ("VAE", "linear"), ("VAE", "spherical")):
 plots.show(rows)
 
 # %% [markdown]
-# *Linear* goes straight through the middle, where few codes are: in many dimensions N(0, 1) is a shell.
-# *Spherical* goes round. How far from the shell does the straight line get? And does the model know its own
-# way: encode the decoded midpoint again, how far is it from where it was?
+# How far from the shell does the straight line get? And does the model know its own way: encode the decoded
+# midpoint again, how far is it from where it was?
 
 
 # %%
@@ -246,6 +340,11 @@ for name in both:
         norm, moved = midpoints(name, kind)
         text = f"a midpoint's norm is {norm:.2f} of a face's; encoded again it is {moved:.2f} away"
         print(f"{name:3s} {kind:9s} {text}")
+        if (name, kind) == ("VAE", "linear"):
+            check.norm_half_way(half_way, norm.item())
+
+# %% [markdown]
+# For two codes that have nothing to do with each other, and the same norm, Pythagoras says √½ ≈ 0.71.
 
 # %% [markdown]
 # ### Explore
@@ -316,6 +415,66 @@ plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0",
 # only coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on faces that
 # were drawn. The score is the **mutual information gap**: for each attribute, how much more the best
 # coordinate knows of it than the second best; 1 is an attribute with a coordinate of its own.
+#
+# ### Write: what a coordinate knows, and the gap
+#
+# Cut a coordinate into 20 bins of equal counts, and count how many faces of each bin have the attribute and
+# how many have not: a table (20, 2). Divided by its sum it is the joint distribution p(i, j). The mutual
+# information, in nats, is
+#
+# $$I = \sum_{i,j} p(i, j)\, \log \frac{p(i, j)}{p(i)\, p(j)}, \qquad \text{where } 0 \log 0 = 0.$$
+#
+# The gap: of each attribute the largest information minus the second largest, divided by the entropy of the
+# attribute; the mean over the attributes.
+
+
+# %%
+def information(counts):
+    """A table of counts (R, C) → the mutual information of row and column, in nats."""
+    ### BEGIN SOLUTION
+    p = counts / counts.sum()
+    independent = p.sum(1, keepdim=True) * p.sum(0, keepdim=True)
+    there = p > 0
+    return (p[there] * (p[there] / independent[there]).log()).sum()
+    ### END SOLUTION
+
+
+def information_gap(known, entropy):
+    """What K coordinates know of F attributes (F, K), and the entropies (F,), in nats → a number."""
+    ### BEGIN SOLUTION
+    best = known.sort(1, descending=True).values
+    return ((best[:, 0] - best[:, 1]) / entropy).mean()
+    ### END SOLUTION
+
+
+# %%
+information = check.information(information)
+information_gap = check.information_gap(information_gap)
+
+# %% [markdown]
+# Try them where the answer is known. Two attributes, and a coordinate for each; then the same codes, turned
+# by 45°. Nothing is lost by turning: a linear probe would notice nothing.
+
+
+# %%
+def table(coordinate, attribute, bins=20):
+    cut = coordinate.argsort().argsort() * bins // len(coordinate)  # bins of equal counts
+    return torch.bincount(2 * cut + attribute, minlength=2 * bins).view(bins, 2)
+
+
+g = torch.Generator().manual_seed(0)
+attributes = (torch.rand(4000, 2, generator=g) < 0.4).long()
+own = attributes + 0.05 * torch.randn(4000, 2, generator=g)
+turned = own @ torch.tensor([[1.0, 1.0], [-1.0, 1.0]]) / 2**0.5
+entropy = torch.distributions.Bernoulli(attributes.float().mean(0)).entropy()
+for name, codes in (("a coordinate each", own), ("turned by 45°", turned)):
+    known = torch.stack([torch.stack([information(table(z, v)) for z in codes.T]) for v in attributes.T])
+    gap = information_gap(known, entropy)
+    same = abs(gap - measuring.mutual_information_gap(codes, attributes)) < 1e-3
+    print(f"{name:17s} gap {gap:.2f}; the library's: {bool(same)}")
+
+# %% [markdown]
+# So the gap asks for *axes*, and a probe does not. Now VAEs, at three β:
 
 # %%
 drawings = datasets.load("drawn-faces", n=course.pick(full=6000, quick=600), size=32)
@@ -356,24 +515,6 @@ plots.show(
 # as β.
 #
 # ## Your turn
-#
-# Spherical interpolation, from a and b (K,), of *equal norm*, and t in [0, 1], to (K,). With ω the angle
-# between them: (sin((1 − t) ω) a + sin(t ω) b) / sin ω.
-
-
-# %%
-def slerp(a, b, t):
-    ### BEGIN SOLUTION
-    omega = torch.acos(a @ b / (a.norm() * b.norm()))
-    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
-    ### END SOLUTION
-
-
-# %%
-slerp = check.slerp(slerp)
-
-# %% [markdown]
-# Then try:
 #
 # * A Pipeline of `PCA(100)` and an `AutoencoderTransformer(10)`, and a `GridSearchCV` over its `beta`.
 # * Find the coordinate of the VAE that turns the head. Is there one?

@@ -20,8 +20,9 @@
 # Jupyter. Without one the page takes COCO's validation photos, and without these a hundred small faces that
 # come with the course.
 # *It takes* about two minutes on one core for a few hundred photos.
-# *You will be able to* go on from a model that others trained, say what that bought, stop and go on, move
-# through the codes of your own pictures, and find the ones that are alike.
+# *You will be able to* make pictures of files without distortion, keep copies of a photo out of the test,
+# go on from a model that others trained, say what that bought, stop and go on, move through the codes of your
+# own pictures, and find the ones that are alike.
 
 # %%
 import contextlib
@@ -33,16 +34,20 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.nn import functional as F
+
+# %%
 from aelib import baselines, datasets, explorers, fit, latent, load, losses, metrics, plots, pretrained, runs
 from aelib import faces as face_finder
-import check  # the file beside this page
-import course  # the same
+import check  # the folder beside this page
+import course  # the file beside this page
+from aelib.contexts import seeded
 from aelib.datasets import download
 from aelib.retrieval import Coder, Index, codes, photo
 from aelib.training import adam, cosine
-
-import torch
-from PIL import Image
 
 # %% tags=["nbval-ignore-output"]
 work = Path(tempfile.mkdtemp())
@@ -68,10 +73,154 @@ plots.show(photos.test[:16], columns=8)
 # ## Predict
 #
 # A few hundred photos are few. You can train on them from scratch, or go on from a model that has seen
-# 70,000 plates of food: what do plates know of your photos? Write down which of the two redraws an unseen
-# photo of yours better, and whether PCA is better than either.
+# 70,000 plates of food: what do plates know of your photos? Which redraws your unseen photos best: `"PCA"` of
+# your photos, a network trained on them `"from scratch"`, the trained model `"as it came"`, or the same
+# `"fine-tuned"`?
+
+# %%
+best = ...  # one of the four
+### BEGIN SOLUTION
+best = "fine-tuned"
+### END SOLUTION
+
+# %% [markdown]
+# ## 1 · From a file to a picture
 #
-# ## 1 · From where to start
+# A network needs pictures of one size, and photos have any. Many programs *stretch* a photo until it fits:
+# faces become wide, wheels become eggs, and a network has to learn both. Cut out the largest square in the
+# middle instead, then make it small.
+#
+# ### Write: the square in the middle
+#
+# `x` is a photo (C, H, W), of any height and width; what comes out is (C, size, size).
+#
+# <details><summary>A hint</summary>
+#
+# `F.interpolate(batch, (size, size), mode="bilinear", antialias=True)` makes a batch (B, C, H, W) small.
+# `antialias` lets every pixel of the photo count: without it most are left out, and fine lines become noise.
+# </details>
+
+
+# %%
+def middle_square(x, size):
+    """A photo (C, H, W) → (C, size, size), the largest square in its middle, made small."""
+    ### BEGIN SOLUTION
+    height, width = x.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = x[:, top : top + side, left : left + side]
+    return F.interpolate(square[None], (size, size), mode="bilinear", antialias=True)[0]
+    ### END SOLUTION
+
+
+# %%
+middle_square = check.middle_square(middle_square)
+
+
+# %% [markdown]
+# Eight of your test photos, those whose sides differ most: stretched, cut by you, and as the library has them
+# (it makes them small by another formula, so pixels differ by a little). Where photos are square already, all
+# rows are alike.
+
+
+# %% tags=["nbval-ignore-output"]
+def opened(file):
+    image = ImageOps.exif_transpose(Image.open(Path(folder, file)))  # upright: a camera notes how it was held
+    image = image.convert("L" if photos.shape[0] == 1 else "RGB")
+    return torch.from_numpy(np.atleast_3d(np.array(image))).movedim(2, 0) / 255
+
+
+files = [opened(file) for file in photos.test.files]
+ratio = torch.tensor([max(x.shape[1:]) / min(x.shape[1:]) for x in files])
+rows = ratio.argsort(descending=True, stable=True)[:8].tolist()
+stretched = torch.stack([F.interpolate(files[i][None], (64, 64), mode="area")[0] for i in rows])
+mine, theirs = torch.stack([middle_square(files[i], 64) for i in rows]), photos.test[rows].batch().x
+print(f"a pixel of yours differs from the library's by {(mine - theirs).abs().mean():.2%} on average")
+plots.show({"stretched": stretched, "yours": mine, "the library's": theirs})
+
+# %% [markdown]
+# ## 2 · Who is in which part
+#
+# A phone takes five photos in two seconds. If one is in the training part and the next in the test part, then
+# the test asks for what was learnt by heart. Here is such a folder: four pieces of each of your photos, cut a
+# little differently. `group` says which photo a piece is from. (It could be the person, the day, the
+# patient.)
+
+
+# %%
+def zoomed(batch):
+    """A piece of each photo, three quarters of its side or more, perhaps mirrored: many photos of one."""
+    n, side = len(batch.x), 0.75 + 0.25 * torch.rand(len(batch.x), 1)
+    place = (2 * torch.rand(n, 2) - 1) * (1 - side)
+    mirror = torch.where(torch.rand(n, 1) < 0.5, -1.0, 1.0)
+    turn = torch.cat([mirror * side, 0 * side, place[:, :1], 0 * side, side, place[:, 1:]], 1).view(n, 2, 3)
+    grid = F.affine_grid(turn, list(batch.x.shape), align_corners=False)
+    x = F.grid_sample(batch.x, grid, align_corners=False)
+    return replace(batch, x=x, target=x)
+
+
+with seeded(0):
+    pieces = torch.cat([zoomed(photos.train.batch()).x for _ in range(4)])
+group = torch.arange(len(photos.train)).repeat(4)
+
+# %% [markdown]
+# ### Repair: a deal with a leak
+#
+# This deals each *piece* for itself. The test then says that PCA knows unseen photos quite well.
+
+
+# %%
+def deal(group, share, seed):
+    """The group of each photo (N,) → (N,), True for the test part: about this share of all photos."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.rand(len(group), generator=g) < share
+
+
+def pca_keeps(test):
+    """How much PCA of all other pieces keeps of these."""
+    model = baselines.pca(datasets.of(pieces[~test]), min(64, len(photos.train) // 2))
+    return metrics.fraction_of_variance(model, datasets.of(pieces[test]))
+
+
+leaky = [deal(group, 0.2, seed) for seed in range(3)]
+
+# %% [markdown]
+# Deal whole *groups*: no group may be in both parts, about `share` of the groups are in the test part, and
+# another seed chooses others. Group numbers are integers, not always 0, 1, 2, ….
+#
+# <details><summary>A hint</summary>
+#
+# `group.unique()` are the numbers that occur, `torch.randperm(n, generator=g)` puts n places in a random
+# order, and `torch.isin(a, b)` says of each number of a whether it is in b.
+# </details>
+
+
+# %%
+def deal(group, share, seed):
+    """The group of each photo (N,) → (N,), True for the test part: about this share of the groups."""
+    g = torch.Generator().manual_seed(seed)
+    ### BEGIN SOLUTION
+    names = group.unique()
+    order = torch.randperm(len(names), generator=g)
+    chosen = names[order[: round(share * len(names))]]
+    return torch.isin(group, chosen)
+    ### END SOLUTION
+
+
+# %%
+deal = check.deal(deal)
+
+# %% tags=["nbval-ignore-output"]
+for label, tests in {"pieces": leaky, "groups": [deal(group, 0.2, seed) for seed in range(3)]}.items():
+    both = sum(torch.isin(group[test], group[~test]).float().mean() for test in tests) / 3
+    print(f"{label} dealt, mean of three deals: {both:.0%} of the test pieces have a sister in training,")
+    print(f"    and PCA keeps {sum(map(pca_keeps, tests)) / 3:.1%} of the test pieces")
+
+# %% [markdown]
+# Same pieces, same PCA. What the first has above the second is no knowledge of *unseen* photos. In the
+# library, `datasets.split(folder, by=…)` and `aelib train --by` deal by groups.
+#
+# ## 3 · From where to start
 #
 # Three models with weights come into question. Two know faces, cut as LFW's are, and nothing else; one knows
 # plates of food in all colours and textures. So look whether your photos are such faces. `likeness` compares
@@ -96,13 +245,13 @@ pca = baselines.pca(photos.train, size)
 print(f"validation photos: {name} keeps {kept(start, photos.valid):.1%}, PCA {kept(pca, photos.valid):.1%}")
 
 # %% [markdown]
-# ## 2 · Fine-tune, stop, go on
+# ## 4 · Fine-tune, stop, go on
 #
 # Fine-tuning is training that begins elsewhere: small steps, so that little of what is known is lost. With
 # `run=` a training lives in a folder: settings, weights, history, and what TensorBoard shows. You may stop it
 # at any time, by the stop button or Ctrl-C; the step is finished, everything is saved. Here the page presses
-# the button itself, after some batches. And so that a photo is not learnt by heart, each is cut a little
-# differently in every epoch.
+# the button itself, after some batches. And so that a photo is not learnt by heart, each is `zoomed` in
+# another way in every epoch.
 
 # %%
 pressed, seen = course.pick(full=20, quick=7), count(1)
@@ -112,17 +261,6 @@ def press_stop(batch):
     if next(seen) == pressed:
         signal.raise_signal(signal.SIGINT)
     return batch
-
-
-def zoomed(batch):
-    """A piece of each photo, three quarters of its side or more, perhaps mirrored: many photos of one."""
-    n, side = len(batch.x), 0.75 + 0.25 * torch.rand(len(batch.x), 1)
-    place = (2 * torch.rand(n, 2) - 1) * (1 - side)
-    mirror = torch.where(torch.rand(n, 1) < 0.5, -1.0, 1.0)
-    turn = torch.cat([mirror * side, 0 * side, place[:, :1], 0 * side, side, place[:, 1:]], 1).view(n, 2, 3)
-    grid = torch.nn.functional.affine_grid(turn, list(batch.x.shape), align_corners=False)
-    x = torch.nn.functional.grid_sample(batch.x, grid, align_corners=False)
-    return replace(batch, x=x, target=x)
 
 
 # %%
@@ -169,7 +307,7 @@ scratch = pretrained.MODELS[name]()
 alone = fit(scratch, photos.train.map(zoomed), goal, adam(scratch, 2e-3), epochs=2 * epochs, **settings)
 
 # %% [markdown]
-# ## 3 · What did it buy?
+# ## 5 · What did it buy?
 
 # %% tags=["figure-own-curve"]
 spread = photos.valid.batch().x.var(0, correction=0).mean().item()
@@ -193,10 +331,12 @@ figure
 tuned = runs.load(work / "run", device="cpu")
 model = max((start, tuned), key=lambda m: kept(m, photos.valid))
 print("taken:", "fine-tuned" if model is tuned else "as it came")
-rows = {"PCA": pca, "from scratch": scratch.cpu(), f"{name}, as it came": start, "fine-tuned": tuned}
+rows = {"PCA": pca, "from scratch": scratch.cpu(), "as it came": start, "fine-tuned": tuned}
+unseen = {label: kept(m, photos.test) for label, m in rows.items()}
 print(f"{'share of variance kept':24s} trained on   unseen")
 for label, m in rows.items():
-    print(f"{label:24s} {kept(m, photos.train):10.1%} {kept(m, photos.test):8.1%}")
+    print(f"{label:24s} {kept(m, photos.train):10.1%} {unseen[label]:8.1%}")
+check.best_start(best, max(unseen, key=unseen.get))
 
 # %% [markdown]
 # Compare the columns of a row: what is kept of photos that were trained on, and of others. Compare the last
@@ -208,7 +348,7 @@ test = photos.test[:8].batch().x
 plots.show({"photo": test} | {label: m.reconstruct(test) for label, m in rows.items()})
 
 # %% [markdown]
-# ## 4 · Explore
+# ## 6 · Explore
 #
 # Move a code along the directions in which the codes of your photos differ most. The mean code is a blur:
 # nobody took that photo.
@@ -227,7 +367,7 @@ plots.show(
 )
 
 # %% [markdown]
-# ## 5 · Search
+# ## 7 · Search
 #
 # Index the photos that were trained on, then ask with ones that were not. The codes are centred and
 # compared by their angle. `photo` reads any file as a query, so it need not be in the folder.
@@ -245,51 +385,52 @@ plots.show(found, titles=["asked", *["found"] * 7])
 # What is alike is light, colour and layout: what the code had to keep to redraw a photo. Nothing was
 # said of what is *on* the photos. (Notebook 06 shows how far another form of the code goes.)
 #
-# ## 6 · The same without Python
+# ## 8 · The same without Python
 #
-# In a terminal. The second line writes a page that you can open and mail; `tensorboard --logdir runs` shows
-# the training while it runs.
+# In a terminal. What you do not set is chosen by a rule that looks at the photos (length, batches, optimizer,
+# and a start from PCA), and printed. The second line writes a page that you can open and mail;
+# `tensorboard --logdir runs` shows the training while it runs.
 #
 # ```bash
-# aelib train my/photos --optimizer muon --batch-size 16 --epochs 50 --flip --out runs/mine
+# aelib train my/photos --out runs/mine
 # aelib report runs/mine
 # aelib index runs/mine
 # aelib search runs/mine one.jpg --k 8 --out found.png
 # ```
 #
-# ## Your turn
+# ## 9 · An attribute of your own
 #
-# An attribute of your own needs no labels if the computer can measure it: how bright a photo is, how green,
-# how red. Write the direction from codes without it to codes with it.
+# It needs no labels if the computer can measure it: how bright a photo is, how green, how red.
+#
+# ### Write: the direction
+#
+# From the mean code of photos without it to the mean code of those with it (page 01 has it too; from memory).
 
 
 # %%
-def direction(codes, present): ...
+def direction(codes, present):
+    """Codes (N, K), and 1 or 0 for each (N,) → (K,)."""
+    ### BEGIN SOLUTION
+    return codes[present == 1].mean(0) - codes[present == 0].mean(0)
+    ### END SOLUTION
 
 
-check.direction(direction)
+# %%
+direction = check.direction(direction)
 
 # %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def direction(codes, present):
-#     return codes[present == 1].mean(0) - codes[present == 0].mean(0)
-# ```
-# </details>
-#
 # Here with brightness: the brighter half of the photos, against the darker, in steps of one standard
 # deviation of the codes.
 
 # %% tags=["figure-own-brightness"]
 bright = torch.from_numpy(photos.train.pixels).float().mean((1, 2, 3))
-v = latent.in_deviations(latent.direction(z, (bright > bright.median()).float()), z)
+v = latent.in_deviations(direction(z, (bright > bright.median()).float()), z)
 start = latent.encode(model, photos.test[:4])
 plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), columns=5,
            titles=["darker", "−1 sd", "as it is", "+1 sd", "brighter"])  # fmt: skip
 
 # %% [markdown]
-# Then try:
+# ## Your turn
 #
 # * Sort your photos into subfolders. They become classes (`photos.train.classes`), and the map in `aelib
 #   report` has colours.
@@ -301,6 +442,6 @@ plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), colum
 # * Any folder of photos is a dataset; a run is a folder too, which can be stopped, resumed, looked at and
 #   mailed.
 # * A few hundred photos teach little. What others learnt from many, of other things, is the better start.
-# * Judge on photos that were not trained on: the share kept there, not on the others, is what you have.
+# * Judge on photos that were not trained on, nor their copies: the share kept there is what you have.
 #
 # Next: **your own question.**
