@@ -404,14 +404,17 @@ plots.show(found, titles=["asked", *["found"] * 7])
 #
 # ### Write: the direction
 #
-# From the mean code of photos without it to the mean code of those with it (page 01 has it too; from memory).
+# It leads from the mean code of photos without it to the mean code of those with it, and is as long as the
+# standard deviation of all codes along it, so that 1 is a usual step (page 01 has it too; here from memory).
 
 
 # %%
 def direction(codes, present):
     """Codes (N, K), and 1 or 0 for each (N,) → (K,)."""
     ### BEGIN SOLUTION
-    return codes[present == 1].mean(0) - codes[present == 0].mean(0)
+    v = codes[present == 1].mean(0) - codes[present == 0].mean(0)
+    v = v / v.norm()
+    return v * (codes @ v).std()
     ### END SOLUTION
 
 
@@ -419,12 +422,11 @@ def direction(codes, present):
 direction = check.direction(direction)
 
 # %% [markdown]
-# Here with brightness: the brighter half of the photos, against the darker, in steps of one standard
-# deviation of the codes.
+# Here with brightness: the brighter half of the photos, against the darker.
 
 # %% tags=["figure-own-brightness"]
 bright = torch.from_numpy(photos.train.pixels).float().mean((1, 2, 3))
-v = latent.in_deviations(direction(z, (bright > bright.median()).float()), z)
+v = direction(z, (bright > bright.median()).float())
 start = latent.encode(model, photos.test[:4])
 plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), columns=5,
            titles=["darker", "−1 sd", "as it is", "+1 sd", "brighter"])  # fmt: skip
