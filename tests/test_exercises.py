@@ -63,7 +63,7 @@ def test_every_exercise_belongs_to_a_page_with_a_file():
         assert (NOTEBOOKS / "check" / f"page_{exercise.page}.py").is_file()
     asks = [ast.parse(file.read_text()).body for file in (NOTEBOOKS / "check").glob("page_*.py")]
     names = [f.name for body in asks for f in body if isinstance(f, ast.FunctionDef) and f.decorator_list]
-    assert Counter(names) == Counter(check.EXERCISES), "two pages ask under one name"
+    assert max(Counter(names).values()) == 1, "two pages ask under one name"
     for file in (NOTEBOOKS / "check").glob("*.py"):
         assert len(file.read_text().splitlines()) <= 350, file
 
