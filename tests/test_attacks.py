@@ -131,7 +131,7 @@ def test_any_line_is_done_or_answered_in_words(trained, tmp_path, monkeypatch, c
 
     check()
     print(f"{sum(codes.values()):,} lines: {codes[0]:,} done, {codes[1]:,} impossible, {codes[2]:,} wrong")
-    assert min(codes.values()) >= 2
+    assert min(codes.values()) >= 5
 
 
 # ---- files -----------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_what_is_compared_is_not_about_the_machine(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_a_page_is_small_and_its_cells_are_short(page):
-    assert page.stat().st_size <= 3.2e6
+    assert page.stat().st_size <= 3e6
     for cell in code_cells(page):
         assert cell.source.count("\n") <= 18, cell.source[:60]
 

@@ -157,14 +157,14 @@ def begin(
     config |= {"start": start, "flip": flip}
     if fabric.is_global_zero:
         say(f"{choice}{', mirrored at random' if flip else ''}")
-    before = run.checkpoints.stat().st_mtime_ns if run.names() else 0
+    before = run.names()
     history = runs.fit(
         model, images, goal, optimizers, epochs=choice.epochs, batch_size=choice.batch_size,
         valid=split.valid, schedule=schedules, seed=seed, clip=clip, fabric=fabric, run=run,
     )  # fmt: skip
     if fabric.is_global_zero:
         say(history, sys.stdout)
-        if before == run.checkpoints.stat().st_mtime_ns:
+        if before and before == run.names():
             more = f"aelib resume {run.path} --epochs {2 * len(history)}, or another --out"
             say(f"{run.path} has {len(history)} epochs: nothing was trained. More: {more}", sys.stdout)
         if history and len(split.valid):

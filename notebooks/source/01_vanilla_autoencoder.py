@@ -46,7 +46,7 @@ faces = course.data("lfw", otherwise="drawn-faces", quick=600)
 
 # %%
 shape, size = faces.shape, faces.shape[1]
-plots.show(faces.train[:36], columns=12)
+plots.show(faces.train[:24], columns=12)
 
 # %% [markdown]
 # No person is in two of the three parts. What we measure on the test part is how well a *stranger* is
