@@ -9,6 +9,7 @@ from aelib.contexts import seeded
 from torch import Tensor, nn
 
 from .asking import predicted
+from .descending import descend, forgetful
 from .judging import compared, exercise, numbers
 
 Answers = tuple[Tensor, dict[str, Tensor]]
@@ -45,31 +46,24 @@ class _Network(nn.Module):
 
 
 def _step(
-    zero: bool = True, move: bool = True, over: str = "faces", item: bool = True, up: bool = False
+    zero: bool = True, step: bool = True, over: str = "faces", item: bool = True, up: bool = False
 ) -> Callable:
     """A step with a mistake, or without."""
 
-    def step(model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> Any:
+    def f(model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> Any:
         each = (model(x).x_hat - x).square().flatten(1)
         loss = {"faces": each.sum(1).mean(), "pixels": each.mean(), "none": each.sum()}[over]
-        if zero:
-            optimizer.zero_grad()
-        (-loss if up else loss).backward()
-        if move:
-            optimizer.step()
+        descend(-loss if up else loss, optimizer, zero, step)
         return loss.item() if item else loss
 
-    return step
+    return f
 
 
 @compared(
     [(0,), (1,)],
     reference=_step(),
-    mistakes={
-        "the gradients of all steps add up: call optimizer.zero_grad() in each step": _step(zero=False),
-        "nothing is learnt: first zero_grad(), then loss.backward(), then optimizer.step()": _step(
-            move=False
-        ),
+    mistakes=forgetful(_step)
+    | {
         "you took the mean over the pixels too: sum over a face, mean over the faces": (_step(over="pixels")),
         "you summed over the faces; take the mean over them": _step(over="none"),
         "return loss.item(), a number: the tensor `loss` keeps all that it was calculated from": _step(

@@ -10,6 +10,7 @@ from aelib.contexts import seeded
 from aelib.datasets import Batch
 from torch import Tensor, nn
 
+from .descending import descend, forgetful
 from .judging import compared, exercise, judged
 from .networks import (
     FLAT, ROUNDS_UP, Autoencoder, Convolutional, Linear, Multilayer, Shape, complaint_about, convolutional,
@@ -81,11 +82,7 @@ def _steps(
             error = (model(batch.x) - (batch.x if own else batch.target)).square().flatten(1)
             loss = (error.mean(1) if mean else error.sum(1)).mean()
             loss = loss * len(batch) if summed else loss
-            if zero:
-                optimizer.zero_grad()
-            loss.backward()
-            if step:
-                optimizer.step()
+            descend(loss, optimizer, zero, step)
             losses.append(loss.item() if item else loss)
         return losses if every else losses[-1:]
 
@@ -95,9 +92,8 @@ def _steps(
 @compared(
     [(0,), (1,)],
     reference=_steps(),
-    mistakes={
-        "gradients of all steps add up: call optimizer.zero_grad() in each step": _steps(zero=False),
-        "nothing is learnt: after loss.backward() comes optimizer.step()": _steps(step=False),
+    mistakes=forgetful(_steps)
+    | {
         "you took the mean over the pixels; here, sum over a picture, mean over the batch": _steps(mean=True),
         "you summed over the batch too: sum over a picture, mean over the batch": _steps(summed=True),
         "return the losses of all steps, not only the last one's": _steps(every=False),

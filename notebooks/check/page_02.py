@@ -10,6 +10,7 @@ from aelib.datasets import Batch
 from torch import Tensor, nn
 
 from .asking import predicted
+from .descending import descend, forgetful
 from .judging import compared, exercise, judged, numbers
 from .variational import complaint_about, made, sampled
 
@@ -123,11 +124,7 @@ def _loop(
         for batch in batches:
             each = negative_elbo.reference(batch.x, *vae(batch.x), beta if weighed else 1.0)
             loss = each.sum() if summed else each.mean()
-            if zero:
-                optimizer.zero_grad()
-            loss.backward()
-            if step:
-                optimizer.step()
+            descend(loss, optimizer, zero, step)
             history.append(loss.item() if item else loss)
         return history if every else history[-1:]
 
@@ -137,9 +134,8 @@ def _loop(
 @compared(
     [(0, 1.0), (1, 0.2)],
     reference=_loop(),
-    mistakes={
-        "gradients of all steps add up: call optimizer.zero_grad() in each step": _loop(zero=False),
-        "nothing is learnt: after loss.backward() comes optimizer.step()": _loop(step=False),
+    mistakes=forgetful(_loop)
+    | {
         "the mean over the batch is expected, not the sum": _loop(summed=True),
         "return the losses of all steps, not only the last one's": _loop(every=False),
         "beta weighs the KL: pass it to negative_elbo": _loop(weighed=False),

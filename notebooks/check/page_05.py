@@ -11,6 +11,7 @@ from aelib.contexts import seeded
 from aelib.datasets import Batch
 
 from .asking import predicted
+from .descending import descend, forgetful
 from .judging import compared, exercise, judged, numbers
 
 Answers = tuple[Tensor, dict[str, Tensor]]
@@ -151,11 +152,7 @@ def _step(
         error = (model(x[seen]) - x[target]).square().flatten(1)
         each = error.mean(1) if mean else error.sum(1)
         loss = each.sum() if summed else each.mean()
-        if zero:
-            optimizer.zero_grad()
-        loss.backward()
-        if step:
-            optimizer.step()
+        descend(loss, optimizer, zero, step)
         return loss.item()
 
     return f
@@ -169,11 +166,10 @@ def _step(
             _step(target="corrupted")
         ),
         "the network sees the clean pictures: corrupt(clean) goes in": _step(seen="clean"),
-        "gradients of all steps add up: call optimizer.zero_grad() in each step": _step(zero=False),
-        "nothing is learnt: after loss.backward() comes optimizer.step()": _step(step=False),
         "you took the mean over the pixels; here, sum over a picture, mean over the batch": _step(mean=True),
         "you summed over the batch too: sum over a picture, mean over the batch": _step(summed=True),
-    },
+    }
+    | forgetful(_step),
     by_hand=("aelib",),
 )
 def denoising_step(f: Callable, channels: int, seed: int) -> Any:
