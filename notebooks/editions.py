@@ -36,8 +36,13 @@ c.Execute.timeout = 3600
 
 
 def stubbed(source: str) -> str:
-    """A cell without its solutions."""
-    return REGION.sub(rf"\1{STUB}", source)
+    """A cell without its solutions: a stub in place of each, but none below a line that has dots itself."""
+
+    def stub(region: re.Match[str]) -> str:
+        asks = not region[1] and re.search(r"\.\.\..*\n\Z", source[: region.start()])
+        return "" if asks else region[1] + STUB
+
+    return REGION.sub(stub, source).rstrip()
 
 
 def solutions(source: str) -> str:

@@ -9,6 +9,8 @@ import importlib
 import pkgutil
 from difflib import get_close_matches
 
+from IPython import get_ipython
+
 from . import record
 from .judging import EXERCISES, Exercise
 from .record import passed
@@ -16,6 +18,8 @@ from .record import passed
 for _module in sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("page_")):
     importlib.import_module(f"{__name__}.{_module}")
 globals().update(EXERCISES)
+if _shell := get_ipython():  # a stub that is run shows nothing, and not "Ellipsis"
+    _shell.display_formatter.ipython_display_formatter.for_type(type(...), lambda _: None)
 
 
 def progress() -> None:
