@@ -24,7 +24,7 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}[ \t]*$", re.S | re.M)
 CHECK = re.compile(r"\bcheck\.(?!progress\b|passed\b)(\w+)\(")
 STUB = "...  # your code"
-TOOLS = ("editions", "execute", "thumbnails", "conftest", "grade")  # what no page imports
+TOOLS = ("editions", "execute", "thumbnails", "claiming", "conftest", "grade")  # what no page imports
 CONFIG = '''"""For `nbgrader generate_assignment PAGE` and `nbgrader autograde PAGE`."""
 
 c = get_config()  # noqa: F821

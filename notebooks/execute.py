@@ -3,7 +3,7 @@
 Each page is built from source/NAME.py, run from top to bottom in a fresh kernel, and written only if
 every cell succeeded. AELIB_PROFILE chooses "full" (the default) or "quick". In the full profile the pictures
 of cells tagged `figure-NAME` are also written to materials/figures/NAME.png, and from them the small picture
-of the page that the README shows.
+of the page that the README shows, and the page's claims are evaluated: those that fail are printed.
 """
 
 import base64
@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import claiming
 import jupytext
 import nbformat
 import thumbnails
@@ -43,6 +44,8 @@ def execute(source: Path) -> None:
         number = source.stem.split("_")[0]
         if number in thumbnails.PAGES:
             thumbnails.write(number)
+        for wrong in claiming.failing(notebook, number):
+            print(f"{page.name} no longer prints what it says. {wrong}")
     seconds, cpu = time.perf_counter() - start, cpu_seconds() - before
     print(f"{page.name}: {seconds:.0f} s, {cpu:.0f} s of CPU, {page.stat().st_size / 1e6:.1f} MB", flush=True)
 

@@ -281,15 +281,15 @@ shared = np.cos(np.radians(angles)) ** 2
 print(f"of the 128 dimensions, {shared.sum():.1f} are shared")
 
 # %% [markdown]
-# Two random spaces of this kind are nearly at right angles. The largest angles here belong to the last
-# components: number 128 and number 129 carry nearly the same variance, so it costs next to nothing to confuse
-# them.
+# Two random spaces of this kind are nearly at right angles. Here half of the angles are small, and the error
+# is hardly above PCA's. (Number 128 and number 129 carry nearly the same variance, so to confuse them costs
+# next to nothing.)
 #
 # ## 3 · More layers
 #
 # The textbook's multilayer autoencoder: Linear → BatchNorm → ReLU, twice, and a sigmoid at the end so that
-# pixels stay in [0, 1]. (Batch normalisation lets a face's code depend on the other faces of its batch
-# while it trains; here it makes training easier, elsewhere in this course we avoid it.)
+# pixels stay in [0, 1]. (Batch normalisation lets a face's code depend on the other faces of its batch while
+# it trains: elsewhere in this course we avoid it.)
 
 # %%
 torch.manual_seed(0)
@@ -311,8 +311,8 @@ history = fit(
 # %% [markdown]
 # ## 4 · Convolutions, and a training you can watch
 #
-# `train` is a generator: it yields a record after every epoch, and the body of *your* loop is the place
-# for whatever you want to see. Here: the same six validation faces, as they sharpen.
+# `train` is a generator: it yields a record after every epoch, and the body of *your* loop is the place for
+# whatever you want to see. Here: the same eight validation faces, as they sharpen.
 
 # %%
 torch.manual_seed(0)
@@ -337,15 +337,14 @@ plots.show({**seen, "photo": watched})
 plots.curves(record, log=True)
 
 # %% [markdown]
-# After one epoch everybody has the *same face*: the mean, turned a little. That is not a bug. The mean is
-# the largest part of the picture, so it is learnt first. It *is* a bug if it stays; section 9 shows what
-# makes it stay.
+# After one epoch the faces differ in light and dark, and in little else. That is not a bug: look how they
+# come apart from row to row. It *is* a bug if they stay alike; section 9 shows what can keep them so.
 #
 # ## 5 · Standing on PCA
 #
-# A network that starts from scratch spends most of its time finding what PCA knows in seconds. So start
-# there: keep the first K whitened principal coordinates as the code, *add* what a network learns, and let
-# that network start at zero (`Residual`). The first step is PCA; from there it can only get better.
+# A network that starts from scratch has to find what PCA knows in seconds. So start there: keep the first K
+# whitened principal coordinates as the code, *add* what a network learns, and let that network start at zero
+# (`Residual`). The first step is PCA, and training goes on from there.
 
 
 # %%
@@ -659,9 +658,9 @@ plots.show(rows)
 # %% [markdown]
 # ## 9 · Why does mine draw the same face for everyone?
 #
-# Four small changes, each trained for three epochs on 4,000 faces. *Spread* is the standard deviation of the
-# decoded pixels over the faces, divided by that of the photos: near 0, everybody has the same face. PCA is
-# there for comparison.
+# Four small changes, each trained for three epochs on 4,000 faces, from one seed. *Spread* is the standard
+# deviation of the decoded pixels over the faces, divided by that of the photos: near 0, everybody has the
+# same face. PCA is there for comparison.
 
 
 # %%
@@ -701,14 +700,13 @@ for name, images in drawn.items():
 plots.show({"photo": test_x[:8]} | {name: images[:8] for name, images in drawn.items()})
 
 # %% [markdown]
-# * **A learning rate too high** is the usual cause: wild first steps leave layers that answer every face
-#   alike. Nothing of the face gets through, and one picture for all is what is left. A spread near 0 is its
-#   sign; start again with a smaller rate.
-# * **Normalisation matters**: where pixels are not centred, the grey that all faces share is the largest
-#   thing every layer sees, and most of the training goes into it.
-# * **Output activation**: with a sigmoid or without, the faces differ. It keeps pixels in range and is a
-#   matter of taste, not the cause of equal faces.
-# * **Architecture** comes last. Look at the spread first.
+# * **Learning rate**: five times as high, it is the only one of the four changes that leaves one picture for
+#   everybody, and that is not even a face. Its spread is near 0. Start again with a smaller rate.
+# * **Normalisation**: where pixels are not centred, faces differ less, and the error is larger.
+# * **Activation**: with a sigmoid at the end or without, with ReLU or GELU between the layers, the faces
+#   differ about as much. It is not the cause of equal faces.
+# * There are more causes: page 01a makes one face for everyone in five ways, and page 11 is a whole clinic.
+#   Look at the spread first.
 #
 # ## Then try
 #
