@@ -289,28 +289,3 @@ def from_recipe(recipe: Mapping[str, Any]) -> Autoencoder:
     """The model that `autoencoder(**recipe)` makes, with a layer of normalisation given by its name."""
     norm = recipe.get("norm")
     return autoencoder(**dict(recipe) | {"norm": NORMS[norm] if norm else None})
-
-
-def classifier(
-    shape: Sequence[int], outputs: int, *, labels: bool = True, features: int = 64,
-    hidden: Sequence[int] = (32, 64, 128),
-) -> nn.Sequential:  # fmt: skip
-    """A convolutional classifier to judge pictures by: images → distribution over labels or attributes.
-
-    Its first part, `net[0]`, gives the features (B, features) in which `metrics.frechet_distance` measures.
-    Train it with the objective `losses.prediction`.
-
-    Args:
-        shape: (C, H, W) of the images, or of any other examples that convolutions go over.
-        outputs: classes, or attributes.
-        labels: True: one of the classes (`Categorical`); False: each attribute by itself (`Bernoulli`).
-        features: size of the last hidden layer.
-        hidden: channels of the convolutions.
-
-    >>> judge = classifier((1, 28, 28), 10)
-    >>> judge(torch.rand(5, 1, 28, 28)).mode.shape, judge[0](torch.rand(5, 1, 28, 28)).shape
-    (torch.Size([5]), torch.Size([5, 64]))
-    """
-    body = nn.Sequential(nets.Centre(), nets.ConvEncoder(shape, features, hidden), nn.GELU())
-    head = heads.Categorical() if labels else heads.Bernoulli()
-    return nn.Sequential(body, nn.Linear(features, outputs), head)

@@ -1,4 +1,4 @@
-"""Judges of decoded and edited faces: is the attribute there, and is it still the same person?"""
+"""Judges of pictures (what is on them) and of edited faces: is the attribute there, is it the same person?"""
 
 from collections.abc import Callable, Sequence
 
@@ -7,10 +7,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, normalize, pad
 
+from aelib import heads, nets
 from aelib.datasets import Split
 
 PIXELS = nn.Sequential(nn.AdaptiveAvgPool2d(32), nn.Flatten())  # another look at them
 FOLDS, PAIRS = 10, 60  # of the protocol of pairs, and how many pairs a fold has of each kind, at most
+
+
+def classifier(
+    shape: Sequence[int], outputs: int, *, labels: bool = True, features: int = 64,
+    hidden: Sequence[int] = (32, 64, 128),
+) -> nn.Sequential:  # fmt: skip
+    """A convolutional classifier to judge pictures by: images → distribution over labels or attributes.
+
+    Its first part, `net[0]`, gives the features (B, features) in which `metrics.frechet_distance` measures.
+    Train it with the objective `losses.prediction`.
+
+    Args:
+        shape: (C, H, W) of the images, or of any other examples that convolutions go over.
+        outputs: classes, or attributes.
+        labels: True: one of the classes (`Categorical`); False: each attribute by itself (`Bernoulli`).
+        features: size of the last hidden layer.
+        hidden: channels of the convolutions.
+
+    >>> judge = classifier((1, 28, 28), 10)
+    >>> judge(torch.rand(5, 1, 28, 28)).mode.shape, judge[0](torch.rand(5, 1, 28, 28)).shape
+    (torch.Size([5]), torch.Size([5, 64]))
+    """
+    body = nn.Sequential(nets.Centre(), nets.ConvEncoder(shape, features, hidden), nn.GELU())
+    head = heads.Categorical() if labels else heads.Bernoulli()
+    return nn.Sequential(body, nn.Linear(features, outputs), head)
 
 
 def look(x: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from aelib import plots
 from aelib.contexts import evaluating
-from aelib.explorers.manifold import Map, colours, flat
 from aelib.explorers.widgets import Explorer, Panel, row
 from aelib.graphs import BernoulliLinks, Graph, LinkSplit
 from aelib.models import Autoencoder
+from mapping import Map, colours, flat
 
 SHOWN = 6  # answers
 

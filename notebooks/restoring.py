@@ -1,24 +1,110 @@
-"""Methods that restore pictures, a model's and classical ones, on the same images with the same noise.
+"""What page 05 alone has: a denoiser at full resolution, methods that restore pictures, and their explorer.
 
 A method is a function of (noisy images (B, C, H, W), their σ) that returns restored images in [0, 1].
-Of points the best denoiser is known exactly: it is their `score`.
+They are compared on the same images with the same noise. Of points the best denoiser is known exactly: it is
+their `score`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
+import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import median_filter
-from torch import Tensor
+from torch import Tensor, nn
 
-from aelib import metrics
-from aelib.contexts import seeded
-from aelib.datasets import Batch, Images, noisy
-from aelib.denoising import restore
+from aelib import heads, metrics, nets
+from aelib.contexts import evaluating, seeded
+from aelib.datasets import Batch, Images, noisy, occluded, salt_and_pepper
+from aelib.datasets.batch import Transform
+from aelib.explorers.widgets import Explorer, Panel, row
 from aelib.models import Autoencoder
 
 Method = Callable[[Tensor, float], Tensor]
+CORRUPTIONS: dict[str, Callable[[float], Transform]] = {
+    "noise": noisy, "salt and pepper": salt_and_pepper, "hole": occluded,
+}  # fmt: skip
+
+
+class UNet(nn.Module):
+    """Full resolution in, full resolution out: (B, channels, H, W) → (B, out, H, W), for any H and W.
+
+    Pixels are folded 2×2 into channels; then each level adds to its input what the next one makes of it at
+    half the side: fine detail goes straight through, and the coarse levels look at large areas. Because
+    detail passes by the narrowest layer it is no autoencoder: it serves inside an encoder or a decoder.
+
+    Args:
+        channels: of the input.
+        out: channels of the output.
+        widths: channels at ½, ¼, ⅛, … of the side; a side is padded to a whole number of these places.
+
+    Source: Ronneberger, Fischer, Brox, 2015, https://arxiv.org/abs/1505.04597; added instead of concatenated:
+    Zhang et al., DRUNet, 2021, https://arxiv.org/abs/2008.13751; folding: Zhang, Zuo, Zhang, FFDNet, 2018.
+
+    >>> import torch
+    >>> UNet(4, 3)(torch.zeros(2, 4, 25, 31)).shape
+    torch.Size([2, 3, 25, 31])
+    """
+
+    def __init__(self, channels: int, out: int, widths: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        self.whole = 2 ** len(widths)
+        first = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        last = self._level(*widths), nn.Conv2d(widths[0], 4 * out, 3, padding=1)
+        self.body = nn.Sequential(nn.PixelUnshuffle(2), first, *last, nn.PixelShuffle(2))
+
+    def _level(self, width: int, *coarser: int) -> nn.Module:
+        def block() -> nn.Module:
+            layers = nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+            return nets.Residual(nn.Identity(), nn.Sequential(*layers))
+
+        if not coarser:
+            return block()
+        less, more = nn.Conv2d(width, coarser[0], 2, 2), nn.ConvTranspose2d(coarser[0], width, 2, 2)
+        inner = nets.Residual(nn.Identity(), nn.Sequential(less, self._level(*coarser), more))
+        return nn.Sequential(block(), inner, block())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same height and width."""
+        h, w = x.shape[-2:]
+        return self.body(nn.functional.pad(x, (0, -w % self.whole, 0, -h % self.whole)))[..., :h, :w]
+
+
+def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32, 64, 128)) -> Autoencoder:
+    """An autoencoder whose code is the restored picture: z = x + f(x), with f a `UNet`, and x̂ = z.
+
+    It has no bottleneck, so it loses no detail to one; only corruption keeps it from copying x. f starts at
+    zero: before training x̂ = x. Nothing but z reaches the decoder, which is the identity. Its head is
+    `OptimalGaussian`: −log p = D/2 · log MSE + constant, so training with `losses.reconstruction` raises the
+    mean PSNR itself, and an image with little noise counts as much as one with much.
+
+    Args:
+        channels: C, those of the picture.
+        seen: channels that the encoder is given, C (the default) or more: one more for a known σ
+            (`noisy(…, known=True)`, a condition) or a known hole (`masked`, a channel of x).
+        widths: of the network.
+
+    Source: Zhang et al., Beyond a Gaussian Denoiser, 2017, https://arxiv.org/abs/1608.03981 (the residual).
+
+    >>> import torch
+    >>> x = torch.rand(2, 3, 25, 31)
+    >>> bool((restorer(3).reconstruct(x) == x).all())
+    True
+    """
+    seen = channels if seen is None else seen
+    if not 1 <= channels <= seen:
+        raise ValueError(f"at least the picture's {channels} channels are seen; got seen={seen}")
+    f = nn.Sequential(nets.Centre(), UNet(seen, channels, widths))
+    encoder = nn.Sequential(nets.Residual(nets.Channels(channels), f), heads.Deterministic())
+    return Autoencoder(encoder, nn.Sequential(nets.Channels(channels), heads.OptimalGaussian()))
+
+
+def restore(model: Autoencoder, batch: Batch) -> Tensor:
+    """(B, C, H, W) reconstructions of x, cut to [0, 1], in which pixels are known to lie; on the CPU."""
+    at, c = model.device, batch.c
+    with evaluating(model):
+        return model.reconstruct(batch.x.to(at), None if c is None else c.to(at)).clamp(0, 1).cpu()
 
 
 def by(model: Autoencoder, known: bool = False) -> Method:
@@ -132,3 +218,63 @@ def score(points: Tensor, x: Tensor, scale: float) -> Tensor:
         raise ValueError(f"points are blurred with a positive σ; got {scale}")
     weights = (-torch.cdist(x, points).square() / (2 * scale**2)).softmax(1)
     return (weights @ points - x) / scale**2
+
+
+def denoising_images(
+    model: Autoencoder, data: Images, corruption: Transform, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Input, output and truth, each (N, C, H, W) on the CPU; the same seed is the same corruption."""
+    with seeded(seed):
+        batch = data.map(corruption).batch()
+    return batch.x[:, : batch.target.shape[1]], restore(model, batch), batch.target
+
+
+def denoising_strip(
+    model: Autoencoder, image: Images, corruptions: Mapping[str, Transform], seed: int = 0
+) -> dict[str, Tensor]:
+    """Rows input, output and truth, each (S, C, H, W), of one image under S corruptions: for `plots.show`."""
+    parts = [denoising_images(model, image, f, seed) for f in corruptions.values()]
+    rows = zip(*parts, strict=True)
+    return {name: torch.cat(row) for name, row in zip(("input", "output", "truth"), rows, strict=True)}
+
+
+def denoising(
+    models: Mapping[str, Autoencoder], data: Images,
+    corruptions: Mapping[str, Callable[[float], Transform]] = CORRUPTIONS,
+    strength: tuple[float, float] = (0.05, 0.5),
+) -> Explorer:  # fmt: skip
+    """Choose image, corruption and its strength; see the input, what each model makes of it, and the truth.
+
+    Under each picture stands its PSNR in dB.
+
+    Args:
+        models: name → model.
+        data: clean images.
+        corruptions: name → function of the strength that returns a transform. By default noise (the strength
+            is σ), salt and pepper and a hole (it is a share of the picture).
+        strength: the least and the largest.
+
+    Raises ValueError: no models, images or corruptions, or a largest strength below the least.
+    """
+    if not models or not len(data) or not corruptions:
+        found = f"{len(models)} models, {len(data)} images, {len(corruptions)} corruptions"
+        raise ValueError(f"nothing to restore: {found}")
+    if not strength[0] < strength[1]:
+        raise ValueError(f"strengths run from the least to the largest; got {strength}")
+    number = widgets.IntSlider(0, 0, len(data) - 1, description="image")
+    kind = widgets.Dropdown(options=list(corruptions), description="corruption")
+    middle = round(sum(strength) / 2, 2)  # on a step of the slider, so that a way there leads back
+    amount = widgets.FloatSlider(middle, min=strength[0], max=strength[1], step=0.01, description="strength")
+    panels = [Panel(title, side=192, text=True) for title in ("input", *models, "truth")]
+
+    def draw() -> None:
+        i, corruption = number.value, corruptions[kind.value](amount.value)
+        shots = [denoising_images(m, data[i : i + 1], corruption, explorer.seed) for m in models.values()]
+        noised, _, truth = shots[0]
+        for panel, x in zip(panels, [noised, *(s[1] for s in shots), truth], strict=True):
+            panel.show(x)
+            panel.text.value = "" if x is truth else f"{metrics.psnr(x, truth).item():.1f} dB"
+
+    explorer = Explorer("denoising", draw, number, kind, amount)
+    other = explorer.button("again", "the same strength, another random pattern", explorer.again)
+    return explorer.of(row(number, kind, amount, other), row(*panels))

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 SETUP = """\
 import torch
-from aelib import datasets, denoising, explorers, latent, models, retrieval
+from aelib import datasets, explorers, latent, models, retrieval
 
 faces = datasets.load("drawn-faces", n=60).test
 photos = faces.batch().x
@@ -60,8 +60,10 @@ explorers.latent_space(model(4), z, photos, directions)""",
     "interpolation": """\
 explorers.interpolation(model(4), torch.cat([z[:-1], 1000 * torch.ones(1, 4)]), photos)""",
     "manifold": """\
+import mapping
+
 codes = torch.rand(200, 2) * 100
-explorers.manifold(model(2, limit=90.0), codes, ["low" if y < 50 else "high" for _, y in codes])""",
+mapping.manifold(model(2, limit=90.0), codes, ["low" if y < 50 else "high" for _, y in codes])""",
     "classes": """\
 c = torch.eye(3)[torch.arange(len(faces)) % 2]
 explorers.conditional(model(4, 3, -1, 0.5), z, photos, c, ["first", "second", "broken"])""",
@@ -73,12 +75,15 @@ one = latent.encode(m := model(1), faces)[:, 0]
 m.decoder.limit = one.sort().values[-2:].mean()
 explorers.reconstructions({"of four numbers": model(4), "of one": m}, faces[one.argsort().numpy()])""",
     "denoising": """\
+import restoring
+
+
 def broken(strength):
     raise RuntimeError("too far")
 
 
 kinds = {"noise": datasets.noisy, "hole": datasets.occluded, "broken": broken}
-explorers.denoising({"untrained": denoising.restorer(faces.shape[0])}, faces, kinds)""",
+restoring.denoising({"untrained": restoring.restorer(faces.shape[0])}, faces, kinds)""",
     "search": """\
 import searching
 

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from aelib import datasets, explorers, heads, losses, metrics, models, nets, training
-from aelib import denoising as dn
+from aelib import datasets, heads, losses, metrics, models, nets, training
 from aelib import distributions as D
 from aelib.contexts import seeded
 from aelib.datasets import Batch, Images, flipped, masked, noisy, occluded, salt_and_pepper
@@ -126,13 +125,13 @@ def test_corruptions_are_drawn_anew_unless_seeded_and_leave_the_target(corruptio
         (lambda: masked(torch.ones(1, 1, 3, 3)), r"\(H, W\)"),
         (lambda: PHOTOS.map(masked(torch.ones(1, 12, 9))).batch(), r"of \(1, 12, 9\) pixels.*\(12, 9\)"),
         (lambda: PHOTOS.map(masked(torch.ones(9, 12))).batch(), r"of \(9, 12\) pixels.*\(12, 9\)"),
-        (lambda: dn.restorer(3, seen=2), "3 channels are seen; got seen=2"),
+        (lambda: restoring.restorer(3, seen=2), "3 channels are seen; got seen=2"),
         (lambda: restoring.median(4), "odd side; got 4"),
         (lambda: restoring.non_local_means(0), "a strength is positive"),
         (lambda: restoring.compare({}, PHOTOS[:1], [0.1]), "at least two images and one level"),
         (lambda: restoring.score(torch.zeros(3, 2), torch.zeros(1, 2), 0), "a positive σ; got 0"),
-        (lambda: explorers.denoising({}, PHOTOS), "nothing to restore: 0 models"),
-        (lambda: explorers.denoising({"a": dn.restorer(3)}, PHOTOS, strength=(1, 0)), "least to the largest"),
+        (lambda: restoring.denoising({}, PHOTOS), "nothing to restore: 0 models"),
+        (lambda: restoring.denoising({"a": restoring.restorer(3)}, PHOTOS, strength=(1, 0)), "the largest"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(wrong, says):
@@ -147,7 +146,7 @@ def test_what_makes_no_sense_is_refused(wrong, says):
 def test_a_restorer_starts_as_the_identity_for_any_size_and_all_of_it_learns(shape):
     torch.manual_seed(0)
     x = torch.rand(4, *shape)
-    model = dn.restorer(shape[0], shape[0] + 1, widths=(4, 6, 8))
+    model = restoring.restorer(shape[0], shape[0] + 1, widths=(4, 6, 8))
     batch = Batch((x + 0.1).clamp(0, 1), x, torch.rand(4, 1))
     assert torch.equal(model.reconstruct(batch.x, batch.c), batch.x)
     optimizer = training.adam(model, 1e-2)
@@ -164,13 +163,13 @@ def test_a_restorer_starts_as_the_identity_for_any_size_and_all_of_it_learns(sha
 
 
 def test_nothing_but_the_code_reaches_the_decoder():
-    model, z = dn.restorer(3, 5), torch.rand(2, 3, 6, 7)
+    model, z = restoring.restorer(3, 5), torch.rand(2, 3, 6, 7)
     assert torch.equal(model.decode(z, torch.rand(2, 1)).mean, z) and not list(model.decoder.parameters())
     assert torch.equal(model.encode(torch.cat([z, z[:, :1]], 1), torch.zeros(2, 1)).mean, z)
 
 
 def test_its_loss_is_the_psnr_in_nats():
-    model, batch = dn.restorer(3), noisy(0.2)(PHOTOS.batch())
+    model, batch = restoring.restorer(3), noisy(0.2)(PHOTOS.batch())
     loss = losses.reconstruction(model, batch)["loss"]
     psnr, size = metrics.psnr(batch.x, batch.target), batch.x[0].numel()
     expected = size / 2 * (math.log(2 * math.pi) + 1 - psnr * math.log(10) / 10)
@@ -179,7 +178,7 @@ def test_its_loss_is_the_psnr_in_nats():
 
 def test_it_learns_to_restore_digits_blindly():
     torch.manual_seed(0)
-    model = dn.restorer(1, widths=(16, 32))
+    model = restoring.restorer(1, widths=(16, 32))
     data = DIGITS.train[:800].map(noisy((0.1, 0.5)))
     list(
         training.train(
@@ -327,7 +326,7 @@ def explorer():
         "noise": noisy,
         "hole": occluded,
     }
-    widget = explorers.denoising({"half": model}, PHOTOS, strengths, (0.0, 1.0))
+    widget = restoring.denoising({"half": model}, PHOTOS, strengths, (0.0, 1.0))
     image, amount = found(widget, widgets.IntSlider)[0], found(widget, widgets.FloatSlider)[0]
     return model, widget, image, amount, found(widget, widgets.Dropdown)[0]
 
@@ -375,14 +374,14 @@ def test_an_error_is_shown_and_it_goes_on():
 def test_a_strip_has_a_row_of_inputs_of_outputs_and_of_the_truth():
     hole = torch.zeros(12, 9)
     hole[3:6, 3:6] = 1
-    model = dn.restorer(3, 4, widths=(4, 4))
+    model = restoring.restorer(3, 4, widths=(4, 4))
     cases = {"small": occluded(0.1, known=True), "large": occluded(0.5, known=True), "own": masked(hole)}
-    strip = explorers.denoising_strip(model, PHOTOS[2:3], cases, seed=1)
+    strip = restoring.denoising_strip(model, PHOTOS[2:3], cases, seed=1)
     assert list(strip) == ["input", "output", "truth"] and all(
         v.shape == (3, 3, 12, 9) for v in strip.values()
     )
     assert torch.equal(strip["truth"], PHOTOS[[2, 2, 2]].batch().x)
     assert torch.equal(strip["input"], strip["output"]), "untrained, it is the identity"
     assert (strip["input"][2] != strip["truth"][2]).any(0).equal(hole.bool())
-    again = explorers.denoising_strip(model, PHOTOS[2:3], cases, seed=1)
+    again = restoring.denoising_strip(model, PHOTOS[2:3], cases, seed=1)
     assert torch.equal(again["input"], strip["input"])

@@ -3,6 +3,7 @@
 import io
 
 import ipywidgets as widgets
+import mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from torch import nn
 
 from aelib import contexts, datasets, explorers, heads, latent, metrics, models, plots, priors
 from aelib import distributions as D
-from aelib.explorers.manifold import Map
 from aelib.explorers.widgets import Explorer, Panel
 
 FACES = datasets.load("drawn-faces", n=48, size=32)
@@ -42,7 +42,7 @@ EXPLORERS = {
     "attributes": lambda m: explorers.attributes(m, CODES, PHOTOS, {"up": 0.1 * torch.ones(2)}),
     "latent_space": lambda m: explorers.latent_space(m, CODES, PHOTOS, {"up": torch.tensor([0.0, 0.05])}),
     "interpolation": lambda m: explorers.interpolation(m, CODES, PHOTOS),
-    "manifold": lambda m: explorers.manifold(m, CODES, ["a", "b"] * 20),
+    "manifold": lambda m: mapping.manifold(m, CODES, ["a", "b"] * 20),
     "conditional": lambda m: explorers.conditional(m, CODES, PHOTOS, ATTRIBUTES, list("ABC")),
     "reconstructions": lambda m: explorers.reconstructions({"one": m, "two": m}, DATA),
 }
@@ -299,19 +299,19 @@ def test_the_interpolation_strip_has_a_pair_a_row():
 
 
 def test_the_grid_goes_right_and_up_through_the_quantiles():
-    z = explorers.manifold_images(glass(), 4, CODES)[:, 0, 0].view(4, 4, 2)
+    z = mapping.manifold_images(glass(), 4, CODES)[:, 0, 0].view(4, 4, 2)
     q = np.quantile(CODES.numpy(), [0.125, 0.375, 0.625, 0.875], axis=0)
     for row in range(4):
         np.testing.assert_allclose(z[row, :, 0], q[:, 0], rtol=1e-5)
         np.testing.assert_allclose(z[:, row, 1], q[::-1, 1], rtol=1e-5)
-    z = explorers.manifold_images(glass(), 2)[:, 0, 0]
+    z = mapping.manifold_images(glass(), 2)[:, 0, 0]
     quartile = 0.6745
     expected = quartile * torch.tensor([[-1.0, 1], [1, 1], [-1, -1], [1, -1]])
     torch.testing.assert_close(z, expected, rtol=1e-3, atol=0)
 
 
 def test_the_plane_is_walked_by_two_sliders_over_the_middle_98_percent():
-    widget = explorers.manifold(glass(), CODES)
+    widget = mapping.manifold(glass(), CODES)
     x, y = parts_of(widget, widgets.FloatSlider).values()
     chart, decoded = parts_of(widget, Panel).values()
     for k, slider in enumerate((x, y)):
@@ -332,24 +332,24 @@ def test_the_plane_is_walked_by_two_sliders_over_the_middle_98_percent():
 
 def test_the_ring_stands_where_the_code_is():
     codes = np.array([[0.0, 0.0], [10.0, 2.0], [3.0, 1.9]])
-    chart = Map(codes, np.array(["red", "green", "blue"]))
+    chart = mapping.Map(codes, np.array(["red", "green", "blue"]))
     plain = np.asarray(chart.picture).astype(int)
     for code in codes:
         picture = chart.marked(*code)[0].transpose(1, 2, 0)
         rows, columns = np.nonzero((picture != plain).any(2))
         v, u = round(rows.mean()), round(columns.mean())
         assert np.ptp(plain[v, u]) > 50, "the dot of the code is in the middle of the ring"
-    assert Map(np.zeros((5, 2)), np.arange(5)).marked(0, 0).shape[1] == 3
+    assert mapping.Map(np.zeros((5, 2)), np.arange(5)).marked(0, 0).shape[1] == 3
     with pytest.raises(ValueError, match=r"two numbers, \(N, 2\); got \(40, 3\)"):
-        explorers.manifold(glass(), torch.zeros(40, 3))
+        mapping.manifold(glass(), torch.zeros(40, 3))
     with pytest.raises(ValueError, match="two numbers"):
-        explorers.manifold_images(glass(), 3, torch.zeros(40, 1))
+        mapping.manifold_images(glass(), 3, torch.zeros(40, 1))
     with pytest.raises(ValueError, match="40 codes, but 3 labels"):
-        explorers.manifold(glass(), CODES, [1, 2, 3])
+        mapping.manifold(glass(), CODES, [1, 2, 3])
 
 
 def test_a_collapsed_code_has_a_map_too():
-    widget = explorers.manifold(glass(), torch.full((9, 2), 0.25))
+    widget = mapping.manifold(glass(), torch.full((9, 2), 0.25))
     for slider in parts_of(widget, widgets.FloatSlider).values():
         slider.value = slider.max
     assert message(widget) == ""

@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import judges
 import measuring
 import numpy as np
 import pytest
@@ -253,7 +254,7 @@ def test_frechet_distance_of_few_features_in_many_dimensions_is_finite():
 
 def test_features_are_the_nets_on_every_image_in_order():
     digits = datasets.load("digits").test
-    judge = models.classifier(digits.shape, 10, features=7, hidden=(4, 8))
+    judge = judges.classifier(digits.shape, 10, features=7, hidden=(4, 8))
     expected = judge.eval()[0](digits.batch().x)
     judge.train()
     for images in (digits, digits.batch().x):

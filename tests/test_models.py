@@ -1,5 +1,6 @@
 import itertools
 
+import judges
 import numpy as np
 import pytest
 import torch
@@ -444,7 +445,7 @@ def test_a_condition_costs_a_multilayer_network_one_weight_a_unit():
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_a_classifier_has_features_and_a_gradient_everywhere(labels):
-    net = models.classifier((3, 17, 13), 4, labels=labels, features=9, hidden=(4, 8))
+    net = judges.classifier((3, 17, 13), 4, labels=labels, features=9, hidden=(4, 8))
     x, y = torch.rand(5, 3, 17, 13), torch.tensor([0, 1, 2, 3, 1])
     assert net[0](x).shape == (5, 9)
     if labels:

@@ -3,6 +3,7 @@
 from functools import partial
 
 import check
+import judges
 import pytest
 import torch
 from torch import nn
@@ -71,7 +72,7 @@ def test_an_example_does_not_change_with_its_neighbours_even_where_the_network_h
 
 
 def test_the_judge_stays_as_it_was_and_every_parameter_of_the_model_gets_a_gradient():
-    judge = models.classifier((3, 16, 16), 5, hidden=(4, 8))
+    judge = judges.classifier((3, 16, 16), 5, hidden=(4, 8))
     body = judge[0][1][0]
     seen = losses.perceptual(nn.Sequential(judge[0][0], *body[:2]), body[2:])
     for p in judge.parameters():  # what happens to the network afterwards does not reach the error

@@ -15,17 +15,10 @@ from .codes import (
     latent_space_random,
     latent_space_strip,
 )
-from .manifold import manifold, manifold_images
-from .reconstructions import (
-    denoising,
-    denoising_images,
-    denoising_strip,
-    reconstructions,
-    reconstructions_images,
-)
+from .reconstructions import reconstructions, reconstructions_images
 
 __all__ = [
-    "attributes", "attributes_strip", "conditional", "conditional_strip", "denoising", "denoising_images",
-    "denoising_strip", "interpolation", "interpolation_strip", "latent_space", "latent_space_random",
-    "latent_space_strip", "manifold", "manifold_images", "reconstructions", "reconstructions_images",
+    "attributes", "attributes_strip", "conditional", "conditional_strip", "interpolation",
+    "interpolation_strip", "latent_space", "latent_space_random", "latent_space_strip", "reconstructions",
+    "reconstructions_images",
 ]  # fmt: skip

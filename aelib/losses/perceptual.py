@@ -27,7 +27,7 @@ def perceptual(*stages: nn.Module) -> Error:
 
     Args:
         stages: (B, C, H, W) → (B, D, h, w) or (B, D); each takes what the one before it made. For
-            `judge = models.classifier(…)` they are the parts of `judge[0]`; any network in stages will do.
+            `judges.classifier` of the pages they are the parts of `judge[0]`; any network in stages will do.
 
     Returns (p, target) → (B,).
     Raises ValueError: there are no stages.

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .layers import CONVOLUTIONS, Layer, Residual, check
+from .layers import CONVOLUTIONS, Layer, check
 
 
 def sizes(size: Sequence[int], strides: Sequence[int]) -> list[tuple[int, ...]]:
@@ -181,47 +181,3 @@ class Sized(nn.Sequential):
         for layer in rest:
             h = layer(h)
         return h
-
-
-class UNet(nn.Module):
-    """Full resolution in, full resolution out: (B, channels, H, W) → (B, out, H, W), for any H and W.
-
-    Pixels are folded 2×2 into channels; then each level adds to its input what the next one makes of it at
-    half the side: fine detail goes straight through, and the coarse levels look at large areas. Because
-    detail passes by the narrowest layer it is no autoencoder: it serves inside an encoder or a decoder.
-
-    Args:
-        channels: of the input.
-        out: channels of the output.
-        widths: channels at ½, ¼, ⅛, … of the side; a side is padded to a whole number of these places.
-
-    Source: Ronneberger, Fischer, Brox, 2015, https://arxiv.org/abs/1505.04597; added instead of concatenated:
-    Zhang et al., DRUNet, 2021, https://arxiv.org/abs/2008.13751; folding: Zhang, Zuo, Zhang, FFDNet, 2018.
-
-    >>> import torch
-    >>> UNet(4, 3)(torch.zeros(2, 4, 25, 31)).shape
-    torch.Size([2, 3, 25, 31])
-    """
-
-    def __init__(self, channels: int, out: int, widths: Sequence[int] = (32, 64, 128)) -> None:
-        super().__init__()
-        self.whole = 2 ** len(widths)
-        first = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
-        last = self._level(*widths), nn.Conv2d(widths[0], 4 * out, 3, padding=1)
-        self.body = nn.Sequential(nn.PixelUnshuffle(2), first, *last, nn.PixelShuffle(2))
-
-    def _level(self, width: int, *coarser: int) -> nn.Module:
-        def block() -> nn.Module:
-            layers = nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
-            return Residual(nn.Identity(), nn.Sequential(*layers))
-
-        if not coarser:
-            return block()
-        less, more = nn.Conv2d(width, coarser[0], 2, 2), nn.ConvTranspose2d(coarser[0], width, 2, 2)
-        inner = Residual(nn.Identity(), nn.Sequential(less, self._level(*coarser), more))
-        return nn.Sequential(block(), inner, block())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same height and width."""
-        h, w = x.shape[-2:]
-        return self.body(nn.functional.pad(x, (0, -w % self.whole, 0, -h % self.whole)))[..., :h, :w]

@@ -29,6 +29,7 @@ from aelib import contexts, explorers, fit, latent, load, losses, metrics, model
 from aelib import pretrained, priors, train
 import check  # the folder beside this page
 import course  # the file beside this page
+import judges  # the same
 from aelib import datasets
 from aelib.datasets import binarised
 from aelib.training import adam, cosine, warm_up
@@ -598,7 +599,7 @@ torch.manual_seed(0)
 attributes = [
     a for a in ("Smiling", "Male", "Eyeglasses", "Bangs", "Blond Hair") if a in faces.train.attributes
 ]
-judge = models.classifier(shape, len(attributes), labels=False)
+judge = judges.classifier(shape, len(attributes), labels=False)
 history = fit(
     judge, faces.train.map(datasets.flipped).only(*attributes), losses.prediction,
     adam(judge, 1e-3, weight_decay=0.1), epochs=course.pick(full=4, quick=1), schedule={"lr": cosine()},

@@ -28,6 +28,7 @@ from functools import partial
 from aelib import AutoencoderTransformer, datasets, explorers, fit, latent, load, losses
 import check  # the folder beside this page
 import course  # the file beside this page
+import mapping  # the same
 import measuring  # the same
 from aelib import metrics, models, plots, pretrained, training
 from aelib.training import adam, cosine
@@ -220,7 +221,7 @@ figure
 # likely.
 
 # %% tags=["figure-manifold"]
-plots.show(explorers.manifold_images(planes["VAE"], 15), columns=15, width=11)
+plots.show(mapping.manifold_images(planes["VAE"], 15), columns=15, width=11)
 
 # %% [markdown]
 # ### Explore
@@ -228,7 +229,7 @@ plots.show(explorers.manifold_images(planes["VAE"], 15), columns=15, width=11)
 # Slide over the plane. Where does a 4 become a 9? Is there a place that is no digit?
 
 # %%
-explorers.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
+mapping.manifold(planes["VAE"], codes["VAE"], digits.test.labels)
 
 # %% [markdown]
 # ## 4 · From face to face

@@ -132,7 +132,7 @@ explorers.conditional(cvae, latent.encode(cvae, told["test"][:60]), sixty.x, six
 
 # %%
 torch.manual_seed(0)
-judge = models.classifier(digits.shape, 10)
+judge = judges.classifier(digits.shape, 10)
 history = fit(
     judge, digits.train, losses.prediction, adam(judge, 2e-3, weight_decay=0.1),
     epochs=course.pick(full=6, quick=6), schedule={"lr": cosine()},

@@ -28,7 +28,7 @@ from dataclasses import replace
 from functools import partial
 from math import prod
 
-from aelib import contexts, denoising, explorers, fit, losses, metrics, models, nets, plots
+from aelib import contexts, fit, losses, metrics, models, nets, plots
 import check  # the file beside this page
 import course  # the same
 import restoring  # the same
@@ -163,7 +163,7 @@ def broken(batch):
     return replace(batch, x=batch.x + 0 * torch.randn_like(batch.x))
 
 
-lazy = denoising.restorer(clothes.shape[0])
+lazy = restoring.restorer(clothes.shape[0])
 for name, corruption in {"noise times zero": broken, "noise": noisy(0.3)}.items():
     batch = clothes.test[:100].map(corruption).batch()
     error = metrics.mse(lazy.reconstruct(batch.x), batch.target).mean()
@@ -250,7 +250,7 @@ check.decibels(decibels, psnr(weak, clean).mean().item())
 # ### Now the library's
 #
 # All three see the same images with the same noise: each image its own σ, uniform from 0.05 to 0.5, which
-# nobody tells them: they are *blind*. The third is `denoising.restorer`: z = x + f(x), where f is a U-Net at
+# nobody tells them: they are *blind*. The third is `restoring.restorer`: z = x + f(x), where f is a U-Net at
 # full resolution that starts at zero, and the decoder shows z as it is. Its code is as large as the picture.
 
 # %%
@@ -259,7 +259,7 @@ torch.manual_seed(0)
 trained = {
     "multilayer": models.autoencoder(clothes.shape, 64, net="mlp", posterior="deterministic"),
     "convolutional": models.autoencoder(clothes.shape, 64, posterior="deterministic"),
-    "restorer": denoising.restorer(clothes.shape[0], widths=(64, 64)),
+    "restorer": restoring.restorer(clothes.shape[0], widths=(64, 64)),
 }
 for name, model in trained.items():
     few = {"epochs": 2, "batch_size": 8} if name == "restorer" else {"epochs": 3, "batch_size": 64}
@@ -320,7 +320,7 @@ print(table["psnr"].unstack("sigma").loc[["noisy input", *classical(clothes), *o
 
 # %%
 torch.manual_seed(0)
-restorer = denoising.restorer(faces.shape[0])
+restorer = restoring.restorer(faces.shape[0])
 history = fit(
     restorer, faces.train.map(flipped).map(noisy((0.05, 0.5))), losses.reconstruction, adam(restorer, 2e-3),
     epochs=course.pick(full=4, quick=1), batch_size=4, schedule={"lr": cosine()},
@@ -362,12 +362,12 @@ plots.show(rows, titles=[f"σ = {s}" for s in shown for _ in range(2)], width=7)
 # it has never seen? Below, the same as a still picture.
 
 # %%
-explorers.denoising({"restorer": restorer}, faces.test[:60])
+restoring.denoising({"restorer": restorer}, faces.test[:60])
 
 # %%
 cases = {f"σ = {s}": noisy(s) for s in (0.05, 0.2, 0.5)}
 cases |= {"salt, pepper": salt_and_pepper(0.1), "hole": occluded(0.1)}
-plots.show(explorers.denoising_strip(restorer, faces.test[5:6], cases), titles=list(cases))
+plots.show(restoring.denoising_strip(restorer, faces.test[5:6], cases), titles=list(cases))
 
 # %% [markdown]
 # ## 4 · It knows the damage it was shown
@@ -383,7 +383,7 @@ settings = {"epochs": 1, "batch_size": 8, "schedule": {"lr": cosine()}}
 def restorer_for(data, objective=losses.reconstruction, told=0):
     torch.manual_seed(0)
     channels = clothes.shape[0]
-    model = denoising.restorer(channels, seen=channels + told, widths=(64, 64))
+    model = restoring.restorer(channels, seen=channels + told, widths=(64, 64))
     fit(model, data, objective, adam(model, 2e-3), **settings)
     return model
 
@@ -428,7 +428,7 @@ print(levels_told[["blind", "told", "gain", "told 0.3 always"]].round(2).to_stri
 
 # %%
 torch.manual_seed(0)
-filler = denoising.restorer(clothes.shape[0], seen=clothes.shape[0] + 1)
+filler = restoring.restorer(clothes.shape[0], seen=clothes.shape[0] + 1)
 holes = short.map(occluded((0.05, 0.25), known=True))
 history = fit(filler, holes, losses.reconstruction, adam(filler, 2e-3), **settings)
 
@@ -440,7 +440,7 @@ scratches[::8] = scratches[1::8] = True
 filled = {}
 for name, hole in {"bar": bar, "scratches": scratches}.items():
     batch = clothes.test[40 : 40 + n].map(masked(hole)).batch()
-    seen, guess = batch.x[:, :-1], denoising.restore(filler, batch)
+    seen, guess = batch.x[:, :-1], restoring.restore(filler, batch)
     smooth = [inpaint_biharmonic(x, hole.numpy(), channel_axis=0) for x in seen.double().numpy()]
     smooth = torch.stack([torch.from_numpy(x).float() for x in smooth]).clamp(0, 1)
     rows = {"input": seen, "biharmonic": smooth, "restorer": torch.where(hole, guess, seen)}

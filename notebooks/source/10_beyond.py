@@ -29,6 +29,7 @@ from aelib import contexts, heads, latent, losses, metrics, models, plots, pretr
 import check  # the file beside this page
 import completing  # the same
 import course  # the same
+import judges  # the same
 import measuring  # the same
 from aelib import datasets, fit, nets, priors
 from aelib.datasets import binarised
@@ -122,7 +123,7 @@ def mean(each):
 
 # %%
 torch.manual_seed(0)
-judge = models.classifier(digits.shape, 10, hidden=(16, 32, 64))
+judge = judges.classifier(digits.shape, 10, hidden=(16, 32, 64))
 fit(judge, digits.train, losses.prediction, adam(judge, 2e-3), epochs=epochs, schedule={"lr": cosine()})
 drawn, distance = {}, {}
 real = metrics.features(judge[0], digits.train)

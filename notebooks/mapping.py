@@ -12,10 +12,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .. import latent, plots
-from ..errors import shown
-from ..models import Autoencoder
-from .widgets import Explorer, Panel, grid, row
+from aelib import latent, plots
+from aelib.errors import shown
+from aelib.explorers.widgets import Explorer, Panel, grid, row
+from aelib.models import Autoencoder
 
 IN_LEGEND = 20  # classes; more are dots without names
 
