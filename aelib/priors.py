@@ -122,7 +122,7 @@ PRIORS: dict[str, Callable[..., nn.Module]] = {
 def choose(
     codes: Tensor, own: Tensor | None = None, seed: int = 0
 ) -> tuple[str, dict[str, Any], float, bool]:
-    """The kind of prior that fits codes (N, K) best, its options, log f(z) / p(z) in nats a code, "far".
+    """The kind of prior that fits codes (N, K) best, its options, log f(z) / p(z) in nats per code, "far".
 
     The kind f is the one that makes a fifth of the codes, held out, likeliest: a Gaussian, diagonal or full,
     or a mixture of up to 20, with 10 K codes for each. (A flow takes 30 times as long as the mixture on 5,000

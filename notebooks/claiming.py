@@ -165,6 +165,8 @@ def _words(text: str) -> str:
 
 def _after(text: str, printed: str) -> str | None:
     found = [m for line in printed.splitlines() for m in re.finditer(_words(text) + "(?P<rest>.*)", line)]
+    if len(found) > 1:  # one that begins its line is the one that is meant
+        found = [m for m in found if not m.string[: m.start()].strip()] or found
     if len(found) > 1:
         raise Broken(f"{text!r} stands on {len(found)} lines: say more words\n{printed}")
     number = NUMBER.search(found[0]["rest"]) if found else None

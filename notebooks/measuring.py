@@ -38,7 +38,7 @@ def mutual_information_gap(codes: Any, factors: Any, bins: int = 20) -> float:
 
 
 def power_spectrum(images: Tensor) -> Tensor:
-    """(F,) mean power of images (N, C, H, W) at 0, 1, 2, … waves a picture: what a blur takes away.
+    """(F,) mean power of images (N, C, H, W) at 0, 1, 2, … waves per picture: what a blur takes away.
 
     |FFT|² / (H·W), averaged over images, channels and the directions of a wave; its length is rounded to
     whole waves over the shorter side. White noise of variance σ² has power σ² at every frequency from 1 on;

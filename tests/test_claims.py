@@ -2,7 +2,7 @@
 
 import copy
 from functools import cache
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import claiming
@@ -43,7 +43,7 @@ def test_every_claim_can_fail(number, claim, monkeypatch):
         with pytest.raises(claiming.Broken, match=f"{key} .* is not so"):
             claiming.verify(claim | {key: claim[key] + " not"}, claimed)
         return
-    others = (count(), count(0, -1), count(10**9), count(-(10**9)), count(10**9, -(10**8)))
+    others = [count(), count(0, -1), count(10**9), count(-(10**9)), cycle([1, 9]), cycle([9, 1])]
     assert any(broken_by(numbers, claim, claimed, monkeypatch) for numbers in others), "it holds of all"
 
 

@@ -1,5 +1,6 @@
 """README and guides: short; links and commands lead somewhere; numbers and pictures are the pages' own."""
 
+import ast
 import inspect
 import re
 import shlex
@@ -186,6 +187,53 @@ def test_the_numbers_we_report_are_printed_by_the_pages(document, ends, least):
     assert len(numbers) >= least
     for number in numbers:
         assert number.replace("−", "-").replace(" %", "%") in text, f"no page prints {number}"
+
+
+RIDDLES = {  # what a reader in another language must guess at: plain words for it
+    r"as a coin would|hangs by a thread|from nothing|drew nothing": "what is meant",
+    r"(nats|bits|waves|milliseconds|ms|numbers) a (code|digit|picture|part|pixel|node|query)\b(?! is)": "per",
+    r"curves (add|buy|do)\b|what curves": "what a network adds to a linear code",
+    r"lying copy": "turned on its side",
+    r"\bnam(ed|es) (\S+ ){0,6}rightly|\brightly\b": "finds the class",
+    r"stands? in (\S+ )?public repositor": "is in public code",
+    r"\baim(s|ed)?\b": "goal",
+    r"\bin the mean\b|on the average": "on average",
+    r"\banew\b": "again",
+    r"\b(on|and) drawn faces": "cartoon faces",
+}
+
+
+def docstrings(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            yield ast.get_docstring(node) or ""
+
+
+def prose():
+    """(name, text) of what is read: the documents, the pages' text and the docstrings."""
+    yield from ((d.name, d.read_text()) for d in DOCUMENTS)
+    for page in PAGES:
+        cells = nbformat.read(page, as_version=4).cells
+        yield from ((page.name, c.source) for c in cells if c.cell_type == "markdown")
+    for path in sorted([*(HERE / "aelib").rglob("*.py"), *(HERE / "notebooks").glob("*.py")]):
+        yield from ((path.name, text) for text in docstrings(path))
+
+
+def riddles(text):
+    """What stands for which plain words in a text."""
+    text = " ".join(re.sub(r"`[^`]*`", "", text).split())
+    return {found[0]: plain for words, plain in RIDDLES.items() if (found := re.search(words, text))}
+
+
+def test_no_word_is_a_riddle():
+    found = [(name, riddles(text)) for name, text in prose() if riddles(text)]
+    assert not found, "say it plainly"
+
+
+def test_a_riddle_is_found():
+    wrong = "It aims at 3 nats a\ncode, as a coin would. What do curves add? It is named rightly."
+    assert list(riddles(wrong).values()).count("per") == 1 and len(riddles(wrong)) == 5
+    assert not riddles("With two numbers a code is a place. `aim` is a variable; the mean in the middle.")
 
 
 def test_the_map_of_the_library_shows_what_is_there():

@@ -30,7 +30,7 @@ def to_rate(rate: float) -> Penalty:
     the formula, and the larger the batch the better is ρ̂.
 
     Args:
-        rate: ρ, the activation aimed at, between 0 and 1.
+        rate: ρ, the activation wanted, between 0 and 1.
 
     Returns a function: activations in [0, 1], (B, K) or (B, K, h, w), → (B,).
 

@@ -418,10 +418,10 @@ UNet = check.nothing_but_the_code(UNet)
 # %% [markdown]
 # ## 6 · One face for everyone
 #
-# The commonest complaint about autoencoders: whatever goes in, the same face comes out. Here are five ways to
-# get there, each with its repair, and beside them what is often blamed: the activation at the end, and pixels
-# that go up to 255. The convolutional network and the loop stay the same;
-# each case changes one thing.
+# A common complaint about autoencoders: whatever goes in, the same face comes out. Here are five ways to get
+# there, each with its repair and trained from one seed, and beside them what is often blamed: the activation
+# at the end, and pixels that go up to 255. The convolutional network and the loop stay the same; each case
+# changes one thing.
 #
 # Which of the cases in the table below will have a spread below 0.1? Guess before you run it.
 
@@ -482,8 +482,7 @@ plots.show({"photo": valid[:40:5]} | {name: x_hat[:40:5] for name, x_hat in seen
 # "None at the end" is the network as it should be. Numbers 1 to 5 decode one picture for everyone; that of 1
 # to 3 is not even a face.
 #
-# 1. *Steps too large.* The first steps leave layers that answer every picture alike. A smaller rate, in a new
-#    start, repairs it.
+# 1. *Steps too large.* A smaller rate, in a new start, repairs it.
 # 2. *Sigmoids in all layers.* Their slope is at most ¼, and their outputs are all near ½: what differs
 #    between two faces shrinks at every layer. The repair is the same curve, centred and with a slope of 1:
 #    tanh(u) = 2σ(2u) − 1.
@@ -493,11 +492,11 @@ plots.show({"photo": valid[:40:5]} | {name: x_hat[:40:5] for name, x_hat in seen
 # 4. *The target is another face's*: two loaders that each shuffle for themselves. The best answer to a random
 #    face is the mean face. Repair: one loader, one order.
 # 5. *All pairs.* (B, 1, D) − (B, D) compares each face with all faces of its batch, and the best answer is
-#    the mean once more. No error is raised, and the loss falls. Repair: compare shapes first.
+#    the mean once more. No error is raised. Repair: compare shapes first.
 #
-# The loss alone does not tell: in 4 and 5 it falls, and ends at a reasonable number. Look at the spread. The
-# activation at the end is not the cause: faces differ with each of the three. It changes how soon they do, in
-# a training as short as this one.
+# The error alone does not tell: in 4 and 5 it is less than twice that of the network as it should be. Look at
+# the spread. The activation at the end is not the cause: faces differ with each of the three. It changes how
+# soon they do, in a training as short as this one.
 #
 # ### Explore: the edge
 #

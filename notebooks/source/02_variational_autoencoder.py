@@ -42,9 +42,9 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 # %% [markdown]
 # ## Predict
 #
-# In notebook 01 the codes of a plain autoencoder had a distribution of their own, and decoding codes from
-# N(0, 1) gave no faces. A VAE asks the codes to be N(0, 1). What will that cost in the error of the
-# reconstructions: nothing, a tenth, twice as much? Write it down; section 6 measures it.
+# In notebook 01 the codes of a plain autoencoder had a distribution of their own, and codes from N(0, 1) were
+# decoded to smears more than to faces. A VAE asks the codes to be N(0, 1). What will that cost in the error
+# of the reconstructions: nothing, a tenth, twice as much? Write it down; section 6 measures it.
 #
 # ## 1 · A VAE from scratch
 #
@@ -379,10 +379,10 @@ with contexts.seeded(0):
 plots.show(rows)
 
 # %% [markdown]
-# With β = 1 the codes are nearly N(0, 1) already: the fitted Gaussian gains little and changes little. With
-# β = 0.1 the codes are far from it. N(0, 1) gives grey clouds, and the fitted Gaussian gives strokes, some of
-# them digits. The two trainings differ in β alone. Not all samples are digits, with either: digits are of ten
-# kinds, and one Gaussian has one hill. (Page 01 also fits a mixture and a flow.)
+# With β = 1 the codes are nearly N(0, 1) already: the fitted Gaussian gains little and changes little. With β
+# = 0.1 the codes are far from it. N(0, 1) gives grey smears, and the fitted Gaussian gives strokes, some of
+# them digits. The two trainings differ in β alone (one seed each). Not all samples are digits, with either:
+# digits are of ten kinds, and one Gaussian has one hill. (Page 01 also fits a mixture and a flow.)
 #
 # ## 3 · Three networks
 #
@@ -411,9 +411,10 @@ torch.manual_seed(0)
 plots.show({f"{net}, drawn from N(0, 1)": vae.sample(12).cpu() for net, vae in vaes.items()})
 
 # %% [markdown]
-# Look at the last row. Its reconstructions are fine, its samples are not: under N(0, 1) the places of the
-# code are independent, so each has its own piece of a stroke, whatever its neighbours have. A good ELBO does
-# not promise good samples.
+# Look at the last row. Its distortion is about that of the convolutional network, its samples are not: under
+# N(0, 1) the places of the code are independent, so each has its own piece of a stroke, whatever its
+# neighbours have. Good reconstructions do not promise good samples. Here the rate, and with it the ELBO, is
+# the worst of the three.
 #
 # ## 4 · The hidden β
 #
@@ -544,8 +545,9 @@ ax.legend()
 figure
 
 # %% [markdown]
-# Read the numbers with care: *more active units are no goal in themselves*. A dimension that is kept alive
-# by free bits, and that the decoder does not use, costs nats. Judge by the ELBO, or better by log p(x).
+# Read the numbers with care. They are of one seed each, and *more active units are no goal in themselves*:
+# with 22 of them the ELBO is better than with 50. A dimension that is kept alive by free bits, and that the
+# decoder does not use, costs nats. Judge by the ELBO, or better by log p(x).
 #
 # ## 6 · Which likelihood? Faces
 #
@@ -554,9 +556,9 @@ figure
 # being wrong by the whole range is nothing special. Better: let σ be learnt, or take the best one for
 # each picture (*optimal*).
 #
-# The same convolutional network and the same short budget for all, faces of strangers, code of 64. *SSIM*
-# counts (1 − SSIM) / 2, *summed* over the pixels as the rule of reduction asks. (Averaged over the pixels,
-# beside a KL that is summed, it would be another β of thousands; that is why it "does not train" elsewhere.)
+# The same convolutional network and the same short budget for all, one seed each, faces of strangers, code of
+# 64. *SSIM* counts (1 − SSIM) / 2, *summed* over the pixels as the rule of reduction asks. (Averaged over the
+# pixels, beside a KL that is summed, it would be another β of thousands.)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=400)
@@ -590,9 +592,10 @@ squared = partial(losses.reconstruction, error=losses.squared_error)
 history = fit(plain, faces.train.map(datasets.flipped), squared, adam(plain, 2e-3), **settings)
 
 # %% [markdown]
-# Samples are judged by a *Fréchet distance*: how far the distribution of drawn faces is from that of photos,
-# in the features of a classifier. The classifier is ours, trained here on the photos' attributes. (A small
-# set is always a little farther away: there are fewer other photos than samples, so theirs is no floor.)
+# Samples are judged by a *Fréchet distance*: how far the distribution of sampled faces is from that of
+# photos, in the features of a classifier. The classifier is ours, trained here on the photos' attributes. (A
+# small set is always a little farther away: there are fewer other photos than samples, so theirs is no
+# floor.)
 
 # %%
 torch.manual_seed(0)
@@ -674,9 +677,9 @@ print(f"σ learnt: {sigma:.3f}, so against σ = 1 the KL weighs σ² = {sigma**2
 # **What the KL costs, and what it buys.** Read the table from the smallest rate to the largest. A small rate
 # (a large σ) means a costly code: poor reconstructions, and codes that fill N(0, 1), so samples that are
 # faces. A large rate means a cheap code: good reconstructions, and codes that fill N(0, 1) with holes, so
-# samples that are half faces. The plain autoencoder, without any KL, is the extreme case. What was your
-# guess at the start? Compare the errors of "Gaussian, σ = 1" and of "plain": about twice as large. With σ
-# learnt the error is no larger than the plain one's, and it is the samples that pay.
+# samples that are half faces. The plain autoencoder has no KL, and its samples from N(0, 1) are the farthest
+# away. What was your guess at the start? Compare the errors of "Gaussian, σ = 1" and of "plain": about twice
+# as large. With σ learnt the error is no larger than the plain one's, and it is the samples that pay.
 #
 # The rows named *fitted* say how to have both: keep the code, and *learn the prior*. Here it is one Gaussian
 # with all correlations, fitted afterwards; section 7 uses a flow that is trained together with the model.
@@ -776,9 +779,10 @@ figure
 # The network of the paper (Burda, Grosse and Salakhutdinov, 2016): two hidden layers of 200, one stochastic
 # layer of 50. Its weights come with the course; the recipe is in `tests/benchmarks/recipes.py`, and
 # `python tests/benchmarks/recipes.py vae-mnist` trains them again. **IWAE** trains on the importance-weighted
-# bound itself, with five samples: `losses.iwae`. Published are 5,000 samples for each of the 10,000 test
-# digits, and so the command has it, in many minutes. Here you see a thousand digits with 500 samples, and
-# beside them what the command wrote down.
+# bound itself, with five samples: `losses.iwae`. (It went on from the VAE's weights, so both its trainings
+# together took twice as long as the VAE's. One seed each; optimizers were tried on test digits.) Published
+# are 5,000 samples for each of the 10,000 test digits, and so the command has it, in many minutes. Here you
+# see a thousand digits with 500 samples, and beside them what the command wrote down.
 
 # %% tags=["nbval-ignore-output"]
 samples, images = course.pick(full=(500, binary[:1000]), quick=(50, binary[:40]))

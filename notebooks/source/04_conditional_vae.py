@@ -16,10 +16,10 @@
 #
 # **Can I ask for what I want?**
 #
-# *You need* notebook 02, and MNIST and LFW (without them the page runs on small digits and drawn faces).
-# *It takes* about ten minutes on two cores, most of it training.
-# *You will be able to* ask a decoder for a class, judge whether you got it, say where the classes went in
-# the codes, and edit a stranger's face so that it stays that person's.
+# *You need* notebook 02, and MNIST and LFW (without them the page runs on small digits and cartoon faces).
+# *It takes* about ten minutes on two cores, most of it training. *You will be able to* ask a decoder for a
+# class, judge whether you got it, say where the classes went in the codes, and edit a stranger's face so that
+# it stays that person's.
 
 # %% tags=["nbval-ignore-output"]
 import math
@@ -103,8 +103,10 @@ print(f"the rate fell by {rates['VAE'] - rates['CVAE']:.1f} nats; a label of ten
 check.label_worth(guess, rates["VAE"] - rates["CVAE"])
 
 # %% [markdown]
-# The label says in the condition what the code had to say before. A choice among ten is worth ln 10 nats,
-# and the code is cheaper by about that much.
+# A choice among ten is worth ln 10 nats at most, and the code is cheaper by about that much: what the
+# condition says, the code need not say. But look at the totals. They differ by three times as much, and that
+# is more than any label can be worth. So the two models are not equally well fitted, and how much of the gain
+# is the label's, one training of each does not say.
 #
 # ## 2 · One z under every class
 #
@@ -158,6 +160,8 @@ for digit in range(10):
 
 # %% [markdown]
 # Which fail? Here are some that the judge calls something else, with what was asked above and what it said.
+# (One seed. An earlier setting ended below 97 %, and this one was chosen by the same measure, on test
+# digits.)
 
 # %%
 wrong = (answered != asked).nonzero().flatten()
@@ -195,8 +199,9 @@ for name, z in spaces.items():
     print(f"{name:4s} nearest neighbours {quality['knn']:.1%}, linear probe {quality['linear']:.1%}")
 
 # %% [markdown]
-# The islands are gone, and so is the class: the decoder has it in c, so every nat that z spends on it is
-# wasted, and the KL makes waste costly. This is why one z works under every class.
+# The islands are gone, and so is most of the class: a linear probe is as good as chance, neighbours are a
+# little better. The decoder has it in c, so every nat that z spends on it is wasted, and the KL makes waste
+# costly. With so little of the class in z, one z can work under every class.
 #
 # ## 5 · Faces: the condition that is not obeyed
 #
@@ -229,11 +234,11 @@ plain = untrained()
 history = fit(plain, train, partial(losses.elbo, beta=0.3), adam(plain, 2e-3), **settings)
 
 # %% [markdown]
-# In a digit's eight numbers there was no room for the class. A face's 64 have room for a smile: it is worth
-# many nats of error, so it stands in z, and the decoder, which finds it there, has no need of c. There are
-# two ways out. A *shorter code* (a larger σ or β) has no room for the smile, and none for the person: every
-# stranger becomes the same face, which smiles as asked. Or z may say everything *but* the attributes y: a
-# **reader** r(y|z) learns to read them from the code, and the encoder learns to leave it nothing to find:
+# From a digit's eight numbers the class was gone. A face's 64 have room for a smile, and it is worth many
+# nats of error. If it stands in z, the decoder finds it there, and has no need of c. There are two ways out.
+# A *shorter code* (a larger σ or β) would have less room for the smile, and for the person too. Or z may say
+# everything *but* the attributes y: a **reader** r(y|z) learns to read them from the code, and the encoder
+# learns to leave it nothing to find:
 #
 # $$\min_{q,\,p}\;\max_{r}\;\; \mathbb{E}\left[-\log p(x|z, c)\right] + \beta\,\mathrm{KL}(q\,\|\,p(z))
 # + \lambda\,\mathbb{E}\left[\log r(y|z)\right]$$
@@ -329,7 +334,8 @@ for name, has in zip(names, (c > 0).long().T, strict=True):
     print(f"   the commoner {max(share, 1 - share):.1%}")
 
 # %% [markdown]
-# The reader of so short a training is not beaten everywhere: less can be read, not nothing.
+# After so short a training less can be read of seven of the eight attributes, but of a smile, say, still more
+# than nothing. (One seed.)
 #
 # ## 6 · An editor that keeps the stranger
 #
@@ -389,9 +395,9 @@ print(table.to_string(float_format="{:.0%}".format))
 # Compare `plain` and `hiding`: the same network, budget and size of code; what differs is whether z may say
 # y. (A judge can be convinced by more than it needs, so a strength of 3 can score above an ideal editor.)
 #
-# Glasses and hats are taken off, but hardly put on. The decoder is asked for *a* hat by a code that may not
-# say which: the mean of all hats is a shade over the forehead, and of all glasses a shade around the eyes.
-# What looks much the same on everybody, as a smile does, has a mean that is one.
+# Glasses and hats are taken off, but hardly put on. A possible reason, which no experiment here tests: the
+# decoder is asked for *a* hat by a code that may not say which, and the mean of all hats is a shade over the
+# forehead. What looks much the same on everybody, as a smile does, has a mean that is one.
 #
 # ## 7 · People who are nobody
 #
@@ -423,8 +429,8 @@ for k, name in enumerate(names):
 # ## Take away
 #
 # * A condition is a column beside x and beside z. It is data; the model does not change.
-# * What is to be obeyed must not stand in the code, where the decoder finds it first. A short code has no
-#   room for it; an adversary takes it out and leaves the rest.
+# * What is to be obeyed should not stand in the code, where the decoder finds it first. An adversary takes
+#   much of it out, and leaves the rest.
 # * Whether you got what you asked for is for a judge to say, and the judge is to be judged first.
 #
 # Next: **05, denoising.**

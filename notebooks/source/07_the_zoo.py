@@ -42,10 +42,11 @@ size = 64 if clothes.shape[1] == 28 else 16
 # %% [markdown]
 # ## Predict
 #
-# Eleven autoencoders, the same pictures, the same 64 numbers a code, the same budget. PCA with 64
-# components is the line to beat. Before anything runs, write down: which ones end *above* PCA's error?
-# Which one cleans a noisy picture best? Whose codes tell the ten kinds of clothes apart best? And enter how
-# many of the eleven end above PCA's error.
+# Eleven autoencoders, the same pictures, the same budget, a code of 64 numbers for each. (Top-k may use 16 of
+# them at a time, and VQ chooses 16 vectors of 4 from a list: their codes say less.) PCA with 64 components is
+# the line to beat. Before anything runs, write down: which ones end *above* PCA's error? Which one cleans a
+# noisy picture best? Whose codes tell the ten kinds of clothes apart best? And enter how many of the eleven
+# end above PCA's error.
 
 # %%
 worse = ...  # from 0 to 11
@@ -131,8 +132,8 @@ errors = {name: row["mean"]["mse"] for name, row in table.items() if name in zoo
 check.above_pca(worse, sum(error > table["PCA"]["mean"]["mse"] for error in errors.values()))
 
 # %% [markdown]
-# The errors that were aimed at: after one epoch, what a known repository reports; after the full budget,
-# numbers below PCA's.
+# The goals that were set: after one epoch, what a known repository reports; after the full budget, numbers
+# below PCA's.
 
 # %%
 aims = [("one epoch", "vanilla", 0.0243), ("one epoch", "multilayer", 0.0192)]
@@ -186,9 +187,9 @@ first = [int(np.argmax(clothes.test.labels == k)) for k in range(10)]
 plots.show({name: square(z)[first] for name, z in codes.items()}, columns=10, width=4)
 
 # %% [markdown]
-# Now measured. *Zeros*: the share of numbers that are exactly 0. *Hoyer*: (√K − |z|₁ / |z|₂) / (√K − 1),
-# from 0 where all numbers are as large to 1 where one alone is not zero. *Moved*: how far noise moves a
-# code, against how far codes are spread. *Probe*: how many test pictures a linear classifier names rightly
+# Now measured. *Zeros*: the share of numbers that are exactly 0. *Hoyer*: (√K − |z|₁ / |z|₂) / (√K − 1), from
+# 0 where all numbers are as large to 1 where one alone is not zero. *Moved*: how far noise moves a code,
+# against how far codes are spread. *Probe*: of how many test pictures a linear classifier finds the class
 # from the code.
 
 # %%
@@ -202,9 +203,9 @@ for name in table:
 # Two penalties, both on the code z, neither on weights:
 #
 # * **L1**: Σ|z|. With a ReLU before it, numbers become exactly zero.
-# * **KL to a rate**: Σ KL(ρ ‖ ρ̂), where ρ̂ is how active a unit is on the average over the batch, and KL is
-#   that of two Bernoullis: a unit is on with probability ρ, or ρ̂, and off otherwise. *Write* it, from
-#   activations z (B, K) in (0, 1) and ρ to a number.
+# * **KL to a rate**: Σ KL(ρ ‖ ρ̂), where ρ̂ is how active a unit is on average over the batch, and KL is that
+#   of two Bernoullis: a unit is on with probability ρ, or ρ̂, and off otherwise. *Write* it, from activations
+#   z (B, K) in (0, 1) and ρ to a number.
 
 
 # %%
@@ -342,8 +343,8 @@ figure
 # ## 7 · VQ: a code in bits
 #
 # A vector-quantised code is a list of *numbers of vectors* in a codebook. Sixteen parts, each one of 256
-# vectors: log₂ 256 = 8 bits a part. All others may use 64 real numbers. Are all 256 in use? The perplexity
-# says how many are, in effect.
+# vectors: log₂ 256 = 8 bits per part. Top-k aside, all others may use 64 real numbers. Are all 256 in use?
+# The perplexity says how many are, in effect.
 
 # %% tags=["nbval-ignore-output"]
 vq = trained["VQ"]
@@ -388,8 +389,8 @@ plots.show(rows | {name: model.reconstruct(batch.x) for name, model in few.items
 #
 # * The kinds of autoencoder are a product: network × end of the encoder × objective × data. Change one at a
 #   time.
-# * Each constraint costs reconstruction and buys something else: a sparse code, a still code, a code in
-#   bits, a code to draw from. Ask what you need it for, and measure that.
+# * Each constraint costs reconstruction and buys something else: a sparse code, a still code, a code in bits.
+#   (A VAE's buys samples; this page does not judge them.) Ask what you need it for, and measure that.
 # * A penalty that is small is no proof of what it was meant for: measure sparsity on codes, over seeds, with
 #   the spread.
 #

@@ -17,7 +17,7 @@
 # **Why are VAEs blurry, and what helps?**
 #
 # *You need* notebooks 01 and 02, and Food-101 (15,150 photos to learn from, 5,050 to be tested on; without
-# them the page runs on drawn faces). *It takes* about 42 minutes of one core, nearly all of it training:
+# them the page runs on cartoon faces). *It takes* about 42 minutes of one core, nearly all of it training:
 # read on while it runs. *You will be able to* say how much of a blur comes from the code, how much from the
 # KL and how much from the error, read a rate–distortion curve, and train with an error that a network sees.
 
@@ -383,9 +383,9 @@ ax.legend()
 figure
 
 # %% [markdown]
-# The first few waves are there in full, the fine ones are gone. The cut begins at the same place for all
-# three; beyond it the networks keep more than PCA. 128 numbers are about 6 × 7 places in three colours: of
-# what is much finer a code of this size cannot speak.
+# The first few waves are there in full, the fine ones are gone. PCA's curve falls first, and the networks
+# keep more than PCA from there on. AE and VAE can hardly be told apart. 128 numbers are about 6 × 7 places in
+# three colours: what is much finer, a code of this size cannot say.
 #
 # ## 5 · Why not guess?
 #
@@ -538,10 +538,10 @@ for name, (rate, mse) in points.items():
 
 # %% [markdown]
 # Read the curve. At β = 1 with σ = 1, which is what "squared error + KL" means, little of the photo is
-# bought: *that* is the blur that VAEs are known for, and it is a price, set by nobody on purpose. At the
-# right end the curve is flat: 128 numbers are full, and more rate buys nothing any more. The learnt σ finds
-# the place by itself: where the error it makes is the error it expects. (A point above the grey line is a
-# network that could do better: two epochs are short for a price so far from its own.)
+# bought: *that* is a blur which VAEs are known for, and it is a price, set by nobody on purpose. At the right
+# end the curve is flat: 128 numbers are full, and more rate buys nothing any more. The learnt σ finds the
+# place by itself: where the error it makes is the error it expects. (A point above the grey line is a network
+# that could do better: two epochs are short for a price so far from its own.)
 
 # %% tags=["figure-price"]
 torch.manual_seed(0)
@@ -647,7 +647,7 @@ for name, error in errors.items():
     )  # fmt: skip
 
 # %% [markdown]
-# Judged by five measures. *Fine* is the share of the photos' power that is there at 8 waves a picture and
+# Judged by five measures. *Fine* is the share of the photos' power that is there at 8 waves per picture and
 # more. *Fréchet* is a distance between all reconstructions and all photos in the features of the judge that
 # nobody learnt from: how unlike photos they are as a crowd. (Of other photos: the training photos.)
 
@@ -672,12 +672,12 @@ print(f"{'other photos':18s} {'':32s} {other:9.2f}")
 plots.show({"photo": test_x[8:16]} | {name: redrawn[name][8:16] for name in table}, columns=8)
 
 # %% [markdown]
-# Every error gets what it asks for, and pays in the others: compare each row with the VAE's own, column by
-# column. Look closely at the last row, too: not all of the fine power is texture, some of it is a faint grid.
-# What is drawn where the code says nothing is *invented*, and a small network, taught by a few thousand
-# photos, is easily pleased. A better judge (hand a large pretrained network to `losses.perceptual`, or let
-# an adversary learn along) invents better. It does not know more: whether that helps depends on whether the
-# picture is to be looked at or to be measured.
+# Each added error gets what it asks for, and pays in the squared error: compare each row with the VAE's own,
+# column by column. (One seed.) Look closely at the last row, too: not all of the fine power is texture, some
+# of it is a faint grid. What is drawn where the code says nothing is *invented*, and a small network, taught
+# by a few thousand photos, is easily pleased. A better judge (hand a large pretrained network to
+# `losses.perceptual`, or let an adversary learn along) may invent better. It does not know more: whether that
+# helps depends on whether the picture is to be looked at or to be measured.
 #
 # ### Explore
 #

@@ -441,8 +441,8 @@ check.leaked_links(if_left_in, leaked[-1].mean())
 #
 # ## 7 · The hidden β
 #
-# The published code takes the *mean* of −log p over the E links and over the E other pairs, and the mean KL
-# of a node, divided by N once more:
+# A VGAE in a widely used library (PyTorch Geometric's example) takes the *mean* of −log p over the E links
+# and over the E other pairs, and the mean KL of a node, divided by N once more:
 #
 # $$\text{loss} = \frac1E \sum_{\text{pairs}} -\log p + \frac1N \cdot \frac1N \sum_{\text{nodes}} \mathrm{KL}
 # = \frac1E \Big( \sum_{\text{pairs}} -\log p
@@ -450,9 +450,10 @@ check.leaked_links(if_left_in, leaked[-1].mean())
 #
 # In our sums that is an ELBO with β = E / N².
 #
-# In the authors' first code, the error is a mean over *all* N² pairs of −log p. In it, a link's is multiplied
-# by `pos_weight` = (N² − S) / S, and all by `norm` = N² / (2 (N² − S)), where S is the sum of A. *Write* it,
-# from logits (N, N) and A (N, N) to a number. How much do links weigh together, and how much all others?
+# In the code of the authors, Kipf and Welling, the error is a mean over *all* N² pairs of −log p. In it, a
+# link's is multiplied by `pos_weight` = (N² − S) / S, and all by `norm` = N² / (2 (N² − S)), where S is the
+# sum of A. *Write* it, from logits (N, N) and A (N, N) to a number. How much do links weigh together, and how
+# much all others?
 
 
 # %%
@@ -477,8 +478,8 @@ print("half links, half others:", torch.allclose(balanced(logits, a), halves))
 
 # %% [markdown]
 # Links weigh as much as all others, however rare they are. A batch of as many links as others does the same
-# on average, without a matrix of all pairs. This error is half of the one above, beside the same KL, so β is
-# twice as large there. And the loss above is a sum that we know:
+# on average, without a matrix of all pairs. This error is half of the one above, beside the same KL, so the
+# authors' β is twice as large: 2E / N². And the loss above is a sum that we know:
 
 # %%
 n, e = len(papers), parts.train.present.shape[1]
@@ -520,9 +521,9 @@ panels[0][1].legend()
 figure
 
 # %% [markdown]
-# So the VGAE finds links well *because* its β is small: it is nearly a GAE with noise on its codes. As a
-# model that draws graphs it is none. An inner product of two draws from N(0, 1) is as often above zero as
-# below:
+# At the smallest β the code holds far more than it can earn: the VGAE is nearly a GAE with noise on its
+# codes. As β grows, it finds hidden links less well. (Four values, one seed.) As a model that samples graphs
+# it is none. An inner product of two draws from N(0, 1) is as often above zero as below:
 
 # %% tags=["nbval-ignore-output"]
 with contexts.seeded(0):
@@ -618,10 +619,11 @@ panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure
 
 # %% [markdown]
-# The encoder averages each picture with its nearest, and theirs. Where nearly every link joins two of one
-# class, that takes away what is a picture's own and keeps the class. Where many links lead elsewhere, it
-# blurs classes too. No link here says anything that the pixels did not: each was made from them. Cora's do,
-# and in section 5 the codes named topics far better than the words. A graph is worth what it adds.
+# The encoder averages each picture with its nearest, and theirs. For the small digits, where nearly every
+# link joins two of one class, its code is ahead. For the clothes, where many links lead elsewhere, it is not.
+# (Two sets do not show that this is the reason.) No link here says anything that the pixels did not: each was
+# made from them. Cora's do, and in section 5 the codes named topics far better than the words. A graph is
+# worth what it adds.
 
 # %%
 some = np.random.default_rng(0).permutation(len(clothes))[: course.pick(full=1500, quick=300)]

@@ -373,4 +373,4 @@ clinic.look(digits, ill=ward["N"].model, well=model)
 #   chance. What should change and does not is the fault.
 # * Sum over an example, mean over the batch; and a number that cannot come out badly measures nothing.
 #
-# You have seen the whole course. Next: your own data.
+# Next: **12, your own photos.** Can I do this with my own pictures?

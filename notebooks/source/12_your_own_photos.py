@@ -443,7 +443,7 @@ plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), colum
 #
 # * Any folder of photos is a dataset; a run is a folder too, which can be stopped, resumed, looked at and
 #   mailed.
-# * A few hundred photos teach little. What others learnt from many, of other things, is the better start.
+# * A few hundred photos taught little here. What was learnt from many, of other things, was the better start.
 # * Judge on photos that were not trained on, nor their copies: the share kept there is what you have.
 #
 # Next: **your own question.**
