@@ -8,7 +8,7 @@ import torch
 from aelib.contexts import seeded
 from torch import Tensor, nn
 
-from .asking import predicted
+from .asking import measured, predicted
 from .descending import descend, forgetful
 from .judging import compared, exercise, numbers
 
@@ -120,3 +120,11 @@ def moved(z: Tensor, v: Tensor, strengths: list[float]) -> Answers:
         "each step begins at the code, not where the last one ended": z + s.cumsum(0) * v,
         "the strengths are not in it yet": (z + v).expand(len(s), -1),
     }
+
+
+@measured(
+    below="so few numbers keep less than 0.9: take more",
+    above="fewer numbers do it: go down, one by one, as long as kept_by(n) is at least 0.9",
+)
+def numbers_of_a_face() -> None:
+    """What do the fewest numbers keep that keep 90 % of what makes the faces differ?"""

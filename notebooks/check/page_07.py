@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .asking import predicted
+from .asking import measured, predicted
 from .judging import compared, exercise, numbers
 
 Answers = tuple[Tensor, dict[str, Tensor]]
@@ -89,3 +89,11 @@ def stillness(f: Callable, k: int, shape: tuple[int, ...]) -> Tensor:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape[1:]), 5), nn.Tanh(), nn.Linear(5, k))
     return f(net, torch.rand(shape))
+
+
+@measured(
+    below="fewer zeros than wanted: a larger weight makes more",
+    above="more zeros than wanted: a smaller weight makes fewer",
+)
+def three_of_four() -> None:
+    """Which share of a code's numbers is 0, with your weight of the L1 penalty?"""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aelib.contexts import seeded
 
-from .asking import predicted
+from .asking import measured, predicted
 from .judging import compared, exercise, judged, numbers
 
 Answers = tuple[Tensor, dict[str, Tensor]]
@@ -195,3 +195,11 @@ def bits_per_dimension(nats: Tensor, shape: tuple[int, int, int]) -> Answers:
         "these are bits for the whole picture; divide by how many numbers it has": bits,
         "channels count too": bits / math.prod(shape[1:]),
     }
+
+
+@measured(
+    below="fewer than half of them count: make s a little smaller",
+    above="more than half of them count: make s a little larger",
+)
+def half_of_the_codes() -> None:
+    """How many of 100 codes of 16 numbers count, with an s > 1 at which half of them should?"""

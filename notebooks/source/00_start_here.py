@@ -20,9 +20,9 @@
 # *You will be able to* move a slider that puts a smile on a face, train an autoencoder of your own, and say
 # in one number what it keeps.
 #
-# Run each cell with **Shift + Enter**. Four times you write a few lines of Python in place of the dots `...`,
-# and the cell below says at once whether they are correct. If they are not yet, the page goes on with the
-# course's version, so nothing can go wrong.
+# Run each cell with **Shift + Enter**. Six times you write in place of the dots `...`: a guess, a few lines
+# of Python, a number that you measured. The cell below says at once whether it is correct. If it is not yet,
+# the page goes on with the course's version, so nothing can go wrong.
 
 # %% tags=["nbval-ignore-output"]
 from copy import deepcopy
@@ -85,7 +85,12 @@ plots.show(faces.test[:36], columns=12)
 # %%
 code_size = 64
 model = models.autoencoder(
-    faces.shape, code_size, net="conv", posterior="deterministic", likelihood="gaussian", hidden=(32, 64, 128)
+    faces.shape,
+    code_size,
+    net="conv",
+    posterior="deterministic",
+    likelihood="gaussian",
+    hidden=(32, 64, 128),
 )
 pixels = faces.shape[0] * faces.shape[1] * faces.shape[2]
 print(f"{pixels:,} numbers in, {code_size} numbers in the middle: {pixels // code_size} times fewer")
@@ -241,12 +246,60 @@ share_kept = check.share_kept(share_kept)
 x, mean = faces.test.batch().x, faces.train.batch().x.mean(0)
 kept = share_kept(model.reconstruct(x), x, mean).item()
 check.share_in_64_numbers(guess, kept)
-print(f"after your {len(curve)} steps, {share_kept(mine.reconstruct(x), x, mean):.1%}; after fit, {kept:.1%}")
+after_step = share_kept(mine.reconstruct(x), x, mean)
+print(f"after your {len(curve)} steps, {after_step:.1%}; after fit, {kept:.1%}")
 print({name: round(value, 4) for name, value in metrics.evaluate(model, faces.test).items()})
 
 # %% [markdown]
 # The last line is what the library measures: the mean squared error of a pixel, and three numbers that the
 # course comes to later.
+#
+# ## Explore: how many numbers does a face need?
+#
+# Does every one of the 64 numbers matter as much? An experiment with the first model of this page, and its
+# 40 faces. Put one number of each code to 0, decode, and take the squared error against the face as it was:
+# that is the number's effect. `kept_by(n)` keeps the n numbers with the largest effect and puts all others
+# to 0. It returns which share of the differences between the 40 faces is left.
+
+
+# %%
+def only(numbers):
+    """The 40 codes with these numbers alone, the others 0, decoded."""
+    codes = torch.zeros_like(invented)
+    codes[:, numbers] = invented[:, numbers]
+    return latent.decode(artist, codes)
+
+
+whole = only(range(64))
+others = [[i for i in range(64) if i != k] for k in range(64)]
+effect = torch.tensor([squared_error(only(numbers), whole).mean() for numbers in others])
+order = effect.argsort(descending=True).tolist()
+
+
+def kept_by(n):
+    return share_kept(only(order[:n]), whole, whole.mean(0)).item()
+
+
+print(f"one number keeps {kept_by(1):.0%}, all 64 keep {kept_by(64):.0%}")
+
+# %% [markdown]
+# What is the smallest n that keeps 90 %? Try numbers by hand, or let a loop do it, and enter what it keeps.
+
+# %%
+found = ...  # kept_by(n), for the smallest n for which that is 0.9 or more
+### BEGIN SOLUTION
+found = next(share for n in range(65) if (share := kept_by(n)) >= 0.9)
+### END SOLUTION
+
+# %%
+check.numbers_of_a_face(found, low=0.9, high=0.906)
+some_n = (1, 2, 4, 8, 16, 32, 64)
+rows = torch.stack([only(order[:n])[:3] for n in some_n], 1).flatten(0, 1)
+plots.show(rows, columns=len(some_n), titles=[f"{n}" for n in some_n], width=7)
+
+# %% [markdown]
+# Three of the 40 faces, from more and more of their numbers. What do the first numbers say, and what do the
+# last ones add?
 #
 # ## Explain
 #

@@ -23,6 +23,7 @@
 
 # %% tags=["nbval-ignore-output"]
 import copy
+from functools import partial
 
 from aelib import contexts, explorers, latent, losses, metrics, plots
 import check  # the file beside this page
@@ -254,9 +255,42 @@ change = measuring.sparsity(cheated)["hoyer"] - measuring.sparsity(honest)["hoye
 print(f"Hoyer's measure: {abs(change):.2f} away from what it was")
 
 # %% [markdown]
-# So choose the weight of a penalty by the sparsity *measured*, not by the value of the penalty. **Top-k**
-# cannot be cheated: it keeps the k largest numbers of each code and sets the others to zero, with no
-# penalty at all. *Write* it, from z (B, K) and k to (B, K).
+# So choose the weight of a penalty by the sparsity *measured*, not by the value of the penalty.
+#
+# ### Explore: a weight for three of four
+#
+# Which weight of the L1 penalty makes three of four numbers of a code exactly 0? `zeros_with(weight)` trains
+# for some seconds, on 10,000 pictures, and returns the share of zeros in the codes of validation pictures.
+# From 0.7 to 0.8 is near enough. Try weights that differ by factors: 1, 10, 100.
+
+
+# %%
+def zeros_with(weight):
+    build = zoo.MEMBERS["sparse, L1"].build
+    member = zoo.Member(build, partial(losses.sparse, weight=weight))
+    with contexts.seeded(0):
+        model = member.train(clothes.train[:10000], size, epochs=course.pick(full=3, quick=12))
+    return measuring.sparsity(latent.encode(model, clothes.valid))["zeros"]
+
+
+# %%
+found = ...  # zeros_with(a weight)
+### BEGIN SOLUTION
+low, high = 0.1, 1000.0
+for _ in range(12):  # half of what is left, counted in factors
+    weight = (low * high) ** 0.5
+    found = zeros_with(weight)
+    if 0.7 < found < 0.8:
+        break
+    low, high = (weight, high) if found < 0.75 else (low, weight)
+### END SOLUTION
+
+# %%
+check.three_of_four(found, low=0.7, high=0.8)
+
+# %% [markdown]
+# **Top-k** needs no such search, and cannot be cheated: it keeps the k largest numbers of each code and sets
+# the others to zero, with no penalty at all. *Write* it, from z (B, K) and k to (B, K).
 
 
 # %%

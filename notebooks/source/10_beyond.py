@@ -366,6 +366,33 @@ check.codes_that_count(codes_that_count, effective(per_number.sum(2)).mean().ite
 # In one dimension such a q is no great fault; in sixteen most of its codes are wasted. So where codes are
 # large, only a good q makes the bound tight.
 #
+# ### Explore: how good?
+#
+# Twice as wide is too wide. With which standard deviation s > 1 do *half* of the codes of 16 numbers count?
+
+
+# %%
+def counted(s):
+    """Of 100 codes of 16 numbers, sampled from N(0, s²) for N(0, 1): how many count."""
+    with contexts.seeded(0):
+        z = s * torch.randn(100, 1000, 16)
+    p, q = (torch.distributions.Normal(0.0, width) for width in (1.0, s))
+    return effective((p.log_prob(z) - q.log_prob(z)).sum(2)).mean().item()
+
+
+found = ...  # counted(s), for an s > 1 with which it is about 50
+### BEGIN SOLUTION
+found = next(count for s in range(100, 300) if (count := counted(s / 100)) < 50)
+### END SOLUTION
+
+# %%
+check.half_of_the_codes(found, low=45, high=55)
+
+# %% [markdown]
+# For many samples there is a formula: the share that counts is 1 / E[w²], with w = p / q and codes from q. It
+# is √(2s² − 1) / s² for one number, and its 16th power for sixteen. An error of s that you would hardly see
+# in one number is a factor of two in sixteen.
+#
 # Nothing about the model changes, only the objective. (The same passes over the data; but five codes a
 # picture make them longer.)
 
