@@ -160,7 +160,8 @@ def value(text: str) -> float:
 def _words(text: str) -> str:
     """As a regular expression: any space between, … for anything, whole words."""
     parts = [r"\s+".join(map(re.escape, part.split())) for part in text.split("…")]
-    return r"(?<![\w.])" + ".*?".join(parts) + r"(?!\w)"
+    end = r"(?!\w|\.\d)" if re.search(r"\w$", text) else ""
+    return r"(?<![\w.])" + ".*?".join(parts) + end
 
 
 def _after(text: str, printed: str) -> str | None:

@@ -27,6 +27,12 @@ def page(number):
     return claiming.page(notebook(number))
 
 
+def test_every_page_has_claims():
+    assert set(CLAIMED) <= set(PAGES) and len(CLAIMS) >= 300
+    for number in CLAIMED:
+        assert len(claiming.read(number)) >= 8, f"few sentences of page {number} are held by claims"
+
+
 @each
 def test_a_page_prints_what_it_says(number, claim):
     claiming.verify(claim, page(number))
