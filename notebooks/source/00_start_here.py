@@ -358,7 +358,8 @@ plots.show(latent.decode(model, way), columns=len(strengths), titles=titles, wid
 # %% [markdown]
 # ## Your turn
 #
-# Try a code of 4 numbers instead of 64 (`code_size`). Which attribute still has a direction that works?
+# Try a code of 4 numbers instead of 64 (`code_size`). Which attribute still has a direction that works? And
+# look at what you have solved so far in the whole course, with `check.progress()`.
 #
 # ## Take away
 #

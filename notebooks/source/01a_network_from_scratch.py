@@ -517,6 +517,13 @@ check.rate_of_one_face(rate, 0.006, 0.1)
 # %% [markdown]
 # Then try: the same edge with ReLU in all layers, or without the frame's `4 * x - 2`. Does it move?
 #
+# <details><summary>An answer</summary>
+#
+# `decoded_after(rate=rate, activation=nn.ReLU)`; for the other, return `self.encoder(x)` in `encode`. On
+# LFW, with one seed, the first rate below a spread of 0.1 is 0.064 as the network is, 0.016 with ReLU and
+# 0.032 without the frame. So it moves both times, to smaller rates.
+# </details>
+#
 # ## Take away
 #
 # * An autoencoder is two `nn.Sequential` and a loop of six lines. The library's does the same, number for

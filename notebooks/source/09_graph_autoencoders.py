@@ -674,6 +674,21 @@ plots.show(strip, columns=2, width=10)
 #   know? And how much do words alone know, without a link in the encoder's graph?
 # * `Convolution` without its scale, or with the mean over the neighbours: what does the AUC say?
 #
+# <details><summary>Answers</summary>
+#
+# One seed each, the split of this page, the weights of the last epoch. The GAE of two layers has an AUC of
+# 0.930 that way, and ten seeds differ by less than a point (section 4).
+#
+# * One layer: 0.945. The second one lets a node see its neighbours' neighbours; on these links that is not
+#   worth a layer.
+# * Links alone: 0.841. For words alone, give the encoder a graph that has none:
+#   `graphs.Links(graphs.Graph(papers.features, torch.zeros(2, 0, dtype=torch.long)), present, absent)` with
+#   the pairs of each part. That is 0.922: nearly all of what the GAE knows stands in the words. The links
+#   still train it: they say which words go together.
+# * Without a scale (a sum): 0.656. A sum grows with the number of links, and every inner product with it.
+#   With the mean: 0.916.
+# </details>
+#
 # `check.progress()` shows which exercises of the course you have solved.
 #
 # ## Take away
