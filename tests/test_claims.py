@@ -6,6 +6,7 @@ from itertools import count, cycle
 from pathlib import Path
 
 import claiming
+import execute
 import nbformat
 import pytest
 
@@ -80,6 +81,30 @@ def test_a_sentence_that_says_something_else_is_found():
     cell.source = cell.source.replace("faces differ less", "faces differ more")
     wrong = claiming.failing(changed, "01")
     assert wrong and all("no text of the page has these words" in sentence for sentence in wrong)
+
+
+def test_a_page_is_held_to_its_claims_when_it_was_run(tmp_path, monkeypatch, capsys):
+    class Kernel:  # that prints 0.3 in every cell
+        def __init__(self, notebook, **options):
+            self.cells = [c for c in notebook.cells if c.cell_type == "code"]
+
+        def execute(self):
+            for cell in self.cells:
+                cell.outputs = [nbformat.v4.new_output("stream", text="a is 0.3\n")]
+
+    for name, text in {
+        "99_page.py": "# %% [markdown]\n# It is one half.\n\n# %%\nprint(a)\n",
+        "claims/99.yaml": "- {says: It is one half, cell: print(a), number: a is, is: 0.5}\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(execute, "HERE", tmp_path)
+    monkeypatch.setattr(claiming, "HERE", tmp_path)
+    monkeypatch.setattr(execute, "NotebookClient", Kernel)
+    for profile, says in (("full", True), ("quick", False)):  # a quick run's numbers are not what is stored
+        monkeypatch.setenv("AELIB_PROFILE", profile)
+        execute.execute(tmp_path / "99_page.py")
+        assert ("prints what it says. 'It is one half': 0.3" in capsys.readouterr().out) == says
 
 
 def made(*cells):

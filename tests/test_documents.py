@@ -199,6 +199,7 @@ RIDDLES = {  # what a reader in another language must guess at: plain words for 
     r"\baim(s|ed)?\b": "goal",
     r"\bin the mean\b|on the average": "on average",
     r"\banew\b": "again",
+    r"\b(is|be|never|was) told\b(?! apart)": "is given, learns",
     r"\b(on|and) drawn faces": "cartoon faces",
 }
 

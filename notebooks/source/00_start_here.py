@@ -210,7 +210,7 @@ history = fit(
 history.plot(log=True)
 
 # %% [markdown]
-# Faces it has never seen, of people it has never seen: face above, drawn from 64 numbers below. What was
+# Faces it has never seen, of people it has never seen: face above, decoded from 64 numbers below. What was
 # lost?
 
 # %% tags=["figure-start-here"]

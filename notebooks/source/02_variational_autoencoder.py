@@ -746,7 +746,7 @@ explorers.reconstructions({"plain": plain, "VAE, σ learnt": face_vaes["Gaussian
 # %% [markdown]
 # ## 7 · How likely is a picture? log p(x) in nats
 #
-# The ELBO is a bound; the truth is p(x) = E_q[p(x|z) p(z) / q(z|x)]. So draw S codes from q, and take the
+# The ELBO is a bound; the truth is p(x) = E_q[p(x|z) p(z) / q(z|x)]. So sample S codes from q, and take the
 # *mean of the weights*: log 1/S Σ p(x, zₛ) / q(zₛ|x). With S = 1 it is the ELBO again. More samples come
 # nearer, from below. (In logarithms, with `logsumexp`: e⁻⁹⁰ is no number to add up in float32.)
 #

@@ -216,9 +216,8 @@ panels[0][1].legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
 figure
 
 # %% [markdown]
-# Read the axes. The AE's codes lie where they like, with gaps between; the VAE's fill the region where
-# N(0, 1) is. So a grid of *quantiles* of N(0, 1) shows all that the VAE can draw, each picture equally
-# likely.
+# Read the axes. The AE's codes lie where they like, with gaps between; the VAE's fill the region where N(0,
+# 1) is. So a grid of *quantiles* of N(0, 1) shows all that the VAE can decode, each picture equally likely.
 
 # %% tags=["figure-manifold"]
 plots.show(mapping.manifold_images(planes["VAE"], 15), columns=15, width=11)
@@ -398,7 +397,7 @@ for name, angle in zip(names, angles, strict=True):
 # ### Explore
 #
 # Slide along the principal directions of the codes, and along attributes, in standard deviations. `random`
-# draws a face from the prior. The photo at the right is the nearest of all test faces: is it a copy?
+# samples a face from the prior. The photo at the right is the nearest of all test faces: is it a copy?
 
 # %%
 explorers.latent_space(vae, z, x, {name: latent.in_deviations(u, z_train) for name, u in directions.items()})
@@ -413,10 +412,10 @@ plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0",
 # %% [markdown]
 # ## 6 · β and disentanglement
 #
-# If coordinates are to mean something, ask for more independence: β > 1 makes every nat dearer, and
-# only coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on faces that
-# were drawn. The score is the **mutual information gap**: for each attribute, how much more the best
-# coordinate knows of it than the second best; 1 is an attribute with a coordinate of its own.
+# If coordinates are to mean something, ask for more independence: β > 1 makes every nat dearer, and only
+# coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on cartoon faces.
+# The score is the **mutual information gap**: for each attribute, how much more the best coordinate knows of
+# it than the second best; 1 is an attribute with a coordinate of its own.
 #
 # ### Write: what a coordinate knows, and the gap
 #

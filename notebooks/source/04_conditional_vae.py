@@ -110,7 +110,7 @@ check.label_worth(guess, rates["VAE"] - rates["CVAE"])
 #
 # ## 2 · One z under every class
 #
-# Each row below is *one* code, drawn from N(0, 1); each column asks for another class. Look at what stays
+# Each row below is *one* code, sampled from N(0, 1); each column asks for another class. Look at what stays
 # in a row: slant, width, thickness. That is the *style*, and it is all that z has left to say.
 
 # %% tags=["figure-one-z"]

@@ -266,7 +266,7 @@ for name, model in trained.items():
 
 # %% [markdown]
 # Against them: the median of a window, and *non-local means*, which averages pixels with similar
-# surroundings, and is told σ. Their settings are chosen at each level, on validation images. All methods get
+# surroundings, and is given σ. Their settings are chosen at each level, on validation images. All methods get
 # the same noisy test images.
 
 # %%
@@ -340,7 +340,7 @@ for name, rows in (("clothes", table), ("faces", face_table)):
 
 # %% [markdown]
 # A positive number: the restorer, which is blind, is ahead of the input, of the median and of non-local
-# means, which is told σ. Look at how the lead grows with the noise, up to σ = 0.3 or 0.4, and hardly falls
+# means, which is given σ. Look at how the lead grows with the noise, up to σ = 0.3 or 0.4, and hardly falls
 # after it: where more is hidden, it is worth more to know what faces look like.
 
 # %% tags=["figure-restored"]
@@ -403,7 +403,7 @@ for damage, corruption in {"noise 0.2": noisy(0.2), "salt, pepper 0.2": salt_and
 # ## 5 · Blind, or told?
 #
 # A known level is a condition, so `noisy(…, known=True)` puts it into c, and the network sees one more
-# constant channel. The same training otherwise. How many dB is it worth to be told σ?
+# constant channel. The same training otherwise. How many dB is it worth to know σ?
 
 # %%
 told = restorer_for(short.map(noisy((0.05, 0.5), known=True)), told=1)
@@ -467,9 +467,10 @@ for (name, rows), hole in zip(filled.items(), (bar, scratches), strict=True):
 #
 # ## 7 · What nobody saw clean
 #
-# Now take the clean pictures away altogether. Input *and* target are noisy, with noise drawn separately. The
-# squared error is smallest at the mean of the target given the input, E[x + ε′ | x̃] = E[x | x̃], because ε′
-# has mean 0 and knows nothing of x̃. (The target's noise is not cut to [0, 1]: cut noise has another mean.)
+# Now take the clean pictures away altogether. Input *and* target are noisy, with noise sampled separately.
+# The squared error is smallest at the mean of the target given the input, E[x + ε′ | x̃] = E[x | x̃], because
+# ε′ has mean 0 and knows nothing of x̃. (The target's noise is not cut to [0, 1]: cut noise has another
+# mean.)
 
 
 # %%

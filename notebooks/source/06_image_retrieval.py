@@ -59,7 +59,7 @@ by_pixels, by_code = 0.2, 0.5
 # %% [markdown]
 # ## 1 · A code, and the nearest codes
 #
-# The convolutional autoencoder of notebook 01. It is never told who is who: nothing on this page is.
+# The convolutional autoencoder of notebook 01. It never learns who is who: nothing on this page does.
 
 # %%
 torch.manual_seed(0)

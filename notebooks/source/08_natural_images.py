@@ -50,7 +50,7 @@ plots.show(photos[:12], columns=12)
 
 # %% [markdown]
 # Faces were centred and all alike. Here nothing is: plates, bowls, hands, table cloths, in any light and from
-# any side. Photos are cut to a square and made 64 × 64; half of them are flipped whenever they are drawn,
+# any side. Photos are cut to a square and made 64 × 64; half of them are flipped whenever they are used,
 # since food has no left and right.
 #
 # ## Predict
@@ -389,7 +389,7 @@ figure
 #
 # ## 5 · Why not guess?
 #
-# Where the code says nothing, the decoder could still draw *some* texture. Why does it draw none? Take
+# Where the code says nothing, the decoder could still make up *some* texture. Why does it make up none? Take
 # a photo of which everything is known but where it is, by two pixels in each direction. 25 pictures are
 # possible. What should be shown?
 #
@@ -551,7 +551,7 @@ rows = {name: torch.cat([m.reconstruct(at), m.sample(4)]).cpu() for name, m in s
 plots.show({"photo": torch.cat([eight[:4], blank])} | rows, titles=["decoded"] * 4 + ["drawn"] * 4)
 
 # %% [markdown]
-# On the left photos decoded, on the right codes drawn from N(0, 1). What a small rate costs on the left it
+# On the left photos decoded, on the right codes sampled from N(0, 1). What a small rate costs on the left it
 # gives on the right: a soft picture, but of one piece. A large rate gives textures without a dish.
 #
 # ## 7 · An error that asks for something else
@@ -674,8 +674,8 @@ plots.show({"photo": test_x[8:16]} | {name: redrawn[name][8:16] for name in tabl
 # %% [markdown]
 # Each added error gets what it asks for, and pays in the squared error: compare each row with the VAE's own,
 # column by column. (One seed.) Look closely at the last row, too: not all of the fine power is texture, some
-# of it is a faint grid. What is drawn where the code says nothing is *invented*, and a small network, taught
-# by a few thousand photos, is easily pleased. A better judge (hand a large pretrained network to
+# of it is a faint grid. What is decoded where the code says nothing is *invented*, and a small network,
+# taught by a few thousand photos, is easily pleased. A better judge (hand a large pretrained network to
 # `losses.perceptual`, or let an adversary learn along) may invent better. It does not know more: whether that
 # helps depends on whether the picture is to be looked at or to be measured.
 #

@@ -195,10 +195,10 @@ with contexts.seeded(0):
     )
 
 # %% [markdown]
-# And the data? First hide links: 5 % to choose settings by, 10 % to report. A hidden link is hidden in
-# *both* directions. Then a batch is x, the graph that the encoder sees, and target, pairs of nodes: all its
-# links, and as many pairs that have none, drawn again at every step. (All pairs would be N² / 2, nearly all
-# of them no links.)
+# And the data? First hide links: 5 % to choose settings by, 10 % to report. A hidden link is hidden in *both*
+# directions. Then a batch is x, the graph that the encoder sees, and target, pairs of nodes: all its links,
+# and as many pairs that have none, sampled again at every step. (All pairs would be N² / 2, nearly all of
+# them no links.)
 
 # %% tags=["nbval-ignore-output"]
 parts = graphs.split(papers, valid=0.05, test=0.10, seed=0)
@@ -436,7 +436,7 @@ check.leaked_links(if_left_in, leaked[-1].mean())
 
 # %% [markdown]
 # Another one is quieter. Which pairs serve as "no links" in *training*? If the hidden links are left out of
-# them, the model learns where they are. `graphs.Links` draws from all that is not linked in the training
+# them, the model learns where they are. `graphs.Links` samples from all that is not linked in the training
 # graph, and now and then calls a hidden link none. That is honest: nobody knows better yet.
 #
 # ## 7 · The hidden β
@@ -523,7 +523,7 @@ figure
 # %% [markdown]
 # At the smallest β the code holds far more than it can earn: the VGAE is nearly a GAE with noise on its
 # codes. As β grows, it finds hidden links less well. (Four values, one seed.) As a model that samples graphs
-# it is none. An inner product of two draws from N(0, 1) is as often above zero as below:
+# it is none. An inner product of two samples of N(0, 1) is as often above zero as below:
 
 # %% tags=["nbval-ignore-output"]
 with contexts.seeded(0):
@@ -634,7 +634,7 @@ draw_maps(shown, near["clothes"].names[some])
 # ## 9 · A million links
 #
 # A matrix of all pairs grows with N². Here nothing does: messages run along links, and pairs that are none
-# are drawn. The same command trained on drawn graphs, on one core of a processor:
+# are sampled. The same command trained on sampled graphs, on one core of a processor:
 
 # %%
 print(f"{'nodes':>8s} {'links':>10s} {'s an epoch':>11s} {'MB in all':>10s} {'one N×N matrix, MB':>20s}")

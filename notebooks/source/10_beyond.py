@@ -51,10 +51,10 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 # | the prior is N(0, 1) | all codes together are not | a prior that learns: two levels, a flow |
 # | the posterior is one Gaussian | the true one is not | IWAE |
 # | the KL pulls on *each* picture's code | codes of different pictures overlap | WAE, AAE |
-# | codes are numbers, drawn each by itself | parts of a picture do not agree | VQ-VAE with a learnt prior |
+# | codes are numbers, sampled each by itself | parts of a picture do not agree | VQ-VAE with a learnt prior |
 #
-# Write down before anything runs: which of them makes test digits *likeliest*? Which one's drawn digits look
-# most like digits? Is it the same one?
+# Write down before anything runs: which of them makes test digits *likeliest*? Which one's sampled digits
+# look most like digits? Is it the same one?
 #
 # And enter a number. A code has 16 numbers, and the true posterior is N(0, 1) for each. An encoder says
 # N(0, 2²) for each; 100 codes are sampled from that, and weighted by what they should have been. How many of
@@ -99,7 +99,7 @@ vae = trained("VAE", build())
 
 # %% [markdown]
 # Three judges. **log p(x)** of test digits, in nats, by importance sampling; all models judge the same black
-# and white test digits, drawn once. Its standard error says how much other digits would change it.
+# and white test digits, sampled once. Its standard error says how much other digits would change it.
 
 # %%
 with contexts.seeded(0):
@@ -119,7 +119,7 @@ def mean(each):
 
 
 # %% [markdown]
-# The **Fréchet distance** of drawn digits from training digits, in the features of a classifier. And the
+# The **Fréchet distance** of sampled digits from training digits, in the features of a classifier. And the
 # **eye**.
 
 # %%
@@ -295,8 +295,8 @@ for name, model in with_flow.items():
 # Same encoder, same decoder, same budget. The gain is measured digit by digit, and its standard error is much
 # smaller than that of each number: a hard digit is hard for both.
 #
-# Where are the codes? Below are two numbers of the codes of test digits, drawn from q(z|x), and as many draws
-# from the prior. Compare the two panels of each pair.
+# Where are the codes? Below are two numbers of the codes of test digits, sampled from q(z|x), and as many
+# samples of the prior. Compare the two panels of each pair.
 
 
 # %%
@@ -329,7 +329,7 @@ against_prior({"VAE": vae, "flow": with_flow["flow prior"]}, pair=sorted(wide))
 #
 # q(z|x) is a Gaussian with independent dimensions, and the ELBO pays for every place where q is and the true
 # posterior is not. So a VAE learns a *decoder whose true posterior is simple*. The importance-weighted bound
-# (Burda, Grosse and Salakhutdinov, 2016) draws S codes and asks that *some* of them explain the picture:
+# (Burda, Grosse and Salakhutdinov, 2016) samples S codes and asks that *some* of them explain the picture:
 #
 # log p(x) ≥ E[log 1/S Σ p(x, zₛ) / q(zₛ|x)].
 #
@@ -441,9 +441,9 @@ for name, published in (("vae-mnist", -86.76), ("iwae-mnist", -85.54)):
 # ## 4 · All codes together: Wasserstein and adversarial
 #
 # The KL pulls *each* picture's code to the whole of N(0, 1). To meet it, a picture must let its code spread
-# until it overlaps with others', and where codes overlap the decoder must draw a mixture: blur. But to sample
-# only *all codes together* need look like N(0, 1), and then a point for each picture will do. So keep the
-# plain autoencoder, and add a measure of how far its codes are from the prior's draws:
+# until it overlaps with others', and where codes overlap the decoder can only answer with a mixture: blur.
+# But to sample only *all codes together* need look like N(0, 1), and then a point for each picture will do.
+# So keep the plain autoencoder, and add a measure of how far its codes are from the prior's draws:
 #
 # * **WAE** (Tolstikhin et al., 2018): the maximum mean discrepancy. A kernel k says how near two codes are;
 #   MMD² = E k(z, z′) + E k(p, p′) − 2 E k(z, p). It is 0 only if codes z and draws p are distributed alike.
@@ -538,7 +538,7 @@ print("\n".join(rows))
 print(f"two sets of draws from N(0, 1): MMD² {losses.mmd(*z).item():.4f}")
 
 # %% [markdown]
-# The first column is what the pixels cost, given a code drawn from q(z|x): for a point, the point. Whose
+# The first column is what the pixels cost, given a code sampled from q(z|x): for a point, the point. Whose
 # pixels are cheaper than the VAE's, at the same code size, and whose samples are nearer to digits? Look.
 
 # %% tags=["figure-matched-codes"]
@@ -586,7 +586,7 @@ fcn = trained("VAE, fully convolutional", build("fcn", 4))
 # Then the second half: learn *which indices go together*. The prior is a small causal transformer. It reads
 # the indices row by row and says how likely each is, given those before it: P(i₁ … i_N) = Π P(iₙ | i₁ …
 # iₙ₋₁). `priors.Autoregressive` is a module whose `forward(c)` returns that distribution, so it *is* the
-# model's prior: `model.sample` draws from it.
+# model's prior: `model.sample` samples from it.
 
 # %%
 with torch.no_grad():
@@ -647,7 +647,7 @@ print(f"a digit is {n} indices; vectors in use, in effect: {used:.0f} of {codes}
 # convolutional VAE, whose N(0, 1) pays for each place by itself, and with that of the first VAE, whose code
 # has no places. Two effects meet: a prior that knows which parts go together makes a code cheap; but a VQ-VAE
 # must name one code exactly, where a VAE may be as vague as the picture allows and pays only for what it
-# says. Now look at what it draws.
+# says. Now look at its samples.
 
 
 # %% tags=["figure-learnt-prior"]
@@ -668,9 +668,9 @@ plots.show({
 # %% [markdown]
 # ### Explore
 #
-# Keep the first indices of a real digit's code, and let the prior draw the rest, again and again. At *kept* 0
-# it draws a new digit; with all kept it is the reconstruction. In between: when is it settled which digit it
-# is?
+# Keep the first indices of a real digit's code, and let the prior sample the rest, again and again. At *kept*
+# 0 it samples a new digit; with all kept it is the reconstruction. In between: when is it settled which digit
+# it is?
 
 # %%
 completing.completion(vq, digits.test[:60].map(binarised).batch().x)
