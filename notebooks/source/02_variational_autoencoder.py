@@ -556,9 +556,9 @@ figure
 # being wrong by the whole range is nothing special. Better: let σ be learnt, or take the best one for
 # each picture (*optimal*).
 #
-# The same convolutional network and the same short budget for all, one seed each, and a
-# code of 64, faces of strangers. *SSIM* counts (1 − SSIM) / 2, *summed* over the pixels as the rule of reduction asks. (Averaged over the
-# pixels, beside a KL that is summed, it would be another β of thousands.)
+# The same convolutional network and the same short budget for all, one seed each, and a code of 64, faces of
+# strangers. *SSIM* counts (1 − SSIM) / 2, *summed* over the pixels as the rule of reduction asks. (Averaged
+# over the pixels, beside a KL that is summed, it would be another β of thousands.)
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("lfw", otherwise="drawn-faces", quick=400)
