@@ -4,6 +4,7 @@ import ast
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,13 @@ def test_a_solution_under_other_names_is_found(tmp_path):
     assert len(list(solved_above(page))) == 1
     page.write_text(page.read_text().replace("m.square()", "m.abs()"))
     assert not list(solved_above(page))
+
+
+@each
+def test_what_is_left_to_try_has_a_folded_answer(source):
+    texts = [c.source for c in jupytext.read(source).cells if c.cell_type == "markdown"]
+    for task in (t.split("\n## ")[0] for text in texts for t in re.split("(?i)then try", text)[1:]):
+        assert re.search(r"<details><summary>.*</summary>\n\n.*\n</details>", task, re.S), task[:80]
 
 
 @each

@@ -610,11 +610,22 @@ for name, at in walkers.items():
 #
 # Then try:
 #
-# * Train the restorer of faces on `noisy(…)` *and* `salt_and_pepper(…)`, one `map` after the other. What does
-#   it lose on noise alone?
 # * Cut the target's noise in section 7 to [0, 1] too. Where do black pixels end up, and why?
-# * Train the filler on scratches as well as on rectangles. Does it catch up with biharmonic filling?
-# * Give a convolutional denoiser a code of 256. How far to the left does it stay ahead of the input?
+# * Multiply the noise in Langevin's step by 0, by ½, by 2. Where do the points end?
+# * PCA is a denoiser with a bottleneck too: project noisy clothes on 64 components, or on 256. How far to the
+#   left is it ahead of the input?
+#
+# <details><summary>Answers</summary>
+#
+# * At 0.12. The best answer is the mean of the target. Of a black pixel's noise the half below 0 is cut off,
+#   and the mean of the rest is E[max(0, 0.3 ε)] = 0.3 / √(2π) = 0.12. White ends at 0.88 in the same way.
+# * With the exact score and 500 steps: without noise 0.025 from the nearest point of the spiral, with half
+#   of it 0.084, with all of it 0.161, as far as the blurred data, and with twice as much 0.304. Only one
+#   strength gives p_σ; less gathers the points, more spreads them.
+# * With PCA of 10,000 training pictures, on 200 test pictures: with 64 components it is as good as the input
+#   at σ = 0.12 and better above, with 256 from about 0.08 on. The wider bottleneck also keeps more of the
+#   noise: at σ = 0.2 the 64 components are ahead of the 256, 18.9 dB against 18.7.
+# </details>
 #
 # ## Take away
 #

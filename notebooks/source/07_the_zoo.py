@@ -416,8 +416,17 @@ plots.show(rows | {name: model.reconstruct(batch.x) for name, model in few.items
 #
 # * `zoo.Member(objective=partial(losses.contractive, weight=50.0))`: how still can a code hold, and what
 #   does it cost?
-# * A sparse VAE, a denoising VQ: members are products. Build one, train it, `metrics.evaluate` it.
 # * Twice as many vectors in the codebook cost one more bit a part. What do they buy?
+#
+# <details><summary>Answers</summary>
+#
+# Seed 0, on the test pictures, beside the table's columns.
+#
+# * *Moved* falls from 0.084 to 0.057, but the error rises from 0.0070 to 0.0091, and from noisy pictures
+#   from 0.0107 to 0.0122. The denoiser's code is nearly as still, at an error of 0.0073.
+# * 16 bits more for each picture: the error falls from 0.0090 to 0.0085, from noisy pictures from 0.0121 to
+#   0.0117. In effect 397 of the 512 vectors are in use, 198 of 256 before.
+# </details>
 #
 # ## Take away
 #

@@ -728,10 +728,17 @@ plots.show({name: drawn[name][12:24] for name in repairs}, columns=12, width=6)
 #
 # Then try:
 #
-# * Fit a flow to the codes of the VAE that is trained already: set `vae.prior`, and
-#   `fit(vae, train, losses.prior_likelihood, adam(vae.prior), epochs=2)`. What does log p(x) say now?
-# * Models are products: set a flow prior, then `trained("both", model, losses.iwae)`.
-# * `weight=1` and `weight=100000` in `losses.wae`: what do samples, and what do reconstructions become?
+# * Fit a flow to the codes of a VAE that is trained already: `vae = aelib.load("pretrained/vae-mnist")`. Set
+#   `vae.prior` to a flow for its 50 numbers, as in section 2, and
+#   `fit(vae, train, losses.prior_likelihood, adam(vae.prior, 2e-3), epochs=2)`. What does log p(x) say now?
+# * Models are products: the same with `iwae-mnist`. Is a flow worth as much there?
+#
+# <details><summary>Answers</summary>
+#
+# * The first 300 test digits gain 0.39 ± 0.03 nats, digit by digit. In section 2 the flow gained more: there
+#   it was part of the training, and encoder and decoder went along with it. (It is another network, too.)
+# * It gains 0.23 ± 0.03. What it is worth depends on how far the codes of a model are from its prior.
+# </details>
 #
 # ## Take away
 #
