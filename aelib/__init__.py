@@ -28,7 +28,8 @@ _HOMES = {
     "Autoencoder": "models", "autoencoder": "models", "load": "pretrained", "load_with_data": "pretrained",
     "Batch": "datasets", "Images": "datasets", "Split": "datasets", "elbo": "losses",
     "reconstruction": "losses", "train": "training", "fit": "runs", "History": "training",
-    "AutoencoderTransformer": "estimators", "diagnose": "diagnosis",
+    "AutoencoderTransformer": "estimators", "AutoencoderOutlierDetector": "estimators",
+    "diagnose": "diagnosis",
 }  # fmt: skip
 __all__ = ["__version__", *_HOMES]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -23,7 +23,80 @@ FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes 
 
 
 @dataclass(repr=False, eq=False)
-class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class _OfRows(BaseEstimator):
+    """An autoencoder of rows of numbers, with scikit-learn's interface; see `AutoencoderTransformer`."""
+
+    n_components: int = 2
+    _: KW_ONLY
+    shape: Sequence[int] | None = None
+    net: str = "mlp"
+    posterior: str = "deterministic"
+    likelihood: str = "gaussian"
+    hidden: Sequence[int] | None = None
+    beta: float = 1.0
+    epochs: int = 20
+    batch_size: int = 128
+    lr: float = 1e-3
+    device: str = "auto"
+    random_state: int | np.random.RandomState | None = None
+
+    def fit(self, X: Any, y: object = None) -> Self:
+        """Train a new model on the rows X (N, D); y is not used."""
+        X = validate_data(self, X, dtype=np.float64)
+        self.shape_ = self._checked_shape(X.shape[1])
+        self.mean_ = X.mean(0)
+        self.data_min_ = float(X.min())
+        self.data_range_ = (float(X.max()) - self.data_min_) or 1.0
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs
+            model = models.autoencoder(
+                self.shape_, self.n_components, net=self.net, posterior=self.posterior,
+                likelihood=self.likelihood, hidden=self.hidden,
+            )  # fmt: skip
+        objective = partial(losses.elbo, beta=self.beta) if model.prior else losses.reconstruction
+        records = train(
+            model, self._examples(X), objective, adam(model, self.lr), epochs=self.epochs,
+            batch_size=self.batch_size, schedule={"lr": cosine()}, seed=seed, device=self.device,
+        )  # fmt: skip
+        self.history_ = History(records)
+        self.model_ = model.cpu()
+        self.model_.zero_grad()  # gradients are no part of what is copied and saved
+        self.code_shape_ = tuple(self.model_.encode(torch.zeros(1, *self.shape_)).mean.shape[1:])
+        self._n_features_out = math.prod(self.code_shape_)  # what get_feature_names_out counts by
+        self.codes_ = latent.draws(self.model_, self._examples(X), seed)[0].flatten(1).numpy()
+        return self
+
+    def _checked_shape(self, features: int) -> tuple[int, ...]:
+        """The shape of a row of so many features; the arguments that the factory does not check."""
+        for name in ("n_components", "epochs", "batch_size"):
+            check_scalar(getattr(self, name), name, Integral, min_val=1)
+        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+        check_scalar(self.beta, "beta", Real, min_val=0)
+        if isinstance(self.hidden, Integral):
+            raise ValueError(f"hidden is a sequence of widths; write ({self.hidden},), not {self.hidden}")
+        shape = (features,) if self.shape is None else tuple(self.shape)
+        if (wanted := math.prod(shape)) != features:
+            raise ValueError(f"shape {shape} makes {wanted} numbers a row, but X has {features} features. "
+                             "Give that of the examples in the rows, as (C, H, W), or None")  # fmt: skip
+        return shape
+
+    def _examples(self, X: np.ndarray, dtype: torch.dtype = torch.float32) -> Examples:
+        """Rows (N, D) as examples (N, …), in [0, 1] where X is within the training set's range."""
+        scaled = (np.asarray(X, np.float64) - self.data_min_) / self.data_range_
+        return Examples(scaled.reshape(-1, *self.shape_), dtype=dtype)
+
+    def _codes(self, X: np.ndarray) -> np.ndarray:
+        return latent.encode(copy.deepcopy(self.model_).double(), self._examples(X, torch.float64)).numpy()
+
+    def _rows(self, Z: np.ndarray) -> np.ndarray:
+        z = torch.tensor(Z, dtype=torch.float64).reshape(-1, *self.code_shape_)
+        x = latent.decode(copy.deepcopy(self.model_).double(), z).flatten(1).numpy()
+        return x * self.data_range_ + self.data_min_
+
+
+@dataclass(repr=False, eq=False)
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _OfRows):
     """Rows of numbers → codes → rows: `models.autoencoder` with scikit-learn's interface.
 
     It minimises −log p(x|z), which is ½ Σ (x − x̂)² + a constant for likelihood="gaussian"; a gaussian
@@ -66,47 +139,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ((100, 8), (100, 64))
     """
 
-    n_components: int = 2
-    _: KW_ONLY
-    shape: Sequence[int] | None = None
-    net: str = "mlp"
-    posterior: str = "deterministic"
-    likelihood: str = "gaussian"
-    hidden: Sequence[int] | None = None
-    beta: float = 1.0
-    epochs: int = 20
-    batch_size: int = 128
-    lr: float = 1e-3
-    device: str = "auto"
-    random_state: int | np.random.RandomState | None = None
-
-    def fit(self, X: Any, y: object = None) -> "AutoencoderTransformer":
-        """Train a new model on the rows X (N, D); y is not used."""
-        X = validate_data(self, X, dtype=np.float64)
-        self.shape_ = self._checked_shape(X.shape[1])
-        self.mean_ = X.mean(0)
-        self.data_min_ = float(X.min())
-        self.data_range_ = (float(X.max()) - self.data_min_) or 1.0
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with torch.random.fork_rng([]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs
-            model = models.autoencoder(
-                self.shape_, self.n_components, net=self.net, posterior=self.posterior,
-                likelihood=self.likelihood, hidden=self.hidden,
-            )  # fmt: skip
-        objective = partial(losses.elbo, beta=self.beta) if model.prior else losses.reconstruction
-        records = train(
-            model, self._examples(X), objective, adam(model, self.lr), epochs=self.epochs,
-            batch_size=self.batch_size, schedule={"lr": cosine()}, seed=seed, device=self.device,
-        )  # fmt: skip
-        self.history_ = History(records)
-        self.model_ = model.cpu()
-        self.model_.zero_grad()  # gradients are no part of what is copied and saved
-        self.code_shape_ = tuple(self.model_.encode(torch.zeros(1, *self.shape_)).mean.shape[1:])
-        self._n_features_out = math.prod(self.code_shape_)  # what get_feature_names_out counts by
-        self.codes_ = latent.draws(self.model_, self._examples(X), seed)[0].flatten(1).numpy()
-        return self
-
     def transform(self, X: Any) -> np.ndarray:
         """Codes (N, K) of rows X (N, D): the posterior's means, flattened."""
         check_is_fitted(self)
@@ -144,29 +176,52 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _checked_shape(self, features: int) -> tuple[int, ...]:
-        """The shape of a row of so many features; the arguments that the factory does not check."""
-        for name in ("n_components", "epochs", "batch_size"):
-            check_scalar(getattr(self, name), name, Integral, min_val=1)
-        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
-        check_scalar(self.beta, "beta", Real, min_val=0)
-        if isinstance(self.hidden, Integral):
-            raise ValueError(f"hidden is a sequence of widths; write ({self.hidden},), not {self.hidden}")
-        shape = (features,) if self.shape is None else tuple(self.shape)
-        if (wanted := math.prod(shape)) != features:
-            raise ValueError(f"shape {shape} makes {wanted} numbers a row, but X has {features} features. "
-                             "Give that of the examples in the rows, as (C, H, W), or None")  # fmt: skip
-        return shape
 
-    def _examples(self, X: np.ndarray, dtype: torch.dtype = torch.float32) -> Examples:
-        """Rows (N, D) as examples (N, …), in [0, 1] where X is within the training set's range."""
-        scaled = (np.asarray(X, np.float64) - self.data_min_) / self.data_range_
-        return Examples(scaled.reshape(-1, *self.shape_), dtype=dtype)
+@dataclass(repr=False, eq=False)
+class AutoencoderOutlierDetector(OutlierMixin, _OfRows):
+    """Rows that an autoencoder reconstructs badly: beside `IsolationForest`, with scikit-learn's interface.
 
-    def _codes(self, X: np.ndarray) -> np.ndarray:
-        return latent.encode(copy.deepcopy(self.model_).double(), self._examples(X, torch.float64)).numpy()
+    The score of a row is −(1/D) Σ (x − x̂)², in units in which the training set's numbers go from 0 to 1.
+    Outliers among the training rows are reconstructed badly as long as the code is small and they are few.
+    Features of different units want a `StandardScaler` before it. Other scores: `aelib.outliers`.
 
-    def _rows(self, Z: np.ndarray) -> np.ndarray:
-        z = torch.tensor(Z, dtype=torch.float64).reshape(-1, *self.code_shape_)
-        x = latent.decode(copy.deepcopy(self.model_).double(), z).flatten(1).numpy()
-        return x * self.data_range_ + self.data_min_
+    Args:
+        n_components, …: as in `AutoencoderTransformer`; a large code reconstructs outliers too.
+        contamination: the share of the training rows that `predict` calls outliers, above 0 and at most ½.
+            Of *new* normal rows it is a larger share: `outliers.threshold` takes rows that were kept back.
+
+    Attributes:
+        offset_: scores below it are outliers.
+        Others as in `AutoencoderTransformer`.
+
+    >>> X = np.random.default_rng(0).normal(size=(100, 1)) * [1, 2, 3]
+    >>> X[-1] = 9, -9, 9
+    >>> detector = AutoencoderOutlierDetector(1, epochs=50, contamination=0.01, random_state=0)
+    >>> np.flatnonzero(detector.fit_predict(X) == -1)
+    array([99])
+    """
+
+    contamination: float = 0.1
+
+    def fit(self, X: Any, y: object = None) -> Self:
+        """Train a new model on the rows X (N, D); y is not used."""
+        check_scalar(
+            self.contamination, "contamination", Real, min_val=0, max_val=0.5, include_boundaries="right"
+        )
+        super().fit(X)
+        self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """(N,) scores of rows X (N, D), at most 0; the lower, the stranger."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return -np.square((X - self._rows(self._codes(X))) / self.data_range_).mean(1)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """(N,) `score_samples` − `offset_`: negative for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(N,) −1 for outliers, 1 for all others."""
+        return np.where(self.decision_function(X) < 0, -1, 1)

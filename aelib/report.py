@@ -17,6 +17,7 @@ from .errors import shown
 from .evaluation import check
 from .files import write_file
 from .models import Autoencoder
+from .outliers import Scores
 from .pretrained import load_with_data
 from .training import History
 
@@ -94,12 +95,16 @@ def write(
     if commands:
         lines = "\n".join(escape(line) for line in commands)
         body.append(section("Going on", "In a terminal:", f"<pre>{lines}</pre>"))
-    body.append(f"<p class=soft><small>Written by aelib {__version__}.</small></p>")
+    return page(file, title, body)
+
+
+def page(file: Path, title: str, body: Sequence[str]) -> Path:
+    """Write an HTML page of these parts, and return the file."""
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
+        + "\n".join([*body, f"<p class=soft><small>Written by aelib {__version__}.</small></p>"])
         + "\n</body></html>\n"
     )
     write_file(file, shown(page, "file").encode())
@@ -173,6 +178,33 @@ def latent_map(model: Autoencoder, data: Images) -> tuple[str, str]:
     sides = [f"principal direction {i + 1} ({share[i]:.0%} of the variance)" for i in range(2)]
     ax.set(xlabel=sides[0], ylabel=sides[1])
     return said, f"<div class=plot>{plots.svg(figure)}</div>"
+
+
+def of_outliers(
+    file: Path, title: str, said: str, scores: Scores, data: Images, order: np.ndarray, values: np.ndarray
+) -> Path:  # fmt: skip
+    """Write the sheet of the strangest pictures: photo, reconstruction, and where they differ.
+
+    Args:
+        said: the sentence above it.
+        order: rows of the data, the strangest first.
+        values: (N,) their scores.
+    """
+    shown_ = data[order]
+    batch, where = shown_.batch(scores.model.device), scores.maps(shown_).mean(1, keepdim=True)
+    with evaluating(scores.model):
+        decoded = scores.model.reconstruct(batch.x, batch.c)
+    # white is a hundred times the usual error, black the usual one
+    heat = (where.clamp_min(1).log10() / 2).clamp_max(1)
+    names = shown_.files if shown_.files is not None else [f"picture {i}" for i in order]
+    rows = zip(pictures(batch.target, "photo"), pictures(decoded, "reconstruction"), pictures(heat, "error"),
+               names, values[order].tolist(), strict=True)  # fmt: skip
+    cells = (f"{a}{b}{c}<small>{value:.4g}<br>{escape(str(name))}</small>" for a, b, c, name, value in rows)
+    about = ("Each with its reconstruction and the squared error of every pixel: black is as usual, or less, "
+             "white a hundred times that.")  # fmt: skip
+    return page(
+        file, title, [f"<h1>{escape(title)}</h1>", section("The strangest", f"{said} {about}", grid(cells))]
+    )
 
 
 def pictures(images: Tensor, what: str) -> list[str]:

@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 ORDER = [
     "errors", "files", "materials", "contexts", "datasets", "distributions", "heads", "nets", "priors",
     "models", "losses", "evaluation", "metrics", "baselines", "plots", "training", "runs", "latent",
-    "pretrained", "faces", "diagnosis", "retrieval", "graphs", "estimators",
+    "pretrained", "faces", "outliers", "diagnosis", "retrieval", "graphs", "estimators",
     "embedding", "report", "export", "explorers", "cli", "__main__",
 ]  # fmt: skip
 

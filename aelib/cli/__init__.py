@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import say, shown
 from ..files import reason
+from .outliers import outliers
 from .train import begin, list_datasets, resume
 from .use import embed, evaluate, export, index, interpolate, reconstruct, report, sample, search
 
@@ -18,7 +19,7 @@ from .use import embed, evaluate, export, index, interpolate, reconstruct, repor
 VERBS: dict[str, Callable[..., None]] = {
     "train": begin, "resume": resume, "evaluate": evaluate, "report": report, "sample": sample,
     "reconstruct": reconstruct, "interpolate": interpolate, "embed": embed, "index": index, "search": search,
-    "export": export, "datasets": list_datasets,
+    "outliers": outliers, "export": export, "datasets": list_datasets,
 }  # fmt: skip
 EXPLAINED = ValueError, TypeError, KeyError, ImportError, RuntimeError, FloatingPointError  # by their words
 ABOUT = (
