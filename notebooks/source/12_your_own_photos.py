@@ -446,4 +446,4 @@ plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), colum
 # * A few hundred photos taught little here. What was learnt from many, of other things, was the better start.
 # * Judge on photos that were not trained on, nor their copies: the share kept there is what you have.
 #
-# Next: **your own question.**
+# Next: **13, outliers.**
