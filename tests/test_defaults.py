@@ -28,7 +28,7 @@ def same(a, b):
 @pytest.fixture
 def short(monkeypatch):
     """The rule with fewer steps."""
-    monkeypatch.setattr(training.defaults, "STEPS", 64)
+    monkeypatch.setattr(training.defaults, "STEPS", 80)
 
 
 def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
@@ -36,9 +36,9 @@ def test_without_epochs_the_rule_trains_and_says_so(short, capsys):
     history = fit(model, FEW, losses.elbo, valid=VALID)
     choice = training.choose(vae(), FEW, losses.elbo)
     assert f"{choice}\n" in "".join(capsys.readouterr())
-    assert str(choice).startswith("64 pictures: 64 steps in batches of 8 (8 epochs)")
-    assert len(history) == choice.epochs == 8
-    settings = {"epochs": 8, "batch_size": 8, "schedule": choice.schedules(), "valid": VALID}
+    assert str(choice).startswith("64 pictures: 80 steps in batches of 8 (10 epochs)")
+    assert len(history) == choice.epochs == 10
+    settings = {"epochs": 10, "batch_size": 8, "schedule": choice.schedules(), "valid": VALID}
     best = 10**9
     goal = choice.goal(losses.elbo)
     for record in training.train(again, FEW, goal, choice.optimizers(again), **settings):
@@ -66,7 +66,7 @@ def test_a_learnt_scale_has_no_say_in_which_epoch_is_best(short):
         FEW,
         losses.elbo,
         choice.optimizers(plain),
-        epochs=8,
+        epochs=10,
         batch_size=8,
         schedule={"lr": training.cosine(training.defaults.WARM_UP)},
     )
@@ -86,6 +86,17 @@ def test_a_step_of_the_rule_takes_a_million_numbers_at_most():
         assert batch == 8 or (batch * 3 * side**2 <= 2**20 and batch <= 1.5 * n**0.5)
 
 
+def test_convolutions_of_many_pictures_start_at_random_in_small_batches_and_see_as_many_pictures():
+    for n, net in itertools.product((3999, 4000, 60_000), ("conv", "fcn", "mlp", "linear")):
+        few = datasets.Images(np.broadcast_to(np.uint8(0), (n, 1, 28, 28)))
+        convolves = net == "conv"
+        model = models.autoencoder(few.shape, 4, net=net, likelihood="gaussian-learnt")
+        choice, usual = training.choose(model, few), training.choose(vae(), few)
+        assert choice.epochs == usual.epochs
+        assert choice.batch_size == (32 if convolves and n >= 4000 else usual.batch_size)
+        assert choice.steps == choice.epochs * -(-n // choice.batch_size)
+
+
 def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
     model = vae()
     sgd = torch.optim.SGD(model.parameters(), 0.0)
@@ -97,7 +108,7 @@ def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
         return losses.elbo(model, batch, **keywords)
 
     schedule = {"beta": lambda t: 0.5}
-    assert len(fit(model, FEW, objective, sgd, batch_size=32, schedule=schedule)) == 32
+    assert len(fit(model, FEW, objective, sgd, batch_size=32, schedule=schedule)) == 40
     assert set(map(str, seen)) == {"(32, {'beta': 0.5})"}
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert "your optimizer" in "".join(capsys.readouterr())
@@ -119,7 +130,7 @@ def test_a_run_by_the_rule_goes_on_by_the_same_call_and_remembers_it(short, pres
         ended = fit(model, FEW, never, valid=VALID, run=tmp_path / "part")
         assert same(model, whole) and len(ended) == len(history)
     assert same(model, runs.load(tmp_path / "part"))
-    assert "64 steps in batches of 8" in runs.Run(tmp_path / "part").about()["training"]["rule"]
+    assert "80 steps in batches of 8" in runs.Run(tmp_path / "part").about()["training"]["rule"]
 
 
 def test_a_comparison_is_with_scikit_learns_pca():

@@ -1,6 +1,7 @@
 """Verbs on the way to a model: datasets, train, resume."""
 
 import json as json_
+import math
 import os
 import sys
 import threading
@@ -84,7 +85,8 @@ def begin(
         likelihood: how a picture is compared with its reconstruction.
         latent: size of the code.
         hidden: widths of the hidden layers, from the image inwards, as [32,64,128].
-        start: from PCA, or from random weights; auto is PCA, which likelihood bernoulli cannot start from.
+        start: from PCA, or from random weights; auto is PCA, but for likelihood bernoulli and for
+            net conv of 4,000 photos and more.
         objective: auto is the ELBO, or the reconstruction's error for a plain autoencoder.
         beta: weight of the KL term in the ELBO.
         warm_up: share of the training over which beta rises from 0.
@@ -136,7 +138,8 @@ def begin(
     images = split.train.map(datasets.flipped) if flip else split.train
     images = images.map(datasets.noisy(noise)) if noise else images
     if start == "auto":
-        start = "random" if likelihood == "bernoulli" else "pca"
+        many = len(images) >= training.FROM_RANDOM.get(net, math.inf)
+        start = "random" if likelihood == "bernoulli" or many else "pca"
     with _explaining(), contexts.seeded(seed):
         model = models.autoencoder(
             split.shape, latent, net=net, posterior=posterior, likelihood=likelihood, hidden=hidden,
@@ -233,5 +236,4 @@ def resume(run: str, data: str | None = None, epochs: int | None = None, labels:
     more = [] if epochs is None else [f"--epochs={epochs}"]
     more += [] if labels is None else [f"--labels={labels}"]
     more += [] if data is None else [data]
-    more += [] if "start" in settings else ["--start=random"]  # an older aelib knew no other
     call({"train": begin}, "", ["train", f"--config={config}", f"--out={run}", *more])

@@ -17,13 +17,14 @@ from ..metrics import evaluate, mse
 from .loop import check
 from .optim import Optimizers, adam, cosine, muon
 
-STEPS, EPOCHS = 2000, (5, 50)  # as many steps, but not fewer and not more epochs
+STEPS, EPOCHS = 2000, (10, 50)  # as many steps of √N examples, but not fewer and not more epochs
 WARM_UP = 0.2  # of the training: a model that starts as PCA leaves it slowly, if that was the best it can be
 BATCH = 8, 128  # a batch is √N examples, rounded to a power of two between these
+FROM_RANDOM, SMALL_BATCH = {"conv": 4000}, 32  # net → the fewest examples for which a random start is better
 NUMBERS = 2**20  # in a batch, at most: what a step of large pictures may cost
 LR = {"adam": 1e-3, "muon": 0.02}
 MUON_FLOPS = 5e9  # operations a step that Muon may cost beyond Adam; wide layers cost more, and get Adam
-LINEAR_LR = 0.1  # Adam's, over the numbers in an example, for a linear model that starts as PCA: it is there
+LINEAR_LR, LINEAR_EPOCHS = 0.1, 5  # one that starts as PCA is there; Adam's, over the numbers in an example
 QUANTIZED_LR = 2e-3  # Adam's, for a model with a codebook, which has to follow the encoder
 GRAPH_EPOCHS, GRAPH_LR = 200, 0.01  # one step an epoch, by Adam
 MIRRORED = 1.1  # times the error of the others, up to which mirrored pictures fit a PCA of so many components
@@ -90,8 +91,9 @@ def choose(
 ) -> Choice:  # fmt: skip
     """The settings for this model and these data; what is given stays.
 
-    * Steps: 2,000, but at least 5 and at most 50 epochs. A graph is one step an epoch: 200.
     * A batch: √N examples, rounded to a power of two from 8 to 128, of a million numbers at most.
+    * Epochs: 2,000 such steps, but at least 10 and at most 50. A graph is one step an epoch: 200.
+    * `net="conv"` from random weights, with 4,000 examples and more: as many epochs in batches of 32.
     * Muon, with a learning rate of 0.02, where a step of it costs little; else Adam. Adam for a codebook.
     * A linear model that starts as PCA is there: 5 epochs of Adam, slowly.
     * A warm-up over a fifth of the training, then a cosine.
@@ -112,16 +114,18 @@ def choose(
     recipe = getattr(model, "recipe", None) or {}
     there = recipe.get("net") == "linear" and "start" in recipe
     n = len(data)
-    if batch_size is None:
-        few, most = BATCH
-        fitting = max(1, NUMBERS // max(1, math.prod(getattr(data, "shape", ()))))
-        most = min(most, max(few, 2 ** int(math.log2(fitting))))
-        batch_size = min(max(2 ** round(math.log2(max(n, 1)) / 2), few), most)
-    each = 1 if graph else -(-n // batch_size)
+    few, fitting = BATCH[0], max(1, NUMBERS // max(1, math.prod(getattr(data, "shape", ()))))
+    most = min(BATCH[1], max(few, 2 ** int(math.log2(fitting))))
+    usual = min(max(2 ** round(math.log2(max(n, 1)) / 2), few), most) if batch_size is None else batch_size
     if epochs is None:
         few, most = EPOCHS
-        epochs = GRAPH_EPOCHS if graph else few if there else min(max(-(-STEPS // each), few), most)
+        epochs = min(max(-(-STEPS // -(-n // usual)), few), most)
+        epochs = GRAPH_EPOCHS if graph else LINEAR_EPOCHS if there else epochs
         epochs = max(1, epochs // QUICK) if quick else epochs
+    if batch_size is None:
+        small = "start" not in recipe and n >= FROM_RANDOM.get(str(recipe.get("net")), math.inf)
+        batch_size = min(usual, SMALL_BATCH) if small else usual
+    each = 1 if graph else -(-n // batch_size)
     if optimizer == "auto":
         optimizer = "adam" if graph or quantized or there or _muon_flops(model) > MUON_FLOPS else "muon"
     if lr is None:
