@@ -54,9 +54,7 @@ class Scores:
     def __init__(self, model: Autoencoder, train: Examples, valid: Examples) -> None:
         for name, part in (("train", train), ("valid", valid)):
             if not len(part):
-                raise ValueError(
-                    f"{name} is empty: what is strange is measured against examples that are not"
-                )
+                raise ValueError(f"{name} is empty: what is strange is measured against what is not")
             check(model, part)
         self.model, self.train, self.valid = model, train, valid
 

@@ -197,5 +197,5 @@ def record(name: str) -> dict[str, Any]:
 
 
 def drawn(name: str) -> dict[str, float]:
-    """Attribute → share of strangers' faces that obey at the slider's ends, the lesser of on and off."""
+    """Attribute → share of strangers' faces that obey at the recorded strength, the lesser of on and off."""
     return {a: min(row["on"], row["off"]) for a, row in record(name)["judges"]["edited"].items()}

@@ -16,6 +16,7 @@ from aelib.datasets import Batch, Split, conditioned, noisy
 from aelib.diagnosis import Report, diagnose
 from aelib.models import Autoencoder
 from aelib.training import adam, cosine
+from restoring import Channels
 from torch import Tensor, nn
 
 
@@ -145,7 +146,7 @@ def no_label(ward: Ward, ill: bool) -> Case:
     model = mlp(ward.digits, 8, conditions=10)
     if ill:
         model.encoder = nn.Sequential(
-            nets.Channels(ward.digits.shape[0]), nets.Centre(), nets.MLP(numbers, 128, 16), heads.Gaussian()
+            Channels(ward.digits.shape[0]), nets.Centre(), nets.MLP(numbers, 128, 16), heads.Gaussian()
         )
     return _case(model, data)
 

@@ -27,6 +27,22 @@ CORRUPTIONS: dict[str, Callable[[float], Transform]] = {
 }  # fmt: skip
 
 
+class Channels(nn.Module):
+    """The first so many channels: (B, C + K, H, W) → (B, C, H, W), the picture without its condition."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A view of x."""
+        return x[:, : self.channels]
+
+    def extra_repr(self) -> str:
+        """The channels."""
+        return str(self.channels)
+
+
 class UNet(nn.Module):
     """Full resolution in, full resolution out: (B, channels, H, W) → (B, out, H, W), for any H and W.
 
@@ -96,8 +112,8 @@ def restorer(channels: int, seen: int | None = None, widths: Sequence[int] = (32
     if not 1 <= channels <= seen:
         raise ValueError(f"at least the picture's {channels} channels are seen; got seen={seen}")
     f = nn.Sequential(nets.Centre(), UNet(seen, channels, widths))
-    encoder = nn.Sequential(nets.Residual(nets.Channels(channels), f), heads.Deterministic())
-    return Autoencoder(encoder, nn.Sequential(nets.Channels(channels), heads.OptimalGaussian()))
+    encoder = nn.Sequential(nets.Residual(Channels(channels), f), heads.Deterministic())
+    return Autoencoder(encoder, nn.Sequential(Channels(channels), heads.OptimalGaussian()))
 
 
 def restore(model: Autoencoder, batch: Batch) -> Tensor:

@@ -17,6 +17,18 @@ from aelib.diagnosis.evidence import CURES
 from aelib.diagnosis.loss import loss_weights
 from aelib.training import adam, train
 
+
+class Channels(nn.Module):
+    """The first so many channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x):
+        return x[:, : self.channels]
+
+
 SHAPE, SIZE = (1, 8, 8), 6
 build = partial(models.autoencoder, SHAPE, SIZE, net="mlp", hidden=(64,))
 
@@ -213,9 +225,7 @@ def kl_only_encoder():
 
 def label_missing_in_the_encoder():
     model, data = build(conditions=10), mapped(conditioned(10))
-    model.encoder = nn.Sequential(
-        nets.Channels(1), nets.Centre(), nets.MLP(64, 64, 2 * SIZE), heads.Gaussian()
-    )
+    model.encoder = nn.Sequential(Channels(1), nets.Centre(), nets.MLP(64, 64, 2 * SIZE), heads.Gaussian())
     return model, data, trained(model, data, losses.elbo, epochs=2)
 
 
@@ -282,7 +292,7 @@ def untrained():
 
 def label_missing_in_the_decoder():
     model, data = build(conditions=10), mapped(conditioned(10))
-    first, rest = nets.Channels(SIZE), model.decoder
+    first, rest = Channels(SIZE), model.decoder
     rest[0][0][1] = nn.Linear(SIZE, 64)
     model.decoder = nn.Sequential(first, rest)
     return model, data, trained(model, data, losses.elbo, epochs=2)

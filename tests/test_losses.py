@@ -328,21 +328,8 @@ def reader_of(latent, outputs=1):
     return nn.Sequential(nets.MLP(latent, 32, outputs), heads.Bernoulli())
 
 
-class Reversed(torch.autograd.Function):
-    """The identity, whose gradient comes back times −strength: written apart from the library."""
-
-    @staticmethod
-    def forward(ctx, z, strength):
-        ctx.strength = strength
-        return z.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return -ctx.strength * gradient, None
-
-
 @pytest.mark.parametrize("objective", [losses.elbo, losses.wae, losses.iwae, losses.sparse])
-def test_hiding_is_a_reversed_gradient_and_with_strength_0_its_objective(objective):
+def test_hiding_asks_for_the_shares_of_the_batch_and_with_strength_0_is_its_objective(objective):
     torch.manual_seed(0)
     model, reader = models.autoencoder((1, 3, 3), 2, net="mlp", hidden=(8,), conditions=1), reader_of(2)
     batch = hidden_sign(16)
@@ -354,22 +341,43 @@ def test_hiding_is_a_reversed_gradient_and_with_strength_0_its_objective(objecti
     torch.manual_seed(1)
     plain = objective(model, batch)
     z = model.encode(batch.x, batch.c).rsample()  # after the objective's own noise, as in the library
-    logits, known = reader[0](Reversed.apply(z, 7.0)), ~batch.y.isnan()
-    read = nn.functional.binary_cross_entropy_with_logits(logits[known], batch.y[known], reduction="none")
-    expected = gradients(plain["loss"].mean() + read.sum() / 16)
+    known, entropy = ~batch.y.isnan(), nn.functional.binary_cross_entropy_with_logits
+    shares = batch.y[known].mean().expand(16, 1)  # a cross-entropy is linear in what was the case
+    expected = gradients(plain["loss"].mean() + 7.0 * entropy(reader[0](z), shares))
+    read = entropy(reader[0](z.detach())[known], batch.y[known], reduction="none").sum() / 16
+    alone = torch.autograd.grad(read, list(reader.parameters()))
     torch.manual_seed(1)
     terms = losses.hiding(model, batch, reader, strength=7.0, objective=objective)
-    ours = gradients(terms["loss"].mean())[: -len([*reader.parameters()])]
-    for one, other in zip(ours, expected, strict=False):
+    ours = gradients(terms["loss"].mean())
+    for one, other in zip(ours, expected, strict=True):
         torch.testing.assert_close(one, other)
-    alone = gradients(terms["read"].mean())
-    assert all(g is None for g in alone[: len(ours)])  # it moves the reader alone
-    for one, other in zip(alone[len(ours) :], expected[len(ours) :], strict=True):
+    moved = gradients(terms["read"].mean())
+    assert all(g is None for g in moved[: -len(alone)])  # it moves the reader alone
+    for one, other in zip(moved[-len(alone) :], alone, strict=True):
         torch.testing.assert_close(one, other)
     torch.manual_seed(1)
     none = losses.hiding(model, batch, reader, strength=0.0, objective=objective)
     assert all(torch.equal(none[k], plain[k]) for k in plain) and set(none) == {*plain, "read"}
     assert not model.encoder._forward_hooks
+
+
+def test_of_labels_the_surprise_is_least_where_the_reader_says_their_shares():
+    torch.manual_seed(0)
+    model = models.autoencoder((1, 3, 3), 2, net="mlp", hidden=(8,), posterior="deterministic")
+    batch = Batch(torch.rand(12, 1, 3, 3), y=torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2]))
+    shares = torch.tensor([0.5, 0.25, 0.25])
+
+    def surprise(logits):
+        reader = nn.Sequential(nn.Linear(2, 3), heads.Categorical())
+        with torch.no_grad():
+            reader[0].weight.zero_()
+            reader[0].bias.copy_(logits)
+        of = partial(losses.hiding, model, batch, reader, objective=losses.reconstruction)
+        return (of(strength=1.0)["loss"] - of(strength=0.0)["loss"]).mean().item()
+
+    for logits in (shares.log(), torch.zeros(3), torch.tensor([9.0, 0.0, -9.0])):
+        assert surprise(logits) == pytest.approx(-(shares * logits.log_softmax(0)).sum().item(), abs=1e-4)
+        assert surprise(logits) >= surprise(shares.log()) - 1e-4
 
 
 @pytest.mark.parametrize("strength, obeys", [(0.0, False), (100.0, True)])

@@ -187,7 +187,7 @@ def conditional(
     """Keep the code of a photo and change its condition: another class, or attributes by check boxes.
 
     An attribute that is not the photo's own goes to the decoder as 1 or −1 times the strength on the slider,
-    from 0 to 3: beyond 1 it is exaggerated.
+    from 0 to 6: beyond 1 it is exaggerated.
 
     Args:
         codes: (N, K), the means of q(z|x, c) at the photos' own conditions.
@@ -195,7 +195,8 @@ def conditional(
         conditions: (N, M) their own. Rows with a single 1 among 0 are classes, chosen from a list. Otherwise
             they are attributes, 1 present and 0 absent, or, where −1 occurs, −1 absent and 0 not known ("?").
         names: M, what each condition means.
-        drawn: attribute → share of faces that show it, or lose it, at the slider's end, as in `attributes`.
+        drawn: attribute → share of faces that show it, or lose it, at the strength that suits it, as in
+            `attributes`.
 
     Raises ValueError: lengths that differ, names that do not match, or values other than −1, 0 and 1.
     """
@@ -215,7 +216,7 @@ def conditional(
     boxes = [widgets.Checkbox(description=label, indent=False) for label in labels]
     hidden = [box for box, label, name in zip(boxes, labels, names, strict=True) if label != name]
     others = widgets.Checkbox(len(hidden) == len(boxes), description="hardly drawn too", indent=False)
-    strength = widgets.FloatSlider(1.0, min=0, max=3, step=0.25, description="strength")
+    strength = widgets.FloatSlider(1.0, min=0, max=6, step=0.25, description="strength")
     c = torch.empty(0)
 
     def own() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from ..datasets import Batch
 from ..distributions import Quantized
@@ -148,12 +148,14 @@ def hiding(
     model: Autoencoder, batch: Batch, reader: nn.Module, strength: float = 100.0,
     objective: Objective = elbo, **keywords: Any,
 ) -> Terms:  # fmt: skip
-    """Another objective, with a code that hides y: objective − strength · read, read = −log r(y|z) in nats.
+    """Another objective, with a code that hides y: objective + strength · surprise; beside it −log r(y|z).
 
     A decoder that finds a smile in z has no need of the condition, and does not obey it. Here a reader r
-    learns to read the labels or attributes y from the code, and the encoder gets the reader's gradient
-    reversed, times the strength: whatever the reader finds, the encoder takes out of the code. What the
-    decoder has to know of y is then in the condition alone, and all else about the picture still in z.
+    learns to read the labels or attributes y from the code, and the encoder learns codes of which the reader
+    would say the same whoever it is: surprise = −mean log r(y'|z) over the y' of the whole batch, in nats,
+    is least where r(y|z) is their share. (A reversed gradient, −strength · read, has the same best code, but
+    no least: a reader that is sure and wrong pays most, and trainings were lost to it.) What the decoder has
+    to know of y is then in the condition alone, and all else about the picture still in z.
 
     Two losses need two optimizers: `{"loss": adam(model), "read": adam(reader)}`.
 
@@ -161,14 +163,15 @@ def hiding(
         reader: (B, K) → distribution over y, on the model's device, as `nn.Sequential(nets.MLP(96, 256, 8),
             heads.Bernoulli())` of 8 attributes, with `heads.Categorical()` of labels. It belongs to the
             objective, not to the model: `partial(losses.hiding, reader=reader)`.
-        strength: nats of the objective that one nat which the reader lacks is worth; 0 is the objective.
+        strength: nats of the objective that one nat of surprise is worth; 0 is the objective.
         objective: any that encodes the batch; it gets the other keywords, as `beta=0.3`.
 
     Returns its terms and "read", each (B,); the sum over the attributes that are known.
     Raises ValueError: the examples have neither labels nor attributes.
 
-    Source: the reversed gradient: Ganin et al., 2016, https://arxiv.org/abs/1505.07818; of attributes in
-    codes of faces: Lample et al., Fader networks, 2017, https://arxiv.org/abs/1706.00409.
+    Source: surprise, as the confusion of domains: Tzeng et al., 2015, https://arxiv.org/abs/1510.02192; the
+    reversed gradient: Ganin et al., 2016, https://arxiv.org/abs/1505.07818; of attributes in codes of faces:
+    Lample et al., Fader networks, 2017, https://arxiv.org/abs/1706.00409.
     """
     made: list[Distribution] = []
     hook = model.encoder.register_forward_hook(lambda module, given, q: made.append(q))  # encodes once
@@ -177,5 +180,15 @@ def hiding(
     finally:
         hook.remove()
     z = made[0].rsample().flatten(1)
-    hidden, read = (prediction(reader, replace(batch, x=code))["loss"] for code in (z, z.detach()))
-    return terms | {"loss": terms["loss"] - strength * hidden, "read": read}
+    read = prediction(reader, replace(batch, x=z.detach()))["loss"]
+    return terms | {"loss": terms["loss"] + strength * _surprise(reader(z), batch.y), "read": read}
+
+
+def _surprise(r: Distribution, y: Any) -> Tensor:
+    """(B,) −log r(y') of each example, averaged over the y' of all that are known; (B,) labels or (B, K)."""
+    if not isinstance(r, Independent):
+        return -r.log_prob(y[:, None]).mean(0)
+    y = y.float().reshape(len(y), -1)
+    known = ~y.isnan()
+    each = r.base_dist.log_prob(y.nan_to_num()[:, None]) * known[:, None]  # (B', B, K)
+    return -(each.sum(0) / known.sum(0).clamp_min(1)).sum(1)

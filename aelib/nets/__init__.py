@@ -4,11 +4,11 @@ They know nothing of losses, distributions or conditions.
 """
 
 from .convolutions import ConvDecoder, ConvEncoder, FCNDecoder, FCNEncoder, Sized, Up, down, sizes
-from .layers import MLP, Centre, Channels, Features, Reshape, Residual, Standardise, last, learnt
+from .layers import MLP, Centre, Features, Reshape, Residual, Standardise, last, learnt
 from .start import linear, principal
 
 __all__ = [
-    "MLP", "Centre", "Channels", "ConvDecoder", "ConvEncoder", "FCNDecoder", "FCNEncoder", "Features",
+    "MLP", "Centre", "ConvDecoder", "ConvEncoder", "FCNDecoder", "FCNEncoder", "Features",
     "Reshape", "Residual", "Sized", "Standardise", "Up", "down", "last", "learnt", "linear",
     "principal", "sizes",
 ]  # fmt: skip

@@ -144,22 +144,6 @@ class Residual(nn.Module):
         return self.base(h, *size) + self.f(h, *size)
 
 
-class Channels(nn.Module):
-    """The first so many channels: (B, C + K, H, W) → (B, C, H, W), the picture without its condition."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A view of x."""
-        return x[:, : self.channels]
-
-    def extra_repr(self) -> str:
-        """The channels."""
-        return str(self.channels)
-
-
 def fitting(data: Data, shape: Sequence[int], name: str) -> None:
     """Raise TypeError if what is given as `name` is no set of examples; ValueError if none has this shape."""
     if not hasattr(data, "batches"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this file `profile` is not Python's own
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "notebooks"))  # where the judges are
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ def sheet(name: str, faces: datasets.Images) -> Image.Image:
     """A row per person: the photo, decoded, then each attribute taken off and put on."""
     _, first = np.unique(faces.labels, return_index=True)
     some = faces[np.sort(np.random.default_rng(0).permutation(first)[:PEOPLE])]
-    decoded, edit = recipes.edits(name, some)
+    decoded, edit = recipes.edits(name, some, pretrained.record(name)["judges"]["strength"])
     ends = [torch.full((len(some),), to) for to in (-1.0, 1.0)]
     columns = [edit(k, to) for k in range(len(pretrained.CONDITIONS)) for to in ends]
     pictures = np.stack([plots.pixels(x) for x in (some.batch().x, decoded, *columns)], 1)
