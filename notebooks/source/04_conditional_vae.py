@@ -293,6 +293,8 @@ pushes = {
     "reversed, of one who does not": push(0.0, lambda h: Reversed.apply(h, 1.0)),
     "surprise, of both, if 40 % smile": push(0.4),
 }
+
+# %%
 figure, ((ax,),) = plots.axes(size=(5.5, 3))
 pd.DataFrame(pushes, index=torch.linspace(-6, 6, 100).numpy()).plot(ax=ax)
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -376,7 +378,7 @@ for name, has in zip(names, (c > 0).long().T, strict=True):
 # photo. Below, choose a stranger, turn an attribute, and move the strength: the training used 1. Attributes
 # that a judge hardly sees are offered by the upper check box.
 
-# %% tags=["figure-edited-faces"]
+# %% tags=["figure-edited-faces", "nbval-ignore-output"]
 editor = load("pretrained/cvae-lfw") if names == list(pretrained.CONDITIONS) else hiding
 ends = dict.fromkeys(names, 3.0)
 if editor is not hiding:
