@@ -20,8 +20,8 @@ from aelib.explorers.widgets import Explorer, Panel, row
 from aelib.models import Autoencoder
 from aelib.outliers import Scores
 
-CODE, EPOCHS = 16, 10  # of a model of one class; the first was chosen on validation pictures, see page 13
-HIDDEN = {"mlp": (256,), "conv": (16, 32, 64)}
+CODE, EPOCHS = 16, 15  # of a model of one class; the first was chosen on validation pictures, see page 13
+HIDDEN = {"mlp": (512, 256), "conv": (16, 32, 64)}
 COMPONENTS, NEIGHBOURS = 32, 1  # of PCA and of nearest neighbours, chosen on the same pictures
 
 
