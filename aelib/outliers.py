@@ -34,8 +34,8 @@ class Scores:
     "distance": from the code to the nearest training code, in standard deviations of the codes.
     "bound": −ELBO in nats.
     "likelihood": −log p(x) in nats; see `metrics.log_likelihood`.
-    "corrected": "likelihood" less the nats in a PNG of the picture. A likelihood prefers simple pictures,
-        whatever they show; this does not. Serrà et al., 2020, https://arxiv.org/abs/1909.11480.
+    "corrected": "likelihood" less the nats in a PNG of the picture, as a likelihood prefers simple ones. It
+        can prefer complicated ones then (page 13). Serrà et al., 2020, https://arxiv.org/abs/1909.11480.
 
     Args:
         model: trained on normal examples.

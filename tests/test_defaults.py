@@ -86,7 +86,7 @@ def test_a_step_of_the_rule_takes_a_million_numbers_at_most():
         assert batch == 8 or (batch * 3 * side**2 <= 2**20 and batch <= 1.5 * n**0.5)
 
 
-def test_convolutions_of_many_pictures_start_at_random_in_small_batches_and_see_as_many_pictures():
+def test_convolutions_of_many_pictures_take_small_batches_and_see_as_many_pictures():
     for n, net in itertools.product((3999, 4000, 60_000), ("conv", "fcn", "mlp", "linear")):
         few = datasets.Images(np.broadcast_to(np.uint8(0), (n, 1, 28, 28)))
         convolves = net == "conv"
@@ -95,6 +95,19 @@ def test_convolutions_of_many_pictures_start_at_random_in_small_batches_and_see_
         assert choice.epochs == usual.epochs
         assert choice.batch_size == (32 if convolves and n >= 4000 else usual.batch_size)
         assert choice.steps == choice.epochs * -(-n // choice.batch_size)
+
+
+@pytest.mark.parametrize("net, fewest, more, start", [
+    ("conv", 1297, [], "random"), ("conv", 1298, [], "pca"), ("mlp", 1, [], "pca"),
+    ("conv", 1297, ["--start=pca"], "pca"), ("mlp", 1298, ["--likelihood=bernoulli"], "random"),
+])  # fmt: skip
+def test_the_verb_starts_from_random_weights_where_the_pictures_are_many(
+    net, fewest, more, start, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(training.FROM_RANDOM, "conv", fewest)  # digits have 1,297 to train on
+    out = tmp_path / "run"
+    cli.main(["train", "digits", f"--net={net}", "--latent=2", "--epochs=1", f"--out={out}", *more])
+    assert runs.Run(out).settings()["start"] == start
 
 
 def test_what_is_given_stays_and_with_epochs_nothing_is_chosen(short, capsys):
