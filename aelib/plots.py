@@ -26,17 +26,24 @@ Pictures = Tensor | np.ndarray | Images
 class Picture(Figure):
     """A matplotlib figure outside pyplot's list of open figures: it shows itself and never leaks."""
 
+    alt = ""
+
+    def described(self, alt: str) -> "Picture":
+        """Itself, with a sentence on what it shows, for those who cannot see it."""
+        self.alt = alt
+        return self
+
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **({"layout": "constrained"} | keywords))
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         out = io.BytesIO()
         canvas = FigureCanvasAgg(self)
         canvas.draw()
         # without the alpha channel and with the slowest compression: a page of faces is a third smaller
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         picture.save(out, "PNG", optimize=True)
-        return out.getvalue()
+        return out.getvalue(), {"alt": self.alt} if self.alt else {}
 
     def __repr__(self) -> str:
         return "Picture"

@@ -16,6 +16,11 @@ from aelib.graphs import Graph
 
 T = TypeVar("T")
 PROFILES = ("full", "quick")
+# a method has one colour on all pages; they are Okabe and Ito's, which colour-blind readers can tell apart
+COLOURS = {
+    "pixels": "#000000", "PCA": "#E69F00", "AE": "#0072B2", "VAE": "#D55E00", "CVAE": "#CC79A7",
+    "IWAE": "#009E73", "flow": "#56B4E9", "random": "#999999",
+}  # fmt: skip
 
 
 def profile() -> str:

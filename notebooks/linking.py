@@ -129,7 +129,7 @@ def links_picture(graph: Graph, node: int, answers: Answers) -> np.ndarray:
     below.plot(ranks[shown], 0 * ranks[shown], "o", color="C0", clip_on=False)
     below.plot(ranks[~shown], 0 * ranks[~shown], "o", color="C0", markerfacecolor="none", clip_on=False)
     below.set(xscale="log", xlim=(0.8, len(graph)), yticks=[], xlabel="rank of its true links (1: first)")
-    return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")).transpose(2, 0, 1)[None]
+    return np.asarray(Image.open(io.BytesIO(figure._repr_png_()[0])).convert("RGB")).transpose(2, 0, 1)[None]
 
 
 def links_strip(

@@ -65,7 +65,7 @@ class Map:
                 figure.legend(loc="outside right upper", frameon=False, markerscale=2.5, handletextpad=0.1)
         ax.set(xlabel="z₁", ylabel="z₂")
         # drawing settles the layout, and with it where on the picture a code lies
-        self.picture = Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")
+        self.picture = Image.open(io.BytesIO(figure._repr_png_()[0])).convert("RGB")
         self._place = ax.transData
 
     def at(self, x: float, y: float) -> tuple[float, float]:

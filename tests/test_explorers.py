@@ -286,15 +286,6 @@ def test_the_way_leads_from_a_to_b():
             near(shown(between)[0], latent.interpolate(CODES[i], CODES[j], [position], "spherical")[0])
 
 
-def test_the_interpolation_strip_has_a_pair_a_row():
-    strip = explorers.interpolation_strip(glass(), CODES[:2], CODES[2:4], 5, "spherical")
-    assert strip.shape == (10, 1, 1, 2)
-    torch.testing.assert_close(strip[[0, 5], 0, 0], CODES[:2])
-    torch.testing.assert_close(strip[[4, 9], 0, 0], CODES[2:4])
-    middle = latent.interpolate(CODES[1], CODES[3], [0.5], "spherical")
-    torch.testing.assert_close(strip[7, 0, 0], middle[0])
-
-
 # the plane
 
 

@@ -40,7 +40,7 @@ def test_a_tile_holds_every_image_at_its_place():
 
 
 def test_no_images_are_an_empty_picture_and_no_crash():
-    assert png(plots.show({"none": FACES.train[:0], "neither": FACES.train[:0]})._repr_png_()).size
+    assert png(plots.show({"none": FACES.train[:0], "neither": FACES.train[:0]})._repr_png_()[0]).size
     assert (plots.tile(FACES.train[:0], 3) == 255).all()
 
 
@@ -54,10 +54,18 @@ def test_figures_show_themselves_and_leave_nothing_open():
         plots.curves([{"epoch": i, "train/loss": 1 / i, "valid/loss": 2 / i} for i in (1, 2)]),
     ]
     for figure in figures:
-        assert png(figure._repr_png_()).std() > 10 and repr(figure) == "Picture"
+        assert png(figure._repr_png_()[0]).std() > 10 and repr(figure) == "Picture"
     assert not plt.get_fignums()
     texts = {t.get_text() for t in figures[1].axes[0].texts}
     assert {"photo", "again", "a", "f"} <= texts
+
+
+def test_a_notebook_stores_what_a_picture_shows_in_words():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    figure = plots.show(FACES.train[:2]).described("Two drawn faces side by side.")
+    data, words = InteractiveShell.instance().display_formatter.format(figure)
+    assert data["image/png"] and words == {"image/png": {"alt": "Two drawn faces side by side."}}
     with pytest.raises(ValueError, match="nothing was trained"):
         plots.curves([])
 

@@ -10,7 +10,6 @@ from .codes import (
     conditional,
     conditional_strip,
     interpolation,
-    interpolation_strip,
     latent_space,
     latent_space_random,
     latent_space_strip,
@@ -19,6 +18,6 @@ from .reconstructions import reconstructions, reconstructions_images
 
 __all__ = [
     "attributes", "attributes_strip", "conditional", "conditional_strip", "interpolation",
-    "interpolation_strip", "latent_space", "latent_space_random", "latent_space_strip", "reconstructions",
+    "latent_space", "latent_space_random", "latent_space_strip", "reconstructions",
     "reconstructions_images",
 ]  # fmt: skip

@@ -138,16 +138,6 @@ def latent_space(
     return explorer.of(row(random, reset), row(decoded, near, column), others)
 
 
-def interpolation_strip(
-    model: Autoencoder, a: Tensor, b: Tensor, steps: int = 7, kind: str = "linear"
-) -> Tensor:
-    """(N · S, C, H, W): the way from each code a (N, K) to its b (N, K) in S steps, a pair a row.
-
-    The still of `interpolation`; see `latent.interpolate` for the kinds.
-    """
-    return latent.decode(model, latent.interpolate(a, b, torch.linspace(0, 1, steps), kind).flatten(0, 1))
-
-
 def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> Explorer:
     """Choose two photos, A and B, and slide from the code of one to that of the other.
 

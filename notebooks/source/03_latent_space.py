@@ -312,8 +312,7 @@ x = faces.test.batch().x
 rows = {"pixels": (1 - t) * x[a] + t * x[b]}
 for name, kind in (("AE", "linear"), ("VAE", "linear"), ("VAE", "spherical")):
     z = face_codes[name]
-    strip = explorers.interpolation_strip(both[name], z[a : a + 1], z[b : b + 1], steps, kind)
-    rows[f"{name}, {kind}"] = strip
+    rows[f"{name}, {kind}"] = latent.decode(both[name], latent.interpolate(z[a], z[b], t.flatten(), kind))
 plots.show(rows)
 
 # %% [markdown]
