@@ -223,7 +223,7 @@ def thresholds(scores: Tensor, strange: np.ndarray, pictures: plots.Pictures, va
     def draw() -> None:
         value = float(np.quantile(usual, 1 - rate.value))
         figure = histograms(scores, strange, value)
-        picture = np.asarray(Image.open(BytesIO(figure._repr_png_())).convert("RGB"))
+        picture = np.asarray(Image.open(BytesIO(figure._repr_png_()[0])).convert("RGB"))
         chart.show(picture.transpose(2, 0, 1)[None])
         found: Mapping[str, Any] = thresholds_images(scores, strange, pictures, value)
         for name, panel in (("false alarms", alarms), ("missed", missed)):
