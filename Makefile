@@ -5,6 +5,7 @@
 # make student    write the exercise edition to notebooks/exercises (NOTEBOOKS="09 11": of these pages)
 # make solutions  the same, with a solution folded below each exercise
 # make lock    write requirements.lock again, with uv (pip install uv)
+# make site    write the pages as a web site to build/site; they are not run. Needs npm
 # make bench   measure ours beside what people use, and put figure and table into materials/speed.md (CASES=mlp_vae: one)
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 # one OpenMP thread waiting for another shall not burn the core that the other needs
 export GOMP_SPINCOUNT ?= 2000
-.PHONY: lab test course student solutions bench lock clean
+.PHONY: lab test course student solutions site bench lock clean
 
 lab: $(VENV)/ready
 	@echo "opening the course; stop it with Ctrl-C"
@@ -40,6 +41,14 @@ student: $(VENV)/ready
 
 solutions: $(VENV)/ready
 	$(BIN)/python notebooks/editions.py solutions $(NOTEBOOKS)
+
+SITE := materials/site
+site: $(VENV)/ready $(SITE)/node_modules/.package-lock.json
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -d build/doctrees -c $(SITE) . build/site
+	@echo "build/site: to look at it: $(BIN)/python -m http.server --directory build/site"
+
+$(SITE)/node_modules/.package-lock.json: $(SITE)/package-lock.json
+	npm ci --prefix $(SITE) --silent --ignore-scripts --no-audit --no-fund
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/benchmarks/run.py $(CASES)

@@ -17,7 +17,8 @@ from aelib import cli
 
 HERE = Path(__file__).parent.parent
 WORKFLOWS = sorted((HERE / ".github" / "workflows").glob("*.y*ml"))
-FLOW = yaml.load((HERE / ".github/workflows/ci.yml").read_text("utf-8"), yaml.BaseLoader)  # `on` stays a word
+# `on` stays a word
+FLOW, PUBLISH = (yaml.load(path.read_text("utf-8"), yaml.BaseLoader) for path in WORKFLOWS)
 REQUIRES = SpecifierSet(
     tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]["requires-python"]
 )
@@ -32,7 +33,7 @@ STEP = BOTH | {"id", "uses", "run", "with", "shell", "working-directory"}
 
 
 def test_it_is_a_workflow():
-    assert [path.name for path in WORKFLOWS] == ["ci.yml"]
+    assert [path.name for path in WORKFLOWS] == ["ci.yml", "pages.yml"]
     assert TOP >= FLOW.keys() >= {"name", "on", "jobs", "permissions"}
     assert FLOW["permissions"] == {"contents": "read"}
     assert FLOW["on"].keys() == {"push", "pull_request", "schedule", "workflow_dispatch"}
@@ -47,6 +48,21 @@ def test_it_is_a_workflow():
         if "uses" in step:
             pinned = re.fullmatch(r"actions/[\w-]+@(v\d+(\.\d+){0,2}|[0-9a-f]{40})", step["uses"])
             assert pinned, f"{step['uses']}: of another's hand, or of no version"
+
+
+def test_the_pages_are_published_as_the_makefile_builds_them():
+    assert TOP >= PUBLISH.keys() >= {"name", "on", "jobs", "permissions"}
+    assert PUBLISH["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
+    (job,) = PUBLISH["jobs"].values()
+    assert JOB >= job.keys() >= {"runs-on", "steps", "timeout-minutes", "environment"}
+    assert all(step.keys() <= STEP and ("uses" in step) != ("run" in step) for step in job["steps"])
+    for step in job["steps"]:
+        assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/none@v1"))
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make site"]
+    (upload,) = [s for s in job["steps"] if "upload-pages-artifact" in s.get("uses", "")]
+    assert f"-c $(SITE) . {upload['with']['path']}" in MAKEFILE
+    python = next(s["with"]["python-version"] for s in job["steps"] if "python" in s.get("uses", ""))
+    assert python in REQUIRES
 
 
 def test_every_expression_has_a_value():
