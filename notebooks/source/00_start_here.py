@@ -40,11 +40,11 @@ print(course.machine())
 # %% [markdown]
 # ## At once
 #
-# This autoencoder comes with the course. It has learnt from 11,001 photos of faces, and draws a face from 64
-# numbers. Draw the numbers at random, and it is a face that nobody has. Choose one and an attribute; then
-# slide the strength, or put the keyboard on it with Tab and use the arrows. Offered are those attributes that
-# the model draws: at the ends of the slider a judge, trained on photos of other people, sees nine of ten
-# change. The check box adds the others, with the share that do.
+# This [autoencoder](../materials/glossary.md) comes with the course. It has learnt from 11,001 photos of
+# faces, and decodes a face from 64 numbers. If the numbers are sampled at random, it is a face that nobody
+# has. Choose one and an attribute; then slide the strength, or put the keyboard on it with Tab and use the
+# arrows. Offered are those attributes that the model shows: at the ends of the slider a judge, trained on
+# photos of other people, sees nine of ten change. The check box adds the others, with the share that do.
 
 # %%
 artist = load("pretrained/vae-lfw", device="cpu")
@@ -62,25 +62,31 @@ explorers.attributes(artist, invented, latent.decode(artist, invented), vectors,
 strengths = [-3.0, -1.5, 0.0, 1.5, 3.0]
 titles = [f"{s:+.1f}".replace("-", "−") for s in strengths]
 strip = explorers.attributes_strip(artist, invented[:2], vectors["Smiling"], strengths)
-plots.show(strip, columns=len(strengths), titles=titles, width=6)
+plots.show(strip, columns=len(strengths), titles=titles, width=6).described(
+    "Two sampled faces, a row each, at five strengths from −3 to 3: at the left they frown, at the right "
+    "they smile with their teeth."
+)
 
 # %% [markdown]
-# How can a number mean a smile, when nobody told the model what a smile is? Train one yourself, in a minute.
-# You need faces, and these were drawn a second ago, from random numbers, so we know exactly which of them
-# smile. Each is 64 × 64 pixels in three colours.
+# How can a number mean a smile, when nobody said to the model what a smile is? Train one yourself, in a
+# minute. You need faces. These are *cartoon faces*, made a second ago from random numbers, so we know exactly
+# which of them smile. Each is 64 × 64 pixels in three colours.
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("drawn-faces", otherwise="drawn-faces", quick=600)
 
 # %%
-plots.show(faces.test[:36], columns=12)
+plots.show(faces.test[:36], columns=12).described(
+    "Three rows of cartoon faces that differ in skin, hair, hats, glasses, beards and expressions, before "
+    "walls of several colours."
+)
 
 # %% [markdown]
 # ## What is an autoencoder?
 #
-# Two networks. The *encoder* turns a face into a few numbers, the *code*. The *decoder* draws the face
-# again from the code alone. Nobody says what the numbers should mean: the only goal is that the drawing
-# resembles the face.
+# Two networks. The *encoder* turns a face into a few numbers, the *code*. The *decoder* makes the face again
+# from the code alone: its *reconstruction*. Nobody says what the numbers should mean: the only goal is that
+# the reconstruction resembles the face.
 
 # %%
 code_size = 64
@@ -100,7 +106,7 @@ print(f"{pixels:,} numbers in, {code_size} numbers in the middle: {pixels // cod
 #
 # What will be lost first: the hat, the smile, or where the eyes look? And how much will be kept? 0 would be
 # the same mean face for everybody, 1 would be every pixel of every face. Replace the dots by a number, before
-# anything is trained. A guess may be wrong: that is what it is for.
+# anything is trained. A guess may be wrong: that is what it is for. *(Easy, 2 minutes.)*
 
 # %%
 guess = ...  # a share, from 0 to 1
@@ -111,9 +117,13 @@ guess = 0.8
 # %% [markdown]
 # ## Write: what is to become small
 #
-# An autoencoder learns by making an error smaller. The error of a drawing is the *sum* over its pixels of the
-# squared differences. `x_hat` and `x` are B drawings and B faces, of shape (B, C, H, W); the answer is one
-# number for each, of shape (B,).
+# *Easy, 5 minutes; needs: sums over some dimensions of a tensor.*
+#
+# An autoencoder learns by making an error smaller. The error of a reconstruction is the *sum* over its pixels
+# of the squared differences. `x_hat` and `x` are B reconstructions and B faces, of shape (B, C, H, W); the
+# answer is one number for each, of shape (B,):
+#
+# $$e_b = \sum_{c,h,w} (\hat{x}_{bchw} - x_{bchw})^2.$$
 #
 # <details><summary>A hint</summary>
 #
@@ -136,9 +146,11 @@ squared_error = check.squared_error(squared_error)
 # %% [markdown]
 # ## Write: one step
 #
+# *Middle, 10 minutes; needs: a training loop of PyTorch.*
+#
 # All training in this course is this step, many times. Five sentences, a line for each:
 #
-# 1. The loss is the mean, over the faces, of your squared error between the drawings and `x`.
+# 1. The loss is the mean, over the faces, of your squared error between the reconstructions and `x`.
 # 2. The optimizer forgets the gradients of the step before (`zero_grad`).
 # 3. The loss goes back through the network, and leaves at each weight how the weight changes it (`backward`).
 # 4. The optimizer moves each weight a little, so that the loss becomes smaller (`step`).
@@ -163,7 +175,7 @@ step = check.step(step)
 
 # %% [markdown]
 # Now your step at work: once through all faces, 64 at a time, on a copy of the network. A network that has
-# learnt nothing draws the same grey for everybody. What comes first, and what later?
+# learnt nothing decodes the same grey for everybody. What comes first, and what later?
 
 # %%
 mine, some = deepcopy(model), faces.test[:12].batch()
@@ -174,7 +186,10 @@ for n, batch in enumerate(batches, 1):
     curve.append(step(mine, batch.x, optimizer))
     if n in (5, 20, len(batches)):
         rows[f"step {n}"] = mine.reconstruct(some.x)
-plots.show(rows)
+plots.show(rows).described(
+    "Twelve cartoon faces, and below them their reconstructions before any step, after 5, after 20 and after "
+    "all: first grey, then one blurred face for all, then hair, skin and walls of several colours."
+)
 
 # %% [markdown]
 # ## Run
@@ -204,24 +219,34 @@ history = fit(
 # %% [markdown]
 # ## Look
 #
-# The loss falls on the faces it learns from (dashed) and on faces it has never seen (solid).
+# The loss on the faces it learns from (dashed) and on faces it does not learn from (solid). In a quick run of
+# two epochs the curves have two points each.
 
 # %%
-history.plot(log=True)
+history.plot(log=True).described(
+    "The loss per epoch, on a logarithmic scale, on training and on validation faces. In the full run both "
+    "fall, fast at first, and end close together."
+)
 
 # %% [markdown]
-# Faces it has never seen, of people it has never seen: face above, decoded from 64 numbers below. What was
-# lost?
+# Faces that it does not learn from: face above, decoded from 64 numbers below. What was lost? (After two
+# epochs, in a quick run, nearly everything: go by the stored page.)
 
 # %% tags=["figure-start-here"]
-plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)})
+plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)}).described(
+    "Twelve cartoon faces, and below each its reconstruction. In the full run hair, hats, glasses and smiles "
+    "are there, blurred; patterns of single pixels and the gaze are not."
+)
 
 # %% [markdown]
 # ## Write: how much was kept
 #
-# Is an error small or large? Compare it with the simplest drawing there is: the mean face, the same for
-# everybody. The share that is kept is 1 − (the sum of all faces' errors) / (the sum of all faces' errors if
-# the mean face is drawn for each). Use your `squared_error`.
+# *Easy, 5 minutes; needs: `squared_error`.*
+#
+# Is an error small or large? Compare it with the simplest reconstruction there is: the mean face, the same
+# for everybody. With your `squared_error`, e, the share that is kept is
+#
+# $$1 - \frac{\sum_b e(\hat{x}_b, x_b)}{\sum_b e(\bar{x}, x_b)}.$$
 #
 # <details><summary>A hint</summary>
 #
@@ -231,7 +256,7 @@ plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)})
 
 # %%
 def share_kept(x_hat, x, mean):
-    """Drawings and faces (B, C, H, W), the mean face (C, H, W) → a number, 1 at best."""
+    """Reconstructions and faces (B, C, H, W), the mean face (C, H, W) → a number, 1 at best."""
     ### BEGIN SOLUTION
     left = squared_error(x_hat, x).sum()
     at_first = squared_error(mean.expand_as(x), x).sum()
@@ -255,6 +280,8 @@ print({name: round(value, 4) for name, value in metrics.evaluate(model, faces.te
 # course comes to later.
 #
 # ## Explore: how many numbers does a face need?
+#
+# *Easy, 5 minutes; needs: nothing but patience, or a loop.*
 #
 # Does every one of the 64 numbers matter as much? An experiment with the first model of this page, and its
 # 40 faces. Put one number of each code to 0, decode, and take the squared error against the face as it was:
@@ -295,7 +322,10 @@ found = next(share for n in range(65) if (share := kept_by(n)) >= 0.9)
 check.numbers_of_a_face(found, low=0.9, high=0.906)
 some_n = (1, 2, 4, 8, 16, 32, 64)
 rows = torch.stack([only(order[:n])[:3] for n in some_n], 1).flatten(0, 1)
-plots.show(rows, columns=len(some_n), titles=[f"{n}" for n in some_n], width=7)
+plots.show(rows, columns=len(some_n), titles=[f"{n}" for n in some_n], width=7).described(
+    "Three faces decoded from 1, 2, 4, 8, 16, 32 and all 64 of their numbers: light and hair come first, and "
+    "with 16 or 32 it is one certain face."
+)
 
 # %% [markdown]
 # Three of the 40 faces, from more and more of their numbers. What do the first numbers say, and what do the
@@ -303,9 +333,10 @@ plots.show(rows, columns=len(some_n), titles=[f"{n}" for n in some_n], width=7)
 #
 # ## Explain
 #
-# Each step makes the squared error a little smaller: the sum over the pixels of
-# (decoded − face)². A hat is many wrong pixels, a gaze is a few. So the hat is learnt first, and the eyes
-# last. That one sentence explains most pictures of this course.
+# The steps make one sum smaller: (decoded − face)², over all pixels. A wall or a hat of the wrong colour is
+# many wrong pixels, a gaze is a few; so the first is worth more to the sum. Whether it is also learnt earlier
+# is to be seen in the rows above, from step 5 on. Keep the question: most pictures of this course are about
+# it.
 #
 # ## Explore
 #
@@ -328,8 +359,10 @@ explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directio
 # %% [markdown]
 # ## Write: the slider by hand
 #
-# A slider does two things: it adds its strength times the direction to the code, and the decoder draws. Write
-# the first: a code, a direction, and S strengths give S codes.
+# *Easy, 5 minutes; needs: nothing new.*
+#
+# A slider does two things: it adds its strength times the direction to the code, and the decoder decodes it.
+# Write the first: a code z, a direction v, and S strengths s give S codes z + s v.
 #
 # <details><summary>A hint</summary>
 #
@@ -349,23 +382,38 @@ def moved(z, v, strengths):
 moved = check.moved(moved)
 
 # %% [markdown]
-# Three faces that it has never seen, strengths from −3 to 3:
+# Three faces that it did not learn from, strengths from −3 to 3:
 
 # %%
 way = torch.cat([moved(z, directions["Smiling"], strengths) for z in test_codes[[0, 7, 14]]])
-plots.show(latent.decode(model, way), columns=len(strengths), titles=titles, width=6)
+plots.show(latent.decode(model, way), columns=len(strengths), titles=titles, width=6).described(
+    "Three cartoon faces, a row each, at five strengths of the smile. In the full run the mouth goes from an "
+    "open, dark one to a smile with teeth; hair, hat and glasses stay."
+)
 
 # %% [markdown]
 # ## Your turn
 #
-# Try a code of 4 numbers instead of 64 (`code_size`). Which attribute still has a direction that works? And
-# look at what you have solved so far in the whole course, with `check.progress()`.
+# *Easy, 10 minutes, half of them computing.*
+#
+# * Try a code of 4 numbers instead of 64 (`code_size`), and run the page from there. How much is kept? Which
+#   attribute still has a direction that works?
+#
+# <details><summary>An answer</summary>
+#
+# How much is kept stands in the line "after fit". Which directions still work is open: decode the three faces
+# of the last picture along each of `wanted`, and compare them with the stored page's. The order may differ
+# from seed to seed.
+# </details>
+#
+# * Look at what you have solved so far in the whole course, with `check.progress()`. (It is a list of your
+#   own answers: there is no solution.)
 #
 # ## Take away
 #
 # * An autoencoder is an encoder, a decoder and a narrow place between them; the code is what passes.
-# * It keeps what many pixels depend on, and loses what few do.
-# * Directions in the space of codes can mean something, though nobody told the model what a smile is.
+# * It keeps what many pixels depend on better than what few do.
+# * Directions in the space of codes can mean something, though nobody said to the model what a smile is.
 #
 # Next: **01a, a network from scratch**, and then **01, the vanilla autoencoder.** What can a bottleneck
 # keep of a *real* face?

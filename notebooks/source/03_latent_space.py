@@ -17,10 +17,10 @@
 # **What do the coordinates mean?**
 #
 # *You need* notebook 02, and Fashion-MNIST, MNIST and LFW (without them the page runs on small digits and
-# cartoon faces). *It takes* about twenty minutes, most of it training: read on while it runs. *You will be
-# able to* compare an embedding with others, as a picture and as features; walk between two faces and along an
-# attribute; and say which coordinates mean something, in numbers. You write the probe, the arc and the
-# measure yourself, before the library's are used.
+# cartoon faces). *It takes* about half an hour of one core, most of it training: read on while it runs. *You
+# will be able to* compare an [embedding](../materials/glossary.md) with others, as a picture and as features;
+# walk between two faces and along an attribute; and say which coordinates mean something, in numbers. You
+# write the probe, the arc and the measure yourself, before the library's are used.
 
 # %% tags=["nbval-ignore-output"]
 from functools import partial
@@ -44,7 +44,9 @@ shape = clothes.shape
 
 # %%
 first = [int(np.argmax(clothes.train.labels == k)) for k in range(10)]
-plots.show(clothes.train[first], columns=10)
+plots.show(clothes.train[first], columns=10).described(
+    "One picture of each of ten classes: in the full run ten kinds of clothes, from T-shirt to ankle boot."
+)
 
 # %% [markdown]
 # ## Predict
@@ -52,7 +54,7 @@ plots.show(clothes.train[first], columns=10)
 # Ten kinds of clothes, 784 numbers per picture. Squeeze each picture into *ten* numbers, without ever looking
 # at a label, and let a new picture take the class of its nearest neighbours. Which share will be right: with
 # PCA, with UMAP, with an autoencoder, with a VAE? And which share will a *linear* rule get right, from ten
-# numbers of PCA? Enter the last one.
+# numbers of PCA? Enter the last one. *(Easy, 2 minutes.)*
 
 # %%
 right_by_pca = ...  # a share, from 0 to 1
@@ -94,19 +96,25 @@ for ax, (name, xy) in zip(panels[0], drawn.items(), strict=True):
         ax.plot(*xy[labels == k].T, ".", markersize=1.5, color=f"C{k}", label=clothes.test.classes[k])
     ax.set(title=name, xticks=[], yticks=[])
 figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=10, markerscale=5)
-figure
+figure.described(
+    "Five scatter plots of the same pictures, a colour per class, by PCA, t-SNE, UMAP, AE and VAE. In the "
+    "full run t-SNE and UMAP show islands; in the other three the classes run into each other."
+)
 
 # %% [markdown]
-# t-SNE and UMAP draw the clearest islands: they keep neighbours and let everything else go. But t-SNE
-# has no `transform` for a new picture and neither gives a picture back that you could trust. An
-# autoencoder's map is a function in both directions.
+# In the full run t-SNE and UMAP show the clearest islands: they are made to keep neighbours. But t-SNE has no
+# `transform` for a new picture and no `inverse_transform`. An autoencoder's map is a function in both
+# directions. (After two epochs, in a quick run, its map shows little.)
 #
 # ## 2 · As features
 #
 # A map is for looking. Features are for use. What does a code know of the classes? Ask it by the simplest
-# rule, a *linear probe*: for each class a weight for each number of the code, and a constant.
+# rule, a [linear probe](../materials/glossary.md): for each class a weight for each number of the code, and a
+# constant.
 #
 # ### Write: a linear probe
+#
+# *Middle, 10 minutes; needs: least squares.*
 #
 # Fit the weights by least squares: the score of a class is to be 1 for its pictures and 0 for all others. A
 # new picture takes the class with the largest score.
@@ -213,14 +221,20 @@ for ax, (name, z) in zip(panels[0], codes.items(), strict=True):
         ax.plot(*z[digits.test.labels == k].T, ".", markersize=2, color=f"C{k}", label=k)
     ax.set(title=name, xlabel="z₁", ylabel="z₂")
 panels[0][1].legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
-figure
+figure.described(
+    "Two scatter plots of codes of two numbers, a colour per digit. The AE's reach much farther out than "
+    "the VAE's, which lie about where N(0, 1) is."
+)
 
 # %% [markdown]
 # Read the axes. The AE's codes lie where they like, with gaps between; the VAE's fill the region where N(0,
 # 1) is. So a grid of *quantiles* of N(0, 1) shows all that the VAE can decode, each picture equally likely.
 
 # %% tags=["figure-manifold"]
-plots.show(mapping.manifold_images(planes["VAE"], 15), columns=15, width=11)
+plots.show(mapping.manifold_images(planes["VAE"], 15), columns=15, width=11).described(
+    "Fifteen by fifteen digits decoded from a grid over the plane of codes. In the full run each digit has "
+    "a region, and between two regions one becomes the other."
+)
 
 # %% [markdown]
 # ### Explore
@@ -263,11 +277,13 @@ else:
 face_codes = {name: latent.encode(model, faces.test) for name, model in both.items()}
 
 # %% [markdown]
-# Between two faces: mixing pixels gives two ghosts. Mixing codes gives a person. *Linear* goes straight
+# Between two faces: mixing pixels shows both at once. Mixing codes shows one face. *Linear* goes straight
 # through the middle, where few codes are: in many dimensions N(0, 1) is a shell, and all codes are about
 # equally long. *Spherical* goes round.
 #
 # ### Predict
+#
+# *Middle, 3 minutes; needs: Pythagoras.*
 #
 # Half-way on the *straight* line between two faces of the VAE, how long is the code, as a share of a face's?
 
@@ -280,8 +296,10 @@ half_way = 0.5**0.5
 # %% [markdown]
 # ### Write: the arc
 #
-# Spherical interpolation, from a and b (K,), of *equal norm*, and t in [0, 1], to (K,). With ω the angle
-# between them:
+# *Easy, 5 minutes; needs: sine and the angle of two vectors.*
+#
+# [Spherical interpolation](../materials/glossary.md), from a and b (K,), of *equal norm*, and t in [0, 1], to
+# (K,). With ω the angle between them:
 #
 # $$\frac{\sin((1 - t)\,\omega)\, a + \sin(t\,\omega)\, b}{\sin \omega}.$$
 
@@ -313,7 +331,10 @@ rows = {"pixels": (1 - t) * x[a] + t * x[b]}
 for name, kind in (("AE", "linear"), ("VAE", "linear"), ("VAE", "spherical")):
     z = face_codes[name]
     rows[f"{name}, {kind}"] = latent.decode(both[name], latent.interpolate(z[a], z[b], t.flatten(), kind))
-plots.show(rows)
+plots.show(rows).described(
+    "One face becomes another in nine steps, in four rows: pixels mixed, the AE's codes, the VAE's codes on "
+    "the straight line and on the arc. Mixed pixels show two faces at once; decoded codes are more blurred."
+)
 
 # %% [markdown]
 # How far from the shell does the straight line get? And does the model know its own way: encode the decoded
@@ -355,8 +376,9 @@ explorers.interpolation(both["VAE"], face_codes["VAE"][:60], x[:60])
 # %% [markdown]
 # ## 5 · What does each coordinate do?
 #
-# A *traversal* moves one coordinate and holds the others. A VAE says beforehand which are worth it: the KL of
-# each dimension is the number of nats that it carries. So draw the effect on the picture against the KL.
+# A [traversal](../materials/glossary.md) moves one coordinate and holds the others. A VAE says beforehand
+# which are worth it: the KL of each dimension is what it costs, in nats per picture. So plot the effect on
+# the picture against the KL.
 
 # %%
 vae, z = both["VAE"], face_codes["VAE"]
@@ -367,12 +389,18 @@ effect = (moved[:, 1] - moved[:, 0]).flatten(1).square().mean(1).sqrt()
 figure, ((ax,),) = plots.axes(size=(5, 3))
 ax.plot(kl, effect, "o", markersize=4)
 ax.set(xlabel="KL of the dimension, nats", ylabel="change of the picture, rms", title="from −2 to 2")
-figure
+figure.described(
+    "A point for each coordinate of the VAE's code: the more nats its KL has, the more the picture changes "
+    "when it moves."
+)
 
 # %%
 strongest = effect.argsort(descending=True)[:6]
 strip = explorers.latent_space_strip(vae, mean, unit[strongest], [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
-plots.show(strip, columns=7, titles=["−3", "−2", "−1", "0", "+1", "+2", "+3"])
+plots.show(strip, columns=7, titles=["−3", "−2", "−1", "0", "+1", "+2", "+3"]).described(
+    "Six coordinates, a row each, from −3 to 3. In the full run rows change the light, the tone of the "
+    "picture and the hair; most change more than one of these."
+)
 
 # %% [markdown]
 # Light, pose, hair: each coordinate does *something*, but seldom one thing. Nobody told the model what we
@@ -406,17 +434,23 @@ principal = latent.principal_directions(z, 3)
 axes = torch.cat([principal, 1.5 * v[:3]])
 strip = explorers.latent_space_strip(vae, z[10], axes, [-2.0, -1.0, 0.0, 1.0, 2.0]).unflatten(0, (6, 5))
 labelled = [*(f"principal {k}" for k in (1, 2, 3)), *names[:3]]
-plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0", "+1", "+2"])
+plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0", "+1", "+2"]).described(
+    "One test face moved along three principal directions and three attributes, a row each, from −2 to 2. "
+    "In the full run the row of smiling ends in a smile with teeth."
+)
 
 # %% [markdown]
 # ## 6 · β and disentanglement
 #
 # If coordinates are to mean something, ask for more independence: β > 1 makes every nat dearer, and only
-# coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on cartoon faces.
-# The score is the **mutual information gap**: for each attribute, how much more the best coordinate knows of
-# it than the second best; 1 is an attribute with a coordinate of its own.
+# coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on pictures that
+# are made on the spot. The score is the [mutual information gap](../materials/glossary.md): for each
+# attribute, how much more the best coordinate knows of it than the second best; 1 is an attribute with a
+# coordinate of its own.
 #
 # ### Write: what a coordinate knows, and the gap
+#
+# *Middle, 15 minutes; needs: sums of tables, entropy.*
 #
 # Cut a coordinate into 20 bins of equal counts, and count how many faces of each bin have the attribute and
 # how many have not: a table (20, 2). Divided by its sum it is the joint distribution p(i, j). The mutual
@@ -424,8 +458,10 @@ plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0",
 #
 # $$I = \sum_{i,j} p(i, j)\, \log \frac{p(i, j)}{p(i)\, p(j)}, \qquad \text{where } 0 \log 0 = 0.$$
 #
-# The gap: of each attribute the largest information minus the second largest, divided by the entropy of the
-# attribute; the mean over the attributes.
+# The gap: of each attribute v the largest information minus the second largest, divided by the entropy of the
+# attribute; the mean over the F attributes:
+#
+# $$\frac{1}{F} \sum_v \frac{I(z_{1(v)}; v) - I(z_{2(v)}; v)}{H(v)}.$$
 
 
 # %%
@@ -507,6 +543,9 @@ order = metrics.kl_per_dimension(model, drawings.test).argsort(descending=True)[
 plots.show(
     explorers.latent_space_strip(model, z.mean(0), torch.eye(16)[order], [-2.0, -1.0, 0.0, 1.0, 2.0]),
     columns=5,
+).described(
+    "Cartoon faces from the VAE with β = 8: six coordinates, a row each, from −2 to 2. The faces are "
+    "blurred. In the full run hair, skin, wall and hat change together."
 )
 
 # %% [markdown]
@@ -516,8 +555,28 @@ plots.show(
 #
 # ## Your turn
 #
-# * A Pipeline of `PCA(100)` and an `AutoencoderTransformer(10)`, and a `GridSearchCV` over its `beta`.
-# * Find the coordinate of the VAE that turns the head. Is there one?
+# *Middle, 20 minutes each, half of them computing; needs: scikit-learn's `Pipeline`.*
+#
+# * A Pipeline of `PCA(100)` and an `AutoencoderTransformer(10)`, and a `GridSearchCV` over its `beta`. Which
+#   β does it choose, and by what?
+#
+# <details><summary>An answer</summary>
+#
+# By `score`, the share of variance that a reconstruction explains, if the autoencoder is the last step; put a
+# classifier behind it, and it chooses by the classes. Which β wins is open: with few pictures and few epochs
+# the seeds decide. Compare the best with the standard deviation over the folds, in `cv_results_`.
+# </details>
+#
+# * Find the coordinate of the VAE that turns the head. Is there one? (A mirrored face looks to the other
+#   side.)
+#
+# <details><summary>An answer</summary>
+#
+# None that turns the head alone. Encode the test faces and their mirror images, and take for each coordinate
+# the correlation between the two: it is −1 for one that only says left or right. The lowest is −0.69, of
+# coordinate 26, and what it moves most is the light from one side to the other; the head turns a little with
+# it. The next is −0.35, and changes next to nothing in the picture.
+# </details>
 #
 # ## Take away
 #

@@ -45,7 +45,8 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 # ## Predict
 #
 # A VAE samples digits, but *which* digit is up to chance. Suppose encoder and decoder are given the class.
-# How many nats cheaper will a code be? And when you plot the codes, where will the ten classes be?
+# How many nats cheaper will a code be? And when you plot the codes, where will the ten classes be? *(Easy, 3
+# minutes.)*
 
 # %%
 guess = ...  # nats per digit
@@ -56,9 +57,15 @@ guess = math.log(10)
 # %% [markdown]
 # ## 1 · A condition is a column
 #
-# p(x) becomes p(x|c), and everything in the ELBO gets a "given c": q(z|x, c), p(x|z, c). In code it is a
-# concatenation: the condition c (B, K) is put beside x for the encoder and beside z for the decoder. For a
-# class, c is a *one-hot* vector: from labels (B,) and the number of classes K to (B, K), float. Write it.
+# *Easy, 5 minutes; needs: comparing two tensors, broadcast.*
+#
+# p(x) becomes p(x|c), and everything in the [ELBO](../materials/glossary.md) gets a "given c":
+#
+# $$\log p(x|c) \ge \mathbb{E}_{q(z|x,c)}\left[\log p(x|z, c)\right] - \mathrm{KL}(q(z|x, c)\,\|\,p(z)).$$
+#
+# In code it is a concatenation: the condition c (B, K) is put beside x for the encoder and beside z for the
+# decoder. For a class, c is a [one-hot](../materials/glossary.md) vector: from labels (B,) and the number of
+# classes K to (B, K), float. Write it.
 
 
 # %%
@@ -117,7 +124,10 @@ check.label_worth(guess, rates["VAE"] - rates["CVAE"])
 torch.manual_seed(3)
 z = cvae.prior().sample((6,)).cpu()
 ten = torch.eye(10)
-plots.show(explorers.conditional_strip(cvae, z, ten), columns=10, titles=list("0123456789"))
+plots.show(explorers.conditional_strip(cvae, z, ten), columns=10, titles=list("0123456789")).described(
+    "Six codes, a row each, decoded under the classes 0 to 9, a column each. In the full run most are the "
+    "digit of their column, and slant and thickness stay within a row."
+)
 
 # %% [markdown]
 # Choose a digit of the test set, and another class for its code:
@@ -167,7 +177,10 @@ for digit in range(10):
 wrong = (answered != asked).nonzero().flatten()
 wrong = wrong[torch.randperm(len(wrong))[:12]].sort().values
 titles = [f"{a}→{b}" for a, b in zip(asked[wrong].tolist(), answered[wrong].tolist(), strict=True)]
-plots.show(sampled[wrong], columns=12, titles=titles)
+plots.show(sampled[wrong], columns=12, titles=titles).described(
+    "Up to twelve sampled digits that the judge calls another class than was asked for, with both above "
+    "each. Many are between two digits, or broken."
+)
 
 # %% [markdown]
 # ## 4 · Where did the classes go?
@@ -186,7 +199,10 @@ for ax, (name, xy) in zip(panels[0], flat.items(), strict=True):
         ax.plot(*xy[mine].T, ".", markersize=2, color=f"C{digit}", label=digit)
     ax.set(title=name, xticks=[], yticks=[])
 panels[0][1].legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
-figure
+figure.described(
+    "Two maps of codes by t-SNE, a colour per digit. In the full run the VAE's codes are islands of one "
+    "colour, the CVAE's a single cloud in which the colours are mixed."
+)
 
 # %% [markdown]
 # In a number: can a classifier read the class from the code? Half of the test codes to learn from, half to
@@ -246,8 +262,10 @@ history = fit(plain, train, partial(losses.elbo, beta=0.3), adam(plain, 2e-3), *
 # The best reader has −E log r(y|z) = H(y|z) = H(y) − I(y; z), so the encoder pays λ for every nat of I(y; z).
 # What the decoder must know of y, it then finds in c alone.
 #
-# Two players, one number with two signs. A **reversed gradient** does it in one backward pass: it is the
-# identity on the way forth, and multiplies what comes back by −λ. Write it.
+# *Middle, 10 minutes; needs: `torch.autograd.Function`.*
+#
+# Two players, one number with two signs. A [reversed gradient](../materials/glossary.md) does it in one
+# backward pass: it is the identity on the way forth, and multiplies what comes back by −λ. Write it.
 
 
 # %%
@@ -299,7 +317,10 @@ figure, ((ax,),) = plots.axes(size=(5.5, 3))
 pd.DataFrame(pushes, index=torch.linspace(-6, 6, 100).numpy()).plot(ax=ax)
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 ax.set(xlabel="the reader's logit of a smile", ylabel="push on the logit")
-figure
+figure.described(
+    "The push on a reader's logit against the logit. By the reversed gradient it never changes its sign; by "
+    "the surprise it crosses zero once, from above to below, where the reader says 40 %."
+)
 
 # %% [markdown]
 # Each player has a loss of its own: the reader's is "read", the model's is loss + λ · surprise. An answer
@@ -385,7 +406,12 @@ if editor is not hiding:
     ends = pretrained.record("cvae-lfw")["judges"]["strength"]
 print("; ".join(f"{name} {end:g}" for name, end in ends.items()))
 put = torch.tensor(list(ends.values()))
-plots.show(torch.cat([row(editor, i, value) for i in (10, 50, 90) for value in (put, -put)]), **heading)
+plots.show(
+    torch.cat([row(editor, i, value) for i in (10, 50, 90) for value in (put, -put)]), **heading
+).described(
+    "Three strangers, two rows each: the photo, decoded under its own condition, then one attribute per "
+    "column, put on above and taken off below. In the full run the smile is clear, a hat only a shade."
+)
 
 # %%
 sixty = test[:60].batch()
@@ -448,7 +474,9 @@ inventor, why = latent.sampler(editor, train)
 torch.manual_seed(1)
 z, nobody = inventor.prior().sample((len(c),)).cpu(), -torch.ones(len(names))
 invented = explorers.conditional_strip(inventor, z[:4], turned(nobody, 2.0))
-plots.show(invented, columns=1 + len(names), titles=["none", *(n.split()[-1] for n in names)], width=11)
+plots.show(
+    invented, columns=1 + len(names), titles=["none", *(n.split()[-1] for n in names)], width=11
+).described("Four sampled faces, a row each: without any attribute, then with one attribute per column.")
 
 # %% tags=["nbval-ignore-output"]
 print(why)
@@ -461,9 +489,31 @@ for k, name in enumerate(names):
 # %% [markdown]
 # ## Your turn
 #
+# *Easy, 5 minutes, the first; middle, 10 minutes of computing each, the others.*
+#
 # * A condition that is no class: c = (0.5, 0.5, 0, …) asks for half a zero and half a one. What comes?
+#
+# <details><summary>An answer</summary>
+#
+# Open: sample a few hundred, and let the judge of section 3 say what they are, and how sure it is. Compare
+# with digits that were asked for with a whole one.
+# </details>
+#
 # * Train with a strength of 10, and of 1,000. What do the table's columns do, and the error?
+#
+# <details><summary>An answer</summary>
+#
+# Open for these two. The ends are in the table: `plain` is a strength of 0 and `hiding` one of 100; the error
+# rises by 0.0001 from the first to the second, and the smile is obeyed by 99 % in place of 37 %.
+# </details>
+#
 # * Give the reader less to learn with (one layer). Does the editor still obey?
+#
+# <details><summary>An answer</summary>
+#
+# Open. A reader of one layer can only ask for what stands in the code linearly; what it cannot find, nobody
+# hides from it, and a decoder of many layers may still find it.
+# </details>
 #
 # ## Take away
 #
