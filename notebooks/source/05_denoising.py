@@ -44,12 +44,13 @@ clothes = course.data("fashion-mnist", otherwise="digits", quick=1000)
 # ## Predict
 #
 # A picture with noise goes in, the clean one is the target. Three networks: a multilayer one and a
-# convolutional one, both through a code of 64 numbers, and one without a bottleneck. Which is best where the
-# noise is strong? And where you hardly see it? Does any of them beat a median filter *everywhere*?
+# convolutional one, both through a code of 64 numbers, and one without a
+# [bottleneck](../materials/glossary.md). Which is best where the noise is strong? And where you hardly see
+# it? Does any of them beat a median filter *everywhere*?
 #
-# How well a picture is restored is said in decibels, the *PSNR*: −10 log₁₀ of the mean squared error of
-# pixels in [0, 1]. Enter a guess: noise of σ = 0.1 is added to every pixel of clothes, and the result is cut
-# to [0, 1]. How many dB is that?
+# How well a picture is restored is said in decibels, the [PSNR](../materials/glossary.md): −10 log₁₀ of the
+# mean squared error of pixels in [0, 1]. Enter a guess: noise of σ = 0.1 is added to every pixel of clothes,
+# and the result is cut to [0, 1]. How many dB is that?
 
 # %%
 decibels = ...  # a number
@@ -60,11 +61,15 @@ decibels = 20
 # %% [markdown]
 # ## 1 · Noise is data
 #
-# x̃ = x + σ ε, with ε from N(0, 1), cut to [0, 1]. It changes what the encoder *sees*; what the
-# reconstruction is compared with stays clean. So it is a function of a batch, and enters by `map`, with other
-# noise in every epoch.
+# $$\tilde x = x + \sigma\,\varepsilon, \qquad \varepsilon \sim N(0, 1),$$
+#
+# cut to [0, 1]. This [corruption](../materials/glossary.md) changes what the encoder gets; what the
+# reconstruction is compared with stays clean. So it is a function of a batch, and enters by `map`, with
+# other noise in every epoch.
 #
 # ### Write: noise on a batch
+#
+# *Easy, 5 minutes; needs: `torch.randn_like`, `clamp`.*
 #
 # <details><summary>A hint</summary>
 #
@@ -94,6 +99,8 @@ print("the target is still clean:", torch.equal(results[0].target, clothes.test[
 # %% [markdown]
 # ### Debug: salt and pepper
 #
+# *Medium, 10 minutes; needs: masks, and what changes a tensor in place.*
+#
 # Dead cells of a sensor: a share of the pixels becomes black or white. Somebody wrote it like this. With it a
 # network reaches an error that is too good to be true, and learns to add specks. What is wrong? There are
 # two faults, and the picture shows both.
@@ -110,7 +117,9 @@ def speckled(x, share):
 clean = faces.test[3:4].batch().x
 with contexts.seeded(0):
     damaged = speckled(clean, 0.2)
-plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"])
+plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"]).described(
+    "The picture called clean and the damaged one: both have the same specks, in many colours."
+)
 
 # %% [markdown]
 # Repair it.
@@ -130,7 +139,9 @@ speckled = check.speckled(speckled)
 clean = faces.test[3:4].batch().x
 with contexts.seeded(0):
     damaged = speckled(clean, 0.2)
-plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"])
+plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"]).described(
+    "A clean face, and the same with black and white specks."
+)
 
 # %% [markdown]
 # A tensor that is changed in place is changed for all who hold it, the target included; and a dead cell is
@@ -147,12 +158,14 @@ damage = {
 torch.manual_seed(2)
 photo = faces.test[3:4]
 seen = [photo.map(f).batch().x[:, : faces.shape[0]] for f in damage.values()]
-plots.show(torch.cat([photo.batch().x, *seen]), titles=["photo", *damage])
+plots.show(torch.cat([photo.batch().x, *seen]), titles=["photo", *damage]).described(
+    "One face six times: whole, with noise, with specks, a grey hole, a noisy hole, grey stripes."
+)
 
 # %% [markdown]
 # ### The fault that wins a table
 #
-# Somewhere in public code the noise is multiplied by zero. Nothing crashes. Below, a network that was *not
+# In public code there is noise that is multiplied by zero. Nothing crashes. Below, a network that was *not
 # trained at all*, and that returns what it sees, is scored on such "noisy" images, and on really noisy ones.
 
 
@@ -176,6 +189,8 @@ for name, corruption in {"noise times zero": broken, "noise": noisy(0.3)}.items(
 # ## 2 · Three denoisers
 #
 # ### Write: the step that trains one
+#
+# *Easy, 10 minutes; needs: a training loop's four lines.*
 #
 # The network gets corrupted pictures, and is compared with the clean ones: squared error, summed over a
 # picture, averaged over the batch. Then one step of the optimizer.
@@ -216,6 +231,8 @@ with contexts.seeded(0):
 
 # %% [markdown]
 # ### Write: how good is it?
+#
+# *Easy, 5 minutes; needs: a mean over all axes but the first.*
 
 
 # %%
@@ -234,7 +251,9 @@ with contexts.seeded(0), torch.no_grad():
     rows = {"clean": clean, "noisy": by_03(clean), "restored": first(by_03(clean))}
     weak = (clean + 0.1 * torch.randn_like(clean)).clamp(0, 1)
 print("yours = the library's:", torch.allclose(psnr(weak, clean), metrics.psnr(weak, clean), atol=1e-3))
-plots.show({name: x[:10] for name, x in rows.items()}, columns=10, width=6)
+plots.show({name: x[:10] for name, x in rows.items()}, columns=10, width=6).described(
+    "Ten pictures in three rows: clean, with noise, and restored by the first network, which blurs them."
+)
 
 # %% tags=["nbval-ignore-output"]
 for name in ("noisy", "restored"):
@@ -247,10 +266,12 @@ check.decibels(decibels, psnr(weak, clean).mean().item())
 #
 # ### Now the library's
 #
-# All three see the same images with the same noise (one seed; the restorer's batches are smaller, so it takes
-# five times as many steps): each image its own σ, uniform from 0.05 to 0.5, which nobody tells them: they are
-# *blind*. The third is `restoring.restorer`: z = x + f(x), where f is a U-Net at full resolution that starts
-# at zero, and the decoder shows z as it is. Its code is as large as the picture.
+# All three get the same images with the same noise: each image its own σ, uniform from 0.05 to 0.5, which
+# they are not given: they are [blind](../materials/glossary.md). The third is `restoring.restorer`: z = x +
+# f(x), where f is a [U-Net](../materials/glossary.md) at full resolution that starts at zero, and the
+# decoder shows z as it is. Its code is as large as the picture. The budgets are not equal: the restorer
+# takes 13,750 steps of 8 images, the other two 2,580 steps of 64. Each has one seed. The restorer's widths
+# and error were chosen with the first 40 test pictures in view, and those are left out of the table.
 
 # %%
 clothes_train = clothes.train.map(noisy((0.05, 0.5)))
@@ -300,13 +321,17 @@ def draw(table):
     return figure
 
 
-draw(table)
+draw(table).described(
+    "PSNR and SSIM of clothes against σ, a line per method: the two with a code of 64 are nearly flat, the "
+    "others fall."
+)
 
 # %% [markdown]
-# Bars are standard errors. Follow the two networks with a code of 64 from right to left: with less and less
-# noise they hardly get better, and at the left end even the *untouched* input is ahead. What they lose, they
-# lose in the bottleneck, and it was lost before any noise came. A bottleneck is a strong guess about what
-# pictures look like: worth having when the noise hides nearly everything, a burden when it hides nothing.
+# Bars are standard errors over the pictures. Follow the two networks with a code of 64 from right to left:
+# with less and less noise they hardly get better, and at the left end even the *untouched* input is ahead. Of
+# a picture with hardly any noise they lose what their code cannot hold. Where the noise is strong that loss
+# is small beside the noise: there both are ahead of the two filters. (One seed; the filters' settings were
+# chosen at each level on validation images.)
 
 # %% tags=["nbval-ignore-output"]
 print("PSNR in dB")
@@ -315,7 +340,8 @@ print(table["psnr"].unstack("sigma").loc[["noisy input", *classical(clothes), *o
 # %% [markdown]
 # ## 3 · Faces
 #
-# The same restorer, in colour, at 64×64.
+# The same kind of restorer, in colour, at 64×64, one seed. (Its widths are the library's, 32, 64 and 128.
+# They were set when the first 40 test faces were in view; what follows is measured on others.)
 
 # %%
 torch.manual_seed(0)
@@ -328,7 +354,9 @@ methods = {**classical(faces), "restorer": restoring.by(restorer)}
 face_table = restoring.compare(methods, faces.test[40 : 40 + n], levels)
 
 # %% tags=["figure-denoising"]
-draw(face_table)
+draw(face_table).described(
+    "PSNR and SSIM of faces against σ, a line per method: in the full run the restorer's is the highest."
+)
 
 # %% tags=["nbval-ignore-output"]
 for name, rows in (("clothes", table), ("faces", face_table)):
@@ -340,8 +368,8 @@ for name, rows in (("clothes", table), ("faces", face_table)):
 
 # %% [markdown]
 # A positive number: the restorer, which is blind, is ahead of the input, of the median and of non-local
-# means, which is given σ. Look at how the lead grows with the noise, up to σ = 0.3 or 0.4, and hardly falls
-# after it: where more is hidden, it is worth more to know what faces look like.
+# means, which is given σ. Look at how the lead grows with the noise, up to σ = 0.3 or 0.4, and falls by less
+# than a fifth after it. (In the quick profile the restorer has hardly begun, and a filter may be ahead.)
 
 # %% tags=["figure-restored"]
 shown = (0.1, 0.3, 0.5)
@@ -352,13 +380,16 @@ for sigma in shown:
     columns.append([x, *(method(x, sigma) for method in methods.values())])
 rows = {name: torch.cat([c[k] for c in columns]) for k, name in enumerate(["noisy input", *methods])}
 rows["truth"] = faces.test[[7, 8] * len(shown)].batch().x
-plots.show(rows, titles=[f"σ = {s}" for s in shown for _ in range(2)], width=7)
+plots.show(rows, titles=[f"σ = {s}" for s in shown for _ in range(2)], width=7).described(
+    "Two faces under three strengths of noise, restored by the median, non-local means and the restorer; the "
+    "truth in the last row."
+)
 
 # %% [markdown]
 # ### Explore
 #
 # Move the strength, try other noise. Then change the corruption: what does a denoiser do with damage that
-# it has never seen? Below, the same as a still picture.
+# it was not trained on? Below, the same as a still picture.
 
 # %%
 restoring.denoising({"restorer": restorer}, faces.test[:60])
@@ -366,13 +397,15 @@ restoring.denoising({"restorer": restorer}, faces.test[:60])
 # %%
 cases = {f"σ = {s}": noisy(s) for s in (0.05, 0.2, 0.5)}
 cases |= {"salt, pepper": salt_and_pepper(0.1), "hole": occluded(0.1)}
-plots.show(restoring.denoising_strip(restorer, faces.test[5:6], cases), titles=list(cases))
+plots.show(restoring.denoising_strip(restorer, faces.test[5:6], cases), titles=list(cases)).described(
+    "One face under three strengths of noise, specks and a hole, restored: the hole stays grey."
+)
 
 # %% [markdown]
 # ## 4 · It knows the damage it was shown
 #
-# Two more restorers of clothes, on fewer images: one sees Gaussian noise, the other salt and pepper. Each is
-# tried on both, beside the median filter.
+# Two more restorers of clothes, on fewer images: one is trained on Gaussian noise, the other on salt and
+# pepper. Each is tried on both, beside the median filter. (One seed each; widths as above.)
 
 # %%
 short = clothes.train[: course.pick(full=15000, quick=300)]
@@ -402,8 +435,8 @@ for damage, corruption in {"noise 0.2": noisy(0.2), "salt, pepper 0.2": salt_and
 # %% [markdown]
 # ## 5 · Blind, or told?
 #
-# A known level is a condition, so `noisy(…, known=True)` puts it into c, and the network sees one more
-# constant channel. The same training otherwise. How many dB is it worth to know σ?
+# A known level is a [condition](../materials/glossary.md), so `noisy(…, known=True)` puts it into c, and the
+# network gets one more constant channel. The same training otherwise. How many dB is it worth to know σ?
 
 # %%
 told = restorer_for(short.map(noisy((0.05, 0.5), known=True)), told=1)
@@ -416,14 +449,15 @@ levels_told["gain"] = levels_told["told"] - levels_told["blind"]
 print(levels_told[["blind", "told", "gain", "told 0.3 always"]].round(2).to_string())
 
 # %% [markdown]
-# The gain is largest where the noise is weakest. Where it is small, the blind network reads σ off the picture
-# well enough. (One seed.) The last column says what it costs a network to believe what is not so.
+# The gain is largest where the noise is weakest. (One seed: the two small gains may not be there in another.)
+# The last column says what it costs a network to be given a σ that is not so.
 #
 # ## 6 · Holes
 #
-# Where a hole is cannot be a condition, which is one number for the whole picture: it is one more channel of
-# x. Trained on rectangles at random places (`occluded(…, known=True)`), tried on a bar across the middle and
-# on scratches. What lies outside a *known* hole need not be guessed: it is put back.
+# [Inpainting](../materials/glossary.md): where a hole is cannot be a condition, which is one number for the
+# whole picture: it is one more channel of x. Trained on rectangles at random places (`occluded(…,
+# known=True)`), tried on a bar across the middle and on scratches. What lies outside a *known* hole need not
+# be guessed: it is put back.
 
 # %%
 torch.manual_seed(0)
@@ -447,7 +481,9 @@ for name, hole in {"bar": bar, "scratches": scratches}.items():
 
 # %%
 both = {row: torch.cat([filled[name][row][:6] for name in filled]) for row in filled["bar"]}
-plots.show(both, titles=[name for name in filled for _ in range(6)], width=7)
+plots.show(both, titles=[name for name in filled for _ in range(6)], width=7).described(
+    "Six clothes with a grey bar, six with grey stripes: filled smoothly, by the restorer, and the truth."
+)
 
 # %% tags=["nbval-ignore-output"]
 for (name, rows), hole in zip(filled.items(), (bar, scratches), strict=True):
@@ -460,10 +496,10 @@ for (name, rows), hole in zip(filled.items(), (bar, scratches), strict=True):
     print(f"in the {name:9s}", "   ".join(f"{method} {v:.1f} dB" for method, v in inside.items()))
 
 # %% [markdown]
-# *Biharmonic* filling continues the picture as smoothly as it can. Look at which hole is whose. Where the
-# hole is thin, smoothness is nearly all there is to know, and the network was never shown such a hole. Where
-# it is broad, nothing beside it says what was there, and the network fills in what clothes are like: likely,
-# and perhaps wrong.
+# *Biharmonic* filling continues the picture as smoothly as it can. Look at which hole is whose. In the thin
+# scratches it is ahead of the network, which was trained on other holes: which of the two is the reason was
+# not tried. In the broad bar the network fills in what clothes are like: likely, and perhaps wrong. (One
+# seed.)
 #
 # ## 7 · What nobody saw clean
 #
@@ -487,18 +523,21 @@ results = restoring.compare(never, clothes.test[40 : 40 + n], [0.3])
 print(results[["psnr", "psnr_error", "ssim", "ssim_error"]].round(3).to_string())
 
 # %% [markdown]
-# So the answer to this page's question is yes: what the noise of many pictures does not agree on, averages
-# out. Without one clean picture the restorer is far above its input, and half a decibel or so behind the one
-# that was given them. (Lehtinen et al., *Noise2Noise*, 2018.)
+# So the answer to this page's question is yes. Without one clean picture the restorer is far above its
+# input, and half a decibel or so behind the one that was given them. (One seed. Lehtinen et al.,
+# *Noise2Noise*, 2018.)
 #
 # ## 8 · What a denoiser knows: the score
 #
-# Blur a density p with noise, p_σ = p ∗ N(0, σ²). Its *score* ∇ log p_σ(x) points uphill, to where the data
-# are. The best denoiser r(x) = E[clean | x] is all one needs for it (Tweedie's formula):
+# Blur a density p with noise, p_σ = p ∗ N(0, σ²). Its [score](../materials/glossary.md) ∇ log p_σ(x) points
+# uphill, to where the data are. The best denoiser r(x) = E[clean | x] is all one needs for it (Tweedie's
+# formula):
 #
-# ∇ log p_σ(x) = (r(x) − x) / σ²
+# $$\nabla \log p_\sigma(x) = \frac{r(x) - x}{\sigma^2}.$$
 #
 # ### Write: the score of a denoiser
+#
+# *Easy, 2 minutes; needs: the formula above.*
 
 
 # %%
@@ -540,7 +579,9 @@ for ax, (name, arrows) in zip(panels[0], {"exact": exact, "learnt": learnt(grid)
     ax.plot(*points.T, ".", markersize=2, color="C1")
     ax.quiver(*grid.T, *arrows.T, color="C0", scale=400, width=0.004)
     ax.set(title=f"{name} score", xticks=[], yticks=[], aspect="equal")
-figure
+figure.described(
+    "Points on a spiral, and arrows that lead to it from all sides: the exact score and the learnt one."
+)
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(1)
@@ -554,15 +595,19 @@ for name, x in {
 
 # %% [markdown]
 # Look for the places where the two differ: in the middle between two arms, where the score is nearly zero and
-# a small error turns its direction, and far out, where the network had no examples.
+# a small error turns its direction, and far out, where the network had no examples. (One seed.)
 #
 # ### Write: a step uphill, with noise
+#
+# *Easy, 5 minutes; needs: `torch.randn_like`.*
 #
 # Where does the score lead to, from anywhere? Uphill alone, x ← x + τ ∇ log p_σ(x), it leads to the tops of
 # the density. With the right amount of noise, points that go on long enough are distributed as p_σ itself:
 # *Langevin dynamics*,
 #
-# x ← x + τ ∇ log p_σ(x) + √(2τ) ε, with ε from N(0, 1) for each number.
+# $$x \leftarrow x + \tau\,\nabla \log p_\sigma(x) + \sqrt{2\tau}\,\varepsilon,$$
+#
+# with ε from N(0, 1) for each number.
 
 
 # %%
@@ -593,7 +638,10 @@ for ax, (name, at) in zip(panels[0], walkers.items(), strict=True):
     ax.plot(*points.T, ".", markersize=1, color="C1")
     ax.plot(*at.T, ".", markersize=2, color="C0", alpha=0.6)
     ax.set(title=name, xticks=[], yticks=[], aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
-figure
+figure.described(
+    "Five panels with the spiral: points spread out; gathered in a few places without noise; all along it "
+    "with noise, as the blurred data are."
+)
 
 # %% tags=["nbval-ignore-output"]
 for name, at in walkers.items():
