@@ -46,7 +46,9 @@ food = course.data("food-101", otherwise="drawn-faces", quick=320, size=64)
 shape, size = food.shape, 128
 # they come sorted by dish
 photos, test = (part[np.random.default_rng(0).permutation(len(part))] for part in (food.train, food.test))
-plots.show(photos[:12], columns=12)
+plots.show(photos[:12], columns=12).described(
+    "Twelve training photos side by side: no two have the same composition."
+)
 
 # %% [markdown]
 # Faces were centred and all alike. Here nothing is: plates, bowls, hands, table cloths, in any light and from
@@ -55,10 +57,10 @@ plots.show(photos[:12], columns=12)
 #
 # ## Predict
 #
-# Three ways to keep 128 numbers of a photo: PCA, an autoencoder, a VAE. Which is the most blurred? And if
-# *one* change could sharpen the VAE, which would it be: a larger network, another weight of the KL, another
-# optimizer, another error? Write it down. And enter a number: which share of the variance of all pixels do
-# 128 principal components keep?
+# Three ways to keep 128 numbers of a photo: [PCA](../materials/glossary.md), an autoencoder, a VAE. Which is
+# the most blurred? And if *one* change could sharpen the VAE, which would it be: a larger network, another
+# weight of the KL, another optimizer, another error? Write it down. And enter a number: which share of the
+# variance of all pixels do 128 principal components keep?
 
 # %%
 variance_kept = ...  # from 0 to 1
@@ -69,16 +71,19 @@ variance_kept = 0.7
 # %% [markdown]
 # ## 1 · The line to beat
 #
-# The best linear code of 128 numbers, judged in three ways: the squared error; *SSIM*, which compares
-# structure window by window; *Pearson's correlation* over the pixels of a photo, which forgives a wrong
-# brightness and contrast.
+# The best linear code of 128 numbers, judged in three ways: the squared error;
+# [SSIM](../materials/glossary.md), which compares structure window by window; *Pearson's correlation* over
+# the pixels of a photo, which forgives a wrong brightness and contrast.
 #
 # ### Write: SSIM of one window
+#
+# *Easy, 10 minutes; needs: mean, variance, covariance over an axis.*
 #
 # Of two windows a and b with n pixels each, from their means μ, their variances σ² and their covariance σ_ab,
 # all of them means over the n pixels:
 #
-# SSIM = (2 μ_a μ_b + C₁) (2 σ_ab + C₂) / ((μ_a² + μ_b² + C₁) (σ_a² + σ_b² + C₂)).
+# $$\mathrm{SSIM} = \frac{(2\,\mu_a \mu_b + C_1)\,(2\,\sigma_{ab} + C_2)}
+#   {(\mu_a^2 + \mu_b^2 + C_1)\,(\sigma_a^2 + \sigma_b^2 + C_2)}.$$
 #
 # The constants keep dark and flat windows from a division by zero.
 
@@ -129,7 +134,9 @@ moves = {
 }  # fmt: skip
 size_of = moves["blurred"].square().mean().sqrt()
 spoiled = {name: photo + size_of * move / move.square().mean().sqrt() for name, move in moves.items()}
-plots.show(torch.cat([photo, *spoiled.values()]), titles=["photo", *spoiled])
+plots.show(torch.cat([photo, *spoiled.values()]), titles=["photo", *spoiled]).described(
+    "A photo and four spoiled ones beside it: brighter, with less contrast, with coloured noise, blurred."
+)
 
 # %% tags=["nbval-ignore-output"]
 for name, x in spoiled.items():
@@ -181,8 +188,8 @@ def two(model, lr=2e-3):
 
 
 # %% [markdown]
-# After 3, 10 and 20 epochs the loop's body looks at the test photos. (Every setting on this page was chosen
-# on validation photos.)
+# After 3, 10 and 20 epochs the loop's body looks at the test photos, and changes nothing. (Every setting on
+# this page was chosen on validation photos. All trainings have one seed.)
 
 # %%
 marks = course.pick(full=(3, 10, 20), quick=(1, 2, 3))
@@ -209,18 +216,21 @@ for name in ("AE", "VAE"):
     print(f"{name} better than PCA in:", ", ".join(better) or "nothing")
 
 # %% tags=["figure-food"]
-plots.show({"photo": eight, "PCA": linear.reconstruct(eight), **watched}, columns=6)
+plots.show({"photo": eight, "PCA": linear.reconstruct(eight), **watched}, columns=6).described(
+    "Six test photos; below them PCA, then autoencoder and VAE after each of three epochs: all are blurred."
+)
 
 # %% [markdown]
 # At the same size of code, is the convolutional network above PCA in all three? And the VAE: how far is it
-# behind the autoencoder? Less than its reputation says. All of them are blurred, PCA included. So the blur is
-# not what makes a VAE a VAE.
+# behind the autoencoder? Less than its reputation says. All of them are blurred, PCA included. So a blur is
+# no mark of a VAE. (In the quick profile the networks have hardly begun, and PCA is ahead.)
 #
 # ## 3 · Two optimizers, and a weight that does nothing
 #
-# With an optimizer each, encoder and decoder may follow *different* losses: the encoder the ELBO, the decoder
-# λ times its error (the KL does not depend on it). `train` takes a dict *term → optimizer*, and every
-# optimizer's parameters get the gradient of their own term. A large λ is said to sharpen. Does it?
+# With an optimizer each, encoder and decoder may follow *different* losses: the encoder the ELBO, the
+# decoder λ times its error (the [KL](../materials/glossary.md) does not depend on it). `train` takes a dict
+# *term → optimizer*, and every optimizer's parameters get the gradient of their own term. A large λ is said
+# to sharpen. Does it?
 
 
 # %%
@@ -252,7 +262,9 @@ for ax, name in zip(panels[0], optimizers, strict=True):
         ax.plot(range(1, len(points) + 1), points, line, linewidth=2, label=f"λ = {w:g}")
     ax.set(title=name, xlabel="epoch", ylabel="−ELBO of validation photos, nats")
 panels[0][1].legend()
-figure
+figure.described(
+    "Validation curves of three weights λ: under Adam they lie on one another; under SGD they are apart."
+)
 
 
 # %%
@@ -272,10 +284,12 @@ print("Adam: less than a tenth of what λ does under SGD:", spread("Adam") < 0.1
 #
 # ## 4 · What is missing?
 #
-# A blur has a measure. Take a picture apart into waves, and see how much power each frequency has; then how
-# much of the photos' power the reconstructions keep.
+# A blur has a measure, the [power spectrum](../materials/glossary.md). Take a picture apart into waves, and
+# see how much power each frequency has; then how much of the photos' power the reconstructions keep.
 #
 # ### Write: a power spectrum with a window
+#
+# *Hard, 25 minutes; needs: the Fourier transform of a picture (`torch.fft.fft2`), broadcasting.*
 #
 # The Fourier transform takes a picture as one tile of an endless wall. Where the right border does not
 # continue at the left one, there is a jump, and a jump is made of *all* frequencies. So first let the picture
@@ -341,7 +355,10 @@ for ax, (name, both) in zip(panels[0], lines.items(), strict=True):
     ax.set(title=name, xlabel="waves per picture", xscale="log", yscale="log")
 panels[0][0].plot(range(1, 33), exact, "k:", label="1 / f⁴")
 panels[0][0].set_ylabel("power"), panels[0][0].legend()
-figure
+figure.described(
+    "Power against frequency with and without a window: the lines agree on photos; on smooth noise, and "
+    "in the full run on PCA's pictures, the one without a window lies far above."
+)
 
 # %%
 times = {way: line[8:33] / exact[7:] for way, line in lines["1 / f⁴ noise"].items()}
@@ -380,12 +397,15 @@ for name, images in redrawn.items():
 ax.set(xlabel="frequency, waves a picture", ylabel="share of the photos' power", ylim=(0, 1.05), xscale="log")
 ax.set(xticks=(1, 2, 4, 8, 16, 32), xticklabels=(1, 2, 4, 8, 16, 32))
 ax.legend()
-figure
+figure.described(
+    "Share of the photos' power that PCA, AE and VAE keep, against waves per picture; in the full run nearly "
+    "all at four waves, little from sixteen on."
+)
 
 # %% [markdown]
-# The first few waves are there in full, the fine ones are gone. PCA's curve falls first, and the networks
-# keep more than PCA from there on. AE and VAE can hardly be told apart. 128 numbers are about 6 × 7 places in
-# three colours: what is much finer, a code of this size cannot say.
+# The first few waves are there almost in full, the fine ones are nearly gone. PCA's curve falls first, and
+# the networks keep more than PCA from there on. AE and VAE can hardly be told apart. 128 numbers are about 6
+# × 7 places in three colours: what is much finer, a code of this size cannot say.
 #
 # ## 5 · Why not guess?
 #
@@ -394,6 +414,8 @@ figure
 # possible. What should be shown?
 #
 # ### Write: the best answer
+#
+# *Easy, 10 minutes; needs: a derivative.*
 #
 # Pictures x₁ … x_N are possible, with probabilities w. Which picture has the smallest expected squared error?
 #
@@ -422,12 +444,17 @@ of_guess = torch.stack([metrics.mse(one.expand_as(possible), possible).mean() fo
 print(f"a sharp guess has {of_guess / of_mean:.2f} times the squared error of the mean")
 
 # %%
-plots.show(torch.cat([possible[[0, 4, 12, 20, 24]], mean]), columns=6, titles=["possible"] * 5 + ["mean"])
+plots.show(
+    torch.cat([possible[[0, 4, 12, 20, 24]], mean]), columns=6, titles=["possible"] * 5 + ["mean"]
+).described(
+    "Five copies of one photo, each moved by two pixels another way, and the blurred mean of all 25 copies."
+)
 
 # %% [markdown]
-# It is no accident. For two independent draws x, x' from what the code z leaves open,
+# It is no accident. For two independent samples x, x' of what the code z leaves open,
 #
-# E|x − x'|² = 2 Var(x|z), while E|x − E[x|z]|² = Var(x|z).
+# $$\mathbb{E}\,|x - x'|^2 = 2\,\mathrm{Var}(x|z), \qquad
+#   \mathbb{E}\,\big|x - \mathbb{E}[x|z]\big|^2 = \mathrm{Var}(x|z).$$
 #
 # The squared error *asks* for the mean E[x|z]. A blurred picture is its right answer, a sharp guess costs
 # double. Then a smaller blur has only two sources: **a code that says more**, so that less is left open, or
@@ -435,9 +462,9 @@ plots.show(torch.cat([possible[[0, 4, 12, 20, 24]], mean]), columns=6, titles=["
 #
 # ## 6 · A code that says more: rate and distortion
 #
-# How much a code says is measured: the *rate*, KL(q(z|x) ‖ p(z)) in nats. A VAE trades it against distortion
-# at the price β. So: the same VAE, trained on for a little at other prices. (For σ fixed at 1 the price that
-# a learnt σ sets is β = σ²: notebook 02.)
+# How much a code says is measured: the [rate](../materials/glossary.md), KL(q(z|x) ‖ p(z)) in nats. A VAE
+# trades it against [distortion](../materials/glossary.md) at the price β. So: the same VAE, trained on for
+# two epochs at other prices. (For σ fixed at 1 the price that a learnt σ sets is β = σ²: notebook 02.)
 
 # %%
 vae = trained["VAE"]
@@ -460,6 +487,8 @@ for name, beta in betas.items():
 # one below costs more than it explains, and is left out.
 #
 # ### Write: rate and error of a linear code
+#
+# *Easy, 10 minutes; needs: masks, the logarithm to base 2.*
 #
 # A kept component has a rate of ½ log₂(λ/σ²) bits, and leaves the squared error σ². One that is left out has
 # no rate, and leaves its whole variance λ. This is *reverse water-filling*: σ² is the level of the water.
@@ -484,7 +513,7 @@ curve = [water_filling(variances, s) for s in np.geomspace(0.03, 3, 50)]
 figure, ((ax,),) = plots.axes(size=(5, 3))
 ax.plot([bits for bits, _ in curve], [(error + rest) / math.prod(shape) for _, error in curve])
 ax.set(xlabel="bits per photo", ylabel="MSE", yscale="log")
-figure
+figure.described("The expected error of a linear code against its bits: steep at first, then flat.")
 
 # %% [markdown]
 # Each halving of σ costs one more bit for each component that is kept. At the right end the error is that of
@@ -530,7 +559,10 @@ for name, (rate, mse) in points.items():
     ax.annotate(name, (rate, mse), (5, 5), textcoords="offset points")
 ax.set(xlabel="rate, nats per photo", ylabel="MSE of test photos, at a sampled code", yscale="log")
 ax.legend()
-figure
+figure.described(
+    "Test error against rate: a point for each VAE, from few nats and a large error to many and a small "
+    "one; the curve of the linear VAE beside them, and the errors of PCA and AE as level lines."
+)
 
 # %% tags=["nbval-ignore-output"]
 for name, (rate, mse) in points.items():
@@ -538,30 +570,37 @@ for name, (rate, mse) in points.items():
 
 # %% [markdown]
 # Read the curve. At β = 1 with σ = 1, which is what "squared error + KL" means, little of the photo is
-# bought: *that* is a blur which VAEs are known for, and it is a price, set by nobody on purpose. At the right
-# end the curve is flat: 128 numbers are full, and more rate buys nothing any more. The learnt σ finds the
-# place by itself: where the error it makes is the error it expects. (A point above the grey line is a network
-# that could do better: two epochs are short for a price so far from its own.)
+# bought: *that* is a blur which VAEs are known for, and it is a price, set by nobody on purpose. At the
+# right end the curve is flat: 128 numbers are full, and more rate buys next to nothing. The learnt σ finds
+# the place by itself: where the error it makes is the error it expects. (A point above the solid line is a
+# network that a linear code of the same rate would beat. In the quick profile all may be.)
 
 # %% tags=["figure-price"]
 torch.manual_seed(0)
 at, blank = eight[:4].to(vae.device), torch.ones(4, *shape)
 shown = priced | {"σ learnt": vae}
 rows = {name: torch.cat([m.reconstruct(at), m.sample(4)]).cpu() for name, m in shown.items()}
-plots.show({"photo": torch.cat([eight[:4], blank])} | rows, titles=["decoded"] * 4 + ["drawn"] * 4)
+rows = {"photo": torch.cat([eight[:4], blank])} | rows
+plots.show(rows, titles=["decoded"] * 4 + ["drawn"] * 4).described(
+    "A row for each price: four test photos decoded, and four sampled pictures: blobs of colour, no dish."
+)
 
 # %% [markdown]
-# On the left photos decoded, on the right codes sampled from N(0, 1). What a small rate costs on the left it
-# gives on the right: a soft picture, but of one piece. A large rate gives textures without a dish.
+# On the left photos decoded, on the right codes sampled from N(0, 1). Follow a column from the largest β
+# down: the photos gain detail, and so do the sampled pictures. Does one of them show a dish?
 #
 # ## 7 · An error that asks for something else
 #
 # Let a network judge. Trained to name the dish, it must see edges and textures, but not to the pixel where
-# they are. A *perceptual error* compares its features φ in place of pixels:
+# they are. A [perceptual error](../materials/glossary.md) compares its features φ in place of pixels,
+# averaged over layers and places, n numbers per photo:
 #
-# error = n · mean over layers and places of |φ̂(x̂) − φ̂(x)|² / 4, where φ̂ = φ / |φ|.
+# $$\mathrm{error} = \frac{n}{4}\;\overline{\big|\hat\varphi(\hat x) - \hat\varphi(x)\big|^2},
+#   \qquad \hat\varphi = \varphi / |\varphi|.$$
 #
 # ### Write: one layer's error
+#
+# *Medium, 10 minutes; needs: the norm along one axis.*
 
 
 # %%
@@ -627,7 +666,8 @@ for name, error in asked.items():
     print(f"{name:18s} {expected(error, mean) / guess:.2f}")
 
 # %% [markdown]
-# The deeper a layer, the less it minds where exactly a thing is, and the less it is to be had with a blur.
+# The deeper a layer, the less it minds where exactly a thing is, and the less it is content with a blur. (One
+# photo, one network; a network of the quick profile has hardly learnt, and may answer otherwise.)
 #
 # Train on from the VAE for one more epoch, with three errors: its own (so that all have had the same
 # training); SSIM added; the perceptual error added.
@@ -648,8 +688,9 @@ for name, error in errors.items():
 
 # %% [markdown]
 # Judged by five measures. *Fine* is the share of the photos' power that is there at 8 waves per picture and
-# more. *Fréchet* is a distance between all reconstructions and all photos in the features of the judge that
-# nobody learnt from: how unlike photos they are as a crowd. (Of other photos: the training photos.)
+# more. The [Fréchet distance](../materials/glossary.md) is one between all reconstructions and all photos in
+# the features of the judge that nobody learnt from: how unlike photos they are as a crowd. (Of other photos:
+# the training photos.)
 
 # %%
 of_photos, table = metrics.features(judge[0], test), {}
@@ -669,15 +710,18 @@ other = metrics.frechet_distance(of_photos, metrics.features(judge[0], photos[: 
 print(f"{'other photos':18s} {'':32s} {other:9.2f}")
 
 # %% tags=["figure-errors"]
-plots.show({"photo": test_x[8:16]} | {name: redrawn[name][8:16] for name in table}, columns=8)
+plots.show({"photo": test_x[8:16]} | {name: redrawn[name][8:16] for name in table}, columns=8).described(
+    "Eight test photos and their reconstructions, a row per method: all are blurred."
+)
 
 # %% [markdown]
 # Each added error gets what it asks for, and pays in the squared error: compare each row with the VAE's own,
-# column by column. (One seed.) Look closely at the last row, too: not all of the fine power is texture, some
-# of it is a faint grid. What is decoded where the code says nothing is *invented*, and a small network,
-# taught by a few thousand photos, is easily pleased. A better judge (hand a large pretrained network to
-# `losses.perceptual`, or let an adversary learn along) may invent better. It does not know more: whether that
-# helps depends on whether the picture is to be looked at or to be measured.
+# column by column. (One seed; in the quick profile all are blurs.) Look closely at the last row, too: not
+# all of the fine power is texture, some of it is a faint grid. What is decoded where the code says nothing
+# is *invented*, and a small network, taught by a few thousand photos, is easily pleased. A better judge
+# (hand a large pretrained network to `losses.perceptual`, or let an adversary learn along) may invent
+# better. It does not know more: whether that helps depends on whether the picture is to be looked at or to
+# be measured.
 #
 # ### Explore
 #
@@ -709,7 +753,10 @@ for ax, (name, xy) in zip(panels[0], maps.items(), strict=True):
         ax.plot(*xy[some.names == kind].T, ".", color=f"C{k}", label=kind)
     ax.set(title=f"codes of the {name}", xticks=[], yticks=[])
 panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-figure
+figure.described(
+    "Two maps of photos of ten dishes, a colour for each dish: by the VAE's codes they are mixed, by the "
+    "judge's nearly so."
+)
 
 # %% [markdown]
 # And a number for it: of how many of these photos is the nearest other one, by its code, of the same dish?
@@ -724,8 +771,8 @@ print(f"chance {(same.float().mean(1)).mean():.0%}")
 # %% [markdown]
 # ## 9 · Photos of another kind
 #
-# Streets, animals, rooms: COCO. No model here has seen one; PCA knows food only, too. Who is hurt more by
-# photos of another kind: the network or PCA?
+# Streets, animals, rooms: COCO. No model here was trained on one; PCA's components are of food only, too.
+# Who is hurt more by photos of another kind: the network or PCA?
 
 # %% tags=["nbval-ignore-output"]
 scenes = course.data("coco", otherwise="drawn-faces", quick=320, size=shape[1]).test
@@ -739,7 +786,9 @@ for name, model in helped.items():
 six = scenes[:6].batch().x
 plots.show({"photo": six} | {
     name: m.reconstruct(six.to(m.device)).cpu() for name, m in helped.items()
-}, width=5)  # fmt: skip
+}, width=5).described(
+    "Six photos of rooms, animals and streets, and their reconstructions, a row per method: all are blurred."
+)  # fmt: skip
 
 # %% [markdown]
 # ## Your turn
