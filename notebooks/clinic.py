@@ -270,7 +270,7 @@ class Patient:
 
 _SAID = """
 A crept        It trains. The loss falls. The picture is grey.
-B no_noise     My denoiser has the smallest error in our table. On my own noisy photos it does nothing.
+B no_noise     My denoiser has the smallest error in our table. On my own noisy photos others are far better.
 C same_face    The loss falls, then stands still. Whatever I put in, the same blurred face comes out.
 D chance_graph My graph autoencoder finds nearly all hidden edges.
 E no_bug       I checked every line. A VAE with the squared error, β = 1, and no digit comes out.

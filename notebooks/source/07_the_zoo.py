@@ -43,11 +43,14 @@ size = 64 if clothes.shape[1] == 28 else 16
 # %% [markdown]
 # ## Predict
 #
-# Eleven autoencoders, the same pictures, the same budget, a code of 64 numbers for each. (Top-k may use 16 of
-# them at a time, and VQ chooses 16 vectors of 4 from a list: their codes say less.) PCA with 64 components is
-# the line to beat. Before anything runs, write down: which ones end *above* PCA's error? Which one cleans a
-# noisy picture best? Whose codes tell the ten kinds of clothes apart best? And enter how many of the eleven
-# end above PCA's error.
+# Eleven autoencoders, the same pictures, the same budget. The [code](../materials/glossary.md) of nine is 64
+# free numbers. Two codes say less, though they are 64 numbers long: top-k has 16 numbers that are not 0, and
+# VQ chooses 16 vectors of 4 from a list. [PCA](../materials/glossary.md) with 64 components is the line to
+# beat.
+#
+# Before anything runs, write down: which ones end *above* PCA's error? Which one cleans a noisy picture best?
+# Whose codes tell the ten kinds of clothes apart best? And enter how many of the eleven end above PCA's
+# error. (*Easy, 2 minutes.*)
 
 # %%
 worse = ...  # from 0 to 11
@@ -103,14 +106,18 @@ for name, member in zoo.MEMBERS.items():
 ten = clothes.test[[int(np.argmax(clothes.test.labels == k)) for k in range(10)]]
 x = ten.batch().x
 rows = {"picture": x} | {name: model.cpu().reconstruct(x) for name, model in trained.items()}
-plots.show(rows, columns=10, width=6)
+plots.show(rows, columns=10, width=6).described(
+    "Ten pictures of clothes, and in each row below what PCA or a member of the zoo makes of them: all keep "
+    "the shapes, and lose letters, stripes and buckles."
+)
 
 # %% [markdown]
 # ## 3 · The table
 #
 # One training says little: another seed gives another number. So `python tests/benchmarks/zoo.py` trained
 # every member from three seeds and keeps what it measured in `materials/results/zoo.json`. Here is the mean ±
-# the standard deviation over the seeds, on the 10,000 test pictures.
+# the standard deviation over the seeds, on the 10,000 test pictures. Compare top-k and VQ with care: their
+# codes say less than the others'.
 
 # %%
 table = course.results("zoo")["members"]
@@ -133,7 +140,10 @@ errors = {name: row["mean"]["mse"] for name, row in table.items() if name in zoo
 check.above_pca(worse, sum(error > table["PCA"]["mean"]["mse"] for error in errors.values()))
 
 # %% [markdown]
-# The goals that were set: after one epoch, what a known repository reports; after the full budget, numbers
+# Top-k alone ends above PCA, by little. From noisy pictures the denoiser is best: it is the only one that was
+# trained for it.
+#
+# The goals that were set: after one epoch, what a public repository reports; after the full budget, numbers
 # below PCA's.
 
 # %%
@@ -160,7 +170,10 @@ for key, face, line in (("mse", "C0", "-"), ("restored", "none", "--")):
     ax.axvline(table["PCA"]["mean"][key], color="C1", linestyle=line, linewidth=1)
 ax.set(yticks=range(len(names)), xlabel="test MSE")
 ax.set_yticklabels(names)
-figure
+figure.described(
+    "Test error of PCA and the eleven members, a dot per seed, filled for clean and hollow for noisy "
+    "pictures; PCA's as lines. The denoiser's two errors are the closest together."
+)
 
 # %% [markdown]
 # This page trained seed 0 of each, so on the same kind of machine it finds nearly the same.
@@ -185,13 +198,20 @@ def square(z):
 
 codes = {name: latent.encode(model, clothes.test) for name, model in trained.items()}
 first = [int(np.argmax(clothes.test.labels == k)) for k in range(10)]
-plots.show({name: square(z)[first] for name, z in codes.items()}, columns=10, width=4)
+plots.show({name: square(z)[first] for name, z in codes.items()}, columns=10, width=4).described(
+    "Ten codes of each member as squares, light where a number is far from zero. Those of top-k and of the "
+    "two sparse members are mostly dark, the others grey."
+)
 
 # %% [markdown]
-# Now measured. *Zeros*: the share of numbers that are exactly 0. *Hoyer*: (√K − |z|₁ / |z|₂) / (√K − 1), from
-# 0 where all numbers are as large to 1 where one alone is not zero. *Moved*: how far noise moves a code,
-# against how far codes are spread. *Probe*: of how many test pictures a linear classifier finds the class
-# from the code.
+# Now measured. *Zeros*: the share of numbers that are exactly 0. *Hoyer*: how
+# [sparse](../materials/glossary.md) a code z of K numbers is, from 0 where all numbers are as large to 1
+# where one alone is not zero,
+#
+# $$\text{Hoyer}(z) = \frac{\sqrt K - |z|_1 / |z|_2}{\sqrt K - 1}.$$
+#
+# *Moved*: how far noise moves a code, against how far codes are spread. *Probe*: of how many test pictures a
+# [linear classifier](../materials/glossary.md) finds the class from the code.
 
 # %%
 print(f"{'':18s} {'Hoyer':15s} {'zeros':15s} {'moved':15s} probe")
@@ -199,14 +219,23 @@ for name in table:
     print(f"{name:18s}", *(f"{entry(name, key, 3):15s}" for key in ("hoyer", "zeros", "moved", "probe")))
 
 # %% [markdown]
+# At the classes the two convolutional networks and the denoiser are a point or more ahead of PCA, and VQ is a
+# point behind. All are within three points of each other: here no constraint makes a code that *knows* much
+# more.
+#
 # ## 5 · Sparse: a penalty on activations
 #
 # Two penalties, both on the code z, neither on weights:
 #
 # * **L1**: Σ|z|. With a ReLU before it, numbers become exactly zero.
-# * **KL to a rate**: Σ KL(ρ ‖ ρ̂), where ρ̂ is how active a unit is on average over the batch, and KL is that
-#   of two Bernoullis: a unit is on with probability ρ, or ρ̂, and off otherwise. *Write* it, from activations
-#   z (B, K) in (0, 1) and ρ to a number.
+# * **KL to a rate**: ρ̂ is how active a unit is on average over the batch, and the
+#   [KL](../materials/glossary.md) is that of two Bernoullis: a unit is on with probability ρ, or ρ̂, and off
+#   otherwise,
+#
+# $$\sum_{k=1}^{K} \rho \log \frac{\rho}{\hat\rho_k} + (1 - \rho) \log \frac{1 - \rho}{1 - \hat\rho_k}.$$
+#
+# *Write* it, from activations z (B, K) in (0, 1) and ρ to a number. (*Easy, 5 minutes; needs: a mean over the
+# batch, a sum over units.*)
 
 
 # %%
@@ -261,7 +290,8 @@ print(f"Hoyer's measure: {abs(change):.2f} away from what it was")
 #
 # Which weight of the L1 penalty makes three of four numbers of a code exactly 0? `zeros_with(weight)` trains
 # for some seconds, on 10,000 pictures, and returns the share of zeros in the codes of validation pictures.
-# From 0.7 to 0.8 is near enough. Try weights that differ by factors: 1, 10, 100.
+# From 0.7 to 0.8 is near enough. Try weights that differ by factors: 1, 10, 100. (*Easy, 5 minutes; needs:
+# the L1 penalty above.*)
 
 
 # %%
@@ -290,7 +320,8 @@ check.three_of_four(found, low=0.7, high=0.8)
 
 # %% [markdown]
 # **Top-k** needs no such search, and cannot be cheated: it keeps the k largest numbers of each code and sets
-# the others to zero, with no penalty at all. *Write* it, from z (B, K) and k to (B, K).
+# the others to zero, with no penalty at all. *Write* it, from z (B, K) and k to (B, K). (*Medium, 5 minutes;
+# needs: `topk` and `scatter`, or a threshold per row.*)
 
 
 # %%
@@ -307,8 +338,14 @@ top_k = check.top_k(top_k)
 # %% [markdown]
 # ## 6 · Contractive and denoising: a code that holds still
 #
-# The contractive penalty is ‖∂z/∂x‖², the squared size of the encoder's Jacobian: the squares of all ∂zₖ/∂xᵢ,
-# added up. *Write* it, from an encoder (a function x → z) and x (B, …) to (B,), one number per picture.
+# The [contractive](../materials/glossary.md) penalty is the squared size of the encoder's Jacobian: the
+# squares of all derivatives, added up,
+#
+# $$\Big\| \frac{\partial z}{\partial x} \Big\|^2
+# = \sum_{k, i} \Big( \frac{\partial z_k}{\partial x_i} \Big)^2 .$$
+#
+# *Write* it, from an encoder (a function x → z) and x (B, …) to (B,), one number per picture. (*Hard, 10
+# minutes; needs: `torch.autograd.grad`.*)
 #
 # <details><summary>A hint</summary>
 #
@@ -368,17 +405,21 @@ with contexts.seeded(0):
 panels[0][0].plot(levels, [metrics.mse(b.x, b.target).mean() for b in pairs], "k:", label="noisy picture")
 panels[0][0].set(xlabel="σ of the noise", ylabel="MSE to the clean picture", yscale="log")
 panels[0][0].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-figure
+figure.described(
+    "Error to the clean picture against the noise, for PCA, five members, and the noisy picture itself, a "
+    "dotted line that begins lowest and ends highest."
+)
 
 # %% [markdown]
 # The denoiser was trained at σ = 0.2. What does it pay for that at the left end of the curve, and what does
-# it gain on the right?
+# it gain on the right? (One seed, 2,000 test pictures. At the left end *every* model is worse than the noisy
+# picture itself: what a code of 64 numbers loses is more than so little noise does.)
 #
 # ## 7 · VQ: a code in bits
 #
-# A vector-quantised code is a list of *numbers of vectors* in a codebook. Sixteen parts, each one of 256
-# vectors: log₂ 256 = 8 bits per part. Top-k aside, all others may use 64 real numbers. Are all 256 in use?
-# The perplexity says how many are, in effect.
+# A [vector-quantised](../materials/glossary.md) code is a list of *numbers of vectors* in a codebook. Sixteen
+# parts, each one of 256 vectors: log₂ 256 = 8 bits per part. Top-k aside, all others may use 64 real numbers.
+# Are all 256 in use? The [perplexity](../materials/glossary.md) says how many are, in effect.
 
 # %% tags=["nbval-ignore-output"]
 vq = trained["VQ"]
@@ -407,7 +448,12 @@ explorers.reconstructions(few, clothes.test[:200].map(zoo.NOISE))
 with contexts.seeded(0):
     batch = ten.map(zoo.NOISE).batch()
 rows = {"picture": batch.target, "noisy": batch.x}
-plots.show(rows | {name: model.reconstruct(batch.x) for name, model in few.items()}, columns=10, width=5)
+plots.show(
+    rows | {name: model.reconstruct(batch.x) for name, model in few.items()}, columns=10, width=5
+).described(
+    "Ten pictures, the same with noise, and what PCA and four members make of the noisy ones: the noise is "
+    "gone or fainter, and so is the small print."
+)
 
 # %% [markdown]
 # ## Your turn

@@ -48,6 +48,7 @@ epochs = course.pick(full=200, quick=40)
 # the links. A model is shown a hidden link and a pair of papers that have none, and says which is which. A
 # random guess is right half of the time. How often is a model right that knows all words and the other links?
 # And how often, if somebody left the hidden links in its input by mistake? Enter two numbers from 0.5 to 1.
+# (*Easy, 2 minutes.*)
 
 # %%
 if_hidden = ...  # the hidden links are hidden
@@ -74,13 +75,14 @@ print(f"pairs that are linked: {papers.links.shape[1] / (len(papers) * (len(pape
 # %% [markdown]
 # ## 2 · The one mechanism, by hand
 #
-# A graph convolution lets every node look at itself and its neighbours, and then does the same to all:
+# A [graph convolution](../materials/glossary.md) lets every node look at itself and its neighbours, and then
+# does the same to all:
 #
 # $$H = \hat A X W + b, \qquad \hat A = D^{-1/2} (A + I) D^{-1/2}$$
 #
-# A is the adjacency matrix (1 where there is a link), I lets a node see itself, and D holds the degrees of
-# A + I: without it the rows of papers with many links would be large. *Write* Â, from A (N, N) of 0 and 1,
-# symmetric, with zeros on its diagonal.
+# A is the [adjacency matrix](../materials/glossary.md) (1 where there is a link), I lets a node see itself,
+# and D holds the degrees of A + I: without it the rows of papers with many links would be large. *Write* Â,
+# from A (N, N) of 0 and 1, symmetric, with zeros on its diagonal. (*Easy, 5 minutes; needs: broadcasting.*)
 
 
 # %%
@@ -99,7 +101,7 @@ normalised = check.normalised(normalised)
 # Â has N × N numbers, nearly all of them zero, so nobody stores it. Send messages instead: a node sends its
 # row of X W along each of its edges, divided by √(degree + 1). Each node adds up what arrives, and its own,
 # and divides the sum by its own √(degree + 1). *Write* the layer. `edges` (2, M) holds each link in both
-# directions, from `edges[0]` to `edges[1]`.
+# directions, from `edges[0]` to `edges[1]`. (*Hard, 15 minutes; needs: `index_add`, `bincount`.*)
 #
 # <details><summary>A hint</summary>
 #
@@ -145,8 +147,9 @@ print("matrix = messages:", torch.allclose(by_matrix, mine(x, papers.edges), ato
 print("messages = the library's layer:", torch.allclose(mine(x, papers.edges), net(papers), atol=1e-5))
 
 # %% [markdown]
-# The decoder has no weights at all: two papers are linked with probability σ(zᵢᵀ zⱼ), so codes that point the
-# same way are linked.
+# The decoder has no weights at all. Codes that point the same way are linked:
+#
+# $$p(\text{i and j are linked}) = \sigma(z_i^\top z_j).$$
 
 # %%
 z = by_matrix.detach()
@@ -159,8 +162,8 @@ print("only the pairs that are asked for:", torch.allclose(p.logits(pair).sigmoi
 # ## 3 · The same class
 #
 # A graph autoencoder is a product too: an encoder that looks at neighbours, a head, a decoder of links.
-# With the head `Deterministic` it is the GAE, with `Gaussian` the VGAE (Kipf, Welling, 2016). The third is a
-# GAE of *your* layer.
+# With the head `Deterministic` it is the [GAE](../materials/glossary.md), with `Gaussian` the VGAE
+# ([Kipf, Welling, 2016](https://arxiv.org/abs/1611.07308)). The third is a GAE of *your* layer.
 
 # %%
 size = papers.features.shape[1]
@@ -225,9 +228,9 @@ each = heads.Bernoulli()(gae.decode(z).logits(batch.target.nodes)[:, None]).log_
 print("their sum is −log p of all pairs:", torch.allclose(nll, -each.sum(), rtol=1e-4))
 
 # %% [markdown]
-# Training is the same loop. Its body is ours: every tenth epoch, judge on the validation links. **AUC** is
-# the probability that a link scores higher than a pair that is none. **AP**, the average precision, asks
-# how clean the top of the list is.
+# Training is the same loop. Its body is ours: every tenth epoch, judge on the validation links.
+# [**AUC**](../materials/glossary.md) is the probability that a link scores higher than a pair that is none.
+# **AP**, the average precision, asks how clean the top of the list is.
 
 # %%
 beta = parts.train.present.shape[1] / len(papers) ** 2  # section 7 says what this is
@@ -247,7 +250,10 @@ for name, curve in curves.items():
     panels[0][0].plot(*zip(*curve, strict=True), ".-", label=name)
 panels[0][0].set(xlabel="epoch", ylabel="AUC on validation links")
 panels[0][0].legend()
-figure
+figure.described(
+    "AUC on validation links over the epochs, three curves: the GAE, the VGAE and the GAE of the page's own "
+    "layer. All rise steeply at first and flatten at nearly the same height in the full run."
+)
 
 # %% tags=["nbval-ignore-output"]
 for name, model in trained.items():
@@ -258,8 +264,9 @@ for name, model in trained.items():
 check.hidden_links(if_hidden, graphs.judge(gae, parts.test)["auc"])
 
 # %% [markdown]
-# The AUC *is* how often a link is rated above a pair that is none. (These are the weights of the last epoch.
-# Your layer starts from random weights of its own, so its curve differs from the library's.)
+# The AUC *is* how often a link is rated above a pair that is none. (These are the weights of the last epoch;
+# the settings are those of section 4, chosen on validation links. Your layer starts from random weights of
+# its own, so its curve differs from the library's. In the quick profile 40 epochs end on the steep part.)
 #
 # ## 4 · Ten seeds, two graphs
 #
@@ -290,14 +297,17 @@ for ax, key in zip(panels[0], ("auc", "ap"), strict=True):
 panels[0][0].set(yticks=range(len(names)), title="a dot a seed, a bar their mean")
 panels[0][0].set_yticklabels(names)
 panels[0][1].set(title="red: as published")
-figure
+figure.described(
+    "AUC and AP on test links of GAE and VGAE on Cora and CiteSeer: ten dots, their mean as a bar, and the "
+    "published number as a cross, which is left of the bar in every row."
+)
 
 # %% [markdown]
 # ## 5 · Maps
 #
-# Nobody told the model a topic. Below, each paper is a dot, laid out by t-SNE: from its words alone, and
-# from its code, which knows the words of its neighbours too. Colours are the topics. Look for islands, and
-# for papers of one topic inside another.
+# No model was given a topic. Below, each paper is a dot, laid out by t-SNE: from its words alone, and from
+# its code, which knows the words of its neighbours too. Colours are the topics. Look for islands,
+# and for papers of one topic inside another.
 
 # %%
 few = np.sort(np.random.default_rng(0).permutation(len(papers))[: course.pick(full=2708, quick=400)])
@@ -326,11 +336,14 @@ def draw_maps(places, names):
     return figure
 
 
-draw_maps(places, papers.names[few])
+draw_maps(places, papers.names[few]).described(
+    "Two maps of papers, coloured by topic. From words alone the topics overlap in one cloud; from the codes "
+    "of the GAE most topics lie apart, with some papers of one inside another."
+)
 
 # %% [markdown]
-# In a number: name each paper's topic by its ten nearest in the *whole* space (t-SNE's distances cheat),
-# where half of the papers have a name.
+# In a number: name each paper's topic by its ten nearest in the *whole* space (t-SNE's distances are not
+# those of the space), where half of the papers have a name. The baseline is the words alone.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -347,7 +360,7 @@ for name, codes in spaces.items():
 # ## 6 · A leak, planted and measured
 #
 # Links are often stored twice, u → v and v → u. *Repair* the function below: it hides a share of them, for a
-# test, and has a fault that no error reports.
+# test, and has a fault that no error reports. (*Medium, 10 minutes; needs: indexing by a mask.*)
 
 
 # %%
@@ -419,7 +432,10 @@ figure, panels = plots.axes(1, 1, (4.6, 2.8))
 panels[0][0].plot(shares, leaked, "o", color="C3", alpha=0.5)
 panels[0][0].plot(shares, leaked.mean(1), color="C3")
 panels[0][0].set(xlabel="share of the test links that the encoder sees", ylabel="AUC on test links")
-figure
+figure.described(
+    "AUC on test links against the share of them that the encoder sees, dots for seeds and a line for their "
+    "mean: in the full run it rises all the way from no leak to all of them."
+)
 
 # %% [markdown]
 # No error, no warning, a better number: a leak looks like progress. So look for it. `linking.leaks` names
@@ -435,25 +451,30 @@ for sentence in linking.leaks(leaky(parts, 0.85)):
 check.leaked_links(if_left_in, leaked[-1].mean())
 
 # %% [markdown]
-# Another one is quieter. Which pairs serve as "no links" in *training*? If the hidden links are left out of
-# them, the model learns where they are. `graphs.Links` samples from all that is not linked in the training
-# graph, and now and then calls a hidden link none. That is honest: nobody knows better yet.
+# (Three seeds, each with its own split. The quick profile has one, and few epochs.) Another leak is harder to
+# find. Which pairs serve as "no links" in *training*? If the hidden links are left out of them, the model can
+# learn where they are. `graphs.Links` samples from all that is not linked in the training graph, and now and
+# then calls a hidden link none. That is honest: nobody knows better yet.
 #
 # ## 7 · The hidden β
 #
 # A VGAE in a widely used library (PyTorch Geometric's example) takes the *mean* of −log p over the E links
-# and over the E other pairs, and the mean KL of a node, divided by N once more:
+# and over the E other pairs, and the mean [KL](../materials/glossary.md) of a node, divided by N once more:
 #
 # $$\text{loss} = \frac1E \sum_{\text{pairs}} -\log p + \frac1N \cdot \frac1N \sum_{\text{nodes}} \mathrm{KL}
 # = \frac1E \Big( \sum_{\text{pairs}} -\log p
 # + \underbrace{\frac{E}{N^2}}_{\beta} \sum_{\text{nodes}} \mathrm{KL} \Big)$$
 #
-# In our sums that is an ELBO with β = E / N².
+# In our sums that is an [ELBO](../materials/glossary.md) with β = E / N².
 #
-# In the code of the authors, Kipf and Welling, the error is a mean over *all* N² pairs of −log p. In it, a
-# link's is multiplied by `pos_weight` = (N² − S) / S, and all by `norm` = N² / (2 (N² − S)), where S is the
-# sum of A. *Write* it, from logits (N, N) and A (N, N) to a number. How much do links weigh together, and how
-# much all others?
+# In [the code of the authors](https://github.com/tkipf/gae), Kipf and Welling, the error is a mean over *all*
+# N² pairs of −log p. In it, a link's is multiplied by `pos_weight`, and all by `norm`, where S is the sum of
+# A:
+#
+# $$\text{pos\_weight} = \frac{N^2 - S}{S}, \qquad \text{norm} = \frac{N^2}{2 (N^2 - S)}.$$
+#
+# *Write* it, from logits (N, N) and A (N, N) to a number. How much do links weigh together, and how much all
+# others? (*Medium, 10 minutes; needs: binary cross-entropy from logits.*)
 
 
 # %%
@@ -479,7 +500,8 @@ print("half links, half others:", torch.allclose(balanced(logits, a), halves))
 # %% [markdown]
 # Links weigh as much as all others, however rare they are. A batch of as many links as others does the same
 # on average, without a matrix of all pairs. This error is half of the one above, beside the same KL, so the
-# authors' β is twice as large: 2E / N². And the loss above is a sum that we know:
+# authors' β is twice as large: 2E / N². (They count a node's link to itself as a link, too; that changes S a
+# little.) And PyTorch Geometric's loss is a sum that we know:
 
 # %%
 n, e = len(papers), parts.train.present.shape[1]
@@ -494,7 +516,7 @@ print(f"a node has {2 * e / n * np.log(2):.1f} nats to earn: what its pairs cost
 print(f"its code, trained with this β, holds {terms['kl'].mean():.0f} nats")
 
 # %% [markdown]
-# With β = 1 a code would have to earn what it costs. Train with several, and look at what is left.
+# With β = 1 a code has to earn what it costs. Train with several, from one seed, and look at what is left.
 
 # %%
 betas = (e / n**2, 0.01, 0.1, 1.0)
@@ -518,12 +540,15 @@ for ax, column, title in zip(panels[0], zip(*rows, strict=True), titles, strict=
 panels[0][1].axhline(2 * e / n * np.log(2), linestyle="--", color="C3", label="what it can earn")
 panels[0][1].set(yscale="log")
 panels[0][1].legend()
-figure
+figure.described(
+    "Against β: the VGAE's AUC on validation links, which is lowest at β = 1 in the full run, and the KL of "
+    "a node, which falls towards the dashed line of what it can earn."
+)
 
 # %% [markdown]
-# At the smallest β the code holds far more than it can earn: the VGAE is nearly a GAE with noise on its
-# codes. As β grows, it finds hidden links less well. (Four values, one seed.) As a model that samples graphs
-# it is none. An inner product of two samples of N(0, 1) is as often above zero as below:
+# At the smallest β the code holds far more than it can earn. Only β differs here: as it grows, the code holds
+# less, and hidden links are found less well. (Four values, one seed.) For samples the VGAE is of no use: an
+# inner product of two samples of N(0, 1) is as often above zero as below.
 
 # %% tags=["nbval-ignore-output"]
 with contexts.seeded(0):
@@ -535,7 +560,7 @@ print(f"in the real one: {real:.2%}")
 
 # %% [markdown]
 # *Explore*: a decoder that takes a number off each zᵢᵀ zⱼ can say "rare". Which number gives a sampled graph
-# as many links as the real one has?
+# as many links as the real one has? (*Easy, 5 minutes.*)
 
 # %%
 with contexts.seeded(0):
@@ -561,10 +586,10 @@ check.rare_links(found, low=0.8, high=1.25)
 # %% [markdown]
 # ## 8 · Where graph and image autoencoders meet
 #
-# Images have no links. But one can draw some: link each picture with its five nearest. Then a GAE can be
-# trained on it. What is its code worth, next to the code of an autoencoder of images of the same size?
-# Judge: name a picture's class by the nearest named one, when only a few of each class have a name. Two
-# sets, which differ in what a link is worth:
+# Images have no links. But one can make some: link each picture with its five nearest. Then a GAE can be
+# trained on it. What is its code worth, next to the code of an autoencoder of images of the same size? The
+# baselines are the pixels and PCA with as many numbers. Judge: name a picture's class by the nearest named
+# one, when only a few of each class have a name. Two sets, which differ in what a link is worth:
 
 # %% tags=["nbval-ignore-output"]
 clothes = course.data("fashion-mnist", otherwise="digits", quick=500).train[:4000]
@@ -616,25 +641,32 @@ for ax, (name, graph) in zip(panels[0], near.items(), strict=True):
     ax.set(xscale="log", xticks=named, xticklabels=named, title=name, xlabel="named pictures of each class")
 panels[0][0].set(ylabel="others whose class is right")
 panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-figure
+figure.described(
+    "The share of pictures whose class is right, against named pictures of each class, for clothes and for "
+    "small digits; lines for pixels, PCA, an image and a graph autoencoder. On digits the graph's is the "
+    "highest."
+)
 
 # %% [markdown]
 # The encoder averages each picture with its nearest, and theirs. For the small digits, where nearly every
 # link joins two of one class, its code is ahead. For the clothes, where many links lead elsewhere, it is not.
-# (Two sets do not show that this is the reason.) No link here says anything that the pixels did not: each was
-# made from them. Cora's do, and in section 5 the codes named topics far better than the words. A graph is
-# worth what it adds.
+# (Two sets do not show that this is the reason; one training of each. Nothing was tuned.) No link here says
+# anything that the pixels did not: each was made from them. Cora's do, and in section 5 the codes named
+# topics far better than the words. A graph is worth what it adds.
 
 # %%
 some = np.random.default_rng(0).permutation(len(clothes))[: course.pick(full=1500, quick=300)]
 shown = {kind: tsne(codes["clothes"][kind][some]) for kind in ("image autoencoder", "graph autoencoder")}
-draw_maps(shown, near["clothes"].names[some])
+draw_maps(shown, near["clothes"].names[some]).described(
+    "Two maps of pictures, coloured by class: from the codes of an autoencoder of images, and of one of the "
+    "graph. In both, shoes lie apart from shirts, and classes of one kind touch."
+)
 
 # %% [markdown]
 # ## 9 · A million links
 #
 # A matrix of all pairs grows with N². Here nothing does: messages run along links, and pairs that are none
-# are sampled. The same command trained on sampled graphs, on one core of a processor:
+# are sampled. The same command trained on graphs made at random, on one core of a processor:
 
 # %%
 print(f"{'nodes':>8s} {'links':>10s} {'s an epoch':>11s} {'MB in all':>10s} {'one N×N matrix, MB':>20s}")
@@ -662,7 +694,10 @@ linking.links(gae, papers, torch.from_numpy(at), chosen)
 node = chosen[3]
 degree = int(papers.degrees[node])
 strip = linking.links_strip(gae, papers, node, (degree, degree // 2, 0))
-plots.show(strip, columns=2, width=10)
+plots.show(strip, columns=2, width=10).described(
+    "Three panels for one paper, with all, half and none of its links passed to the encoder: the six papers "
+    "that it is most probably linked with as bars, and the ranks of its true links below."
+)
 
 # %% [markdown]
 # ## Your turn

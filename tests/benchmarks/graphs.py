@@ -42,7 +42,7 @@ LARGE = ((10_000, 50_000), (50_000, 250_000), (200_000, 1_000_000))
 
 
 def usual_beta(parts: LinkSplit) -> float:
-    """E / N²: the β that the VGAE's published code trains with, see notebook 09.
+    """E / N²: the β of PyTorch Geometric's example; Kipf and Welling's own is 2E / N², see notebook 09.
 
     It takes the mean over the E links of each −log p, and divides the mean KL of a node by N once more.
     """
