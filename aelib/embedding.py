@@ -25,13 +25,12 @@ def codes(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
         "codes": np.concatenate([latent.encode(model, data).numpy() for data in parts.values() if len(data)]),
         "part": np.repeat(list(parts), [len(data) for data in parts.values()]),
     }
-    if split.train.labels is not None:
-        out["labels"] = np.concatenate([np.asarray(data.labels) for data in parts.values()])
+    for name in ("labels", "files", "attributes"):
+        if getattr(split.train, name) is not None:
+            out[name] = np.concatenate([np.asarray(getattr(data, name)) for data in parts.values()])
+    if "labels" in out:
         out["classes"] = np.asarray(split.train.classes)
-    if split.train.files is not None:
-        out["files"] = np.concatenate([np.asarray(data.files) for data in parts.values()])
-    if split.train.attributes is not None:
-        out["attributes"] = np.concatenate([np.asarray(data.attributes) for data in parts.values()])
+    if "attributes" in out:
         out["names"] = np.array(list(split.train.attributes), str)
     return out
 

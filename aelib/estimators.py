@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import latent, losses, models
 from .contexts import seeded
 from .datasets import Examples
-from .training import History, adam, cosine, train
+from .training import History, choose, cosine, train
 
 FLOATS = (np.float64, np.float32)  # kept as they come; everything else becomes the first
+CHOSEN = ("epochs", "batch_size", "lr")  # by the rule, where they are None
 
 
 @dataclass(repr=False, eq=False)
@@ -34,9 +35,9 @@ class _OfRows(BaseEstimator):
     likelihood: str = "gaussian"
     hidden: Sequence[int] | None = None
     beta: float = 1.0
-    epochs: int = 20
-    batch_size: int = 128
-    lr: float = 1e-3
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
     device: str = "auto"
     random_state: int | np.random.RandomState | None = None
 
@@ -45,33 +46,37 @@ class _OfRows(BaseEstimator):
         X = validate_data(self, X, dtype=np.float64)
         self.shape_ = self._checked_shape(X.shape[1])
         self.mean_ = X.mean(0)
-        self.data_min_ = float(X.min())
-        self.data_range_ = (float(X.max()) - self.data_min_) or 1.0
+        self.data_min_, self.data_range_ = float(X.min()), float(np.ptp(X)) or 1.0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rows, rule = self._examples(X), self.epochs is None
+        start = rows if rule and self.likelihood != "bernoulli" else False
+        hidden = self.hidden or ((256, 128) if rule and self.net == "mlp" else None)
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs
             model = models.autoencoder(
                 self.shape_, self.n_components, net=self.net, posterior=self.posterior,
-                likelihood=self.likelihood, hidden=self.hidden,
+                likelihood=self.likelihood, hidden=hidden, start=start,
             )  # fmt: skip
         objective = partial(losses.elbo, beta=self.beta) if model.prior else losses.reconstruction
-        records = train(
-            model, self._examples(X), objective, adam(model, self.lr), epochs=self.epochs,
-            batch_size=self.batch_size, schedule={"lr": cosine()}, seed=seed, device=self.device,
-        )  # fmt: skip
-        self.history_ = History(records)
+        how = choose(model, rows, objective, optimizer="adam", **{k: getattr(self, k) for k in CHOSEN})
+        self.history_ = History(train(
+            model, rows, objective, how.optimizers(model), epochs=how.epochs, batch_size=how.batch_size,
+            schedule={"lr": how.schedules()["lr"] if rule else cosine()}, seed=seed, device=self.device,
+        ))  # fmt: skip
         self.model_ = model.cpu()
         self.model_.zero_grad()  # gradients are no part of what is copied and saved
         self.code_shape_ = tuple(self.model_.encode(torch.zeros(1, *self.shape_)).mean.shape[1:])
         self._n_features_out = math.prod(self.code_shape_)  # what get_feature_names_out counts by
-        self.codes_ = latent.draws(self.model_, self._examples(X), seed)[0].flatten(1).numpy()
+        self.codes_ = latent.draws(self.model_, rows, seed)[0].flatten(1).numpy()
         return self
 
     def _checked_shape(self, features: int) -> tuple[int, ...]:
         """The shape of a row of so many features; the arguments that the factory does not check."""
         for name in ("n_components", "epochs", "batch_size"):
-            check_scalar(getattr(self, name), name, Integral, min_val=1)
-        check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
+            if name == "n_components" or getattr(self, name) is not None:
+                check_scalar(getattr(self, name), name, Integral, min_val=1)
+        if self.lr is not None:
+            check_scalar(self.lr, "lr", Real, min_val=0, include_boundaries="neither")
         check_scalar(self.beta, "beta", Real, min_val=0)
         if isinstance(self.hidden, Integral):
             raise ValueError(f"hidden is a sequence of widths; write ({self.hidden},), not {self.hidden}")
@@ -115,11 +120,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         posterior: "deterministic" (a plain autoencoder) or "gaussian" (a VAE, whose mean is the code).
         likelihood: of `models.autoencoder`. For a VAE take "gaussian-optimal" or "gaussian-learnt": with
             σ = 1, small images and tables hold too few nats to pay for a code, and it collapses.
-        hidden: widths of the hidden layers, from the row inwards; None: the network's default.
+        hidden: widths of the hidden layers, from the row inwards.
         beta: weight of the KL term; not used with a deterministic posterior.
-        epochs: passes over the rows; a table of a few hundred wants 100.
-        batch_size: the most rows in a step.
-        lr: the largest learning rate; it follows `training.cosine`.
+        epochs: passes over the rows. None: the rule of `training.choose` fills in what is None, "mlp" has
+            hidden layers (256, 128), and it starts as the rows' PCA, unless likelihood="bernoulli".
+        batch_size: the most rows in a step; 128 beside `epochs`.
+        lr: the largest learning rate, of a warm-up and a cosine; 0.001 beside `epochs`.
         device: of the training: "auto", "cuda", "mps" or "cpu".
         random_state: int, RandomState or None. torch's own generator is left as it was.
 
@@ -205,9 +211,8 @@ class AutoencoderOutlierDetector(OutlierMixin, _OfRows):
 
     def fit(self, X: Any, y: object = None) -> Self:
         """Train a new model on the rows X (N, D); y is not used."""
-        check_scalar(
-            self.contamination, "contamination", Real, min_val=0, max_val=0.5, include_boundaries="right"
-        )
+        limits = {"min_val": 0, "max_val": 0.5, "include_boundaries": "right"}
+        check_scalar(self.contamination, "contamination", Real, **limits)
         super().fit(X)
         self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
         return self

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from aelib import AutoencoderTransformer
@@ -26,8 +27,8 @@ def made(**keywords):
 
 @pytest.mark.parametrize(
     "keywords",
-    [SMALL, SMALL | {"posterior": "gaussian"}, {"device": "cpu"}],
-    ids=["plain", "vae", "default"],
+    [SMALL, SMALL | {"posterior": "gaussian"}, {"device": "cpu", "hidden": (8,)}],
+    ids=["plain", "vae", "by the rule"],
 )
 def test_scikit_learn_accepts_it(keywords):
     done = check_estimator(AutoencoderTransformer(**keywords), on_skip=None)
@@ -50,6 +51,17 @@ def test_a_linear_one_explains_what_pca_explains_and_spans_its_plane():
     moves = ae.inverse_transform(np.eye(4)) - ae.inverse_transform(np.zeros((1, 4)))
     ours = np.linalg.qr(moves.T)[0]
     assert np.linalg.svd(pca.components_ @ ours)[1].min() > 0.99  # cosines of the angles between the planes
+
+
+@pytest.mark.parametrize("load, k", [(load_wine, 2), (load_breast_cancer, 4), (load_iris, 2)])
+def test_who_tunes_nothing_is_better_than_pca_on_new_rows_of_a_small_table(load, k):
+    whole, ratios = StandardScaler().fit_transform(load().data), []
+    for seed in range(4):  # a few dozen rows alone say little
+        x = whole[np.random.default_rng(seed).permutation(len(whole))]
+        train, test = x[: len(x) * 3 // 4], x[len(x) * 3 // 4 :]
+        pca, ae = PCA(k).fit(train), AutoencoderTransformer(k, random_state=0).fit(train)
+        ratios.append((1 - ae.score(test)) / (1 - r2(pca, test, train.mean(0))))
+    assert np.mean(ratios) < 1
 
 
 def test_the_score_is_that_of_its_inverse_transform_against_the_training_mean():
