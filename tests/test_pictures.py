@@ -196,3 +196,11 @@ def test_without_the_data_a_page_runs_on_an_embedded_set_and_says_so(no_data, ca
     out = capsys.readouterr().out
     assert split.name == "drawn-faces" and len(split.train) == 100 and len(split.test) == 25
     assert "lfw is not here, so this page runs on drawn-faces" in out and "profile quick" in out
+
+
+def test_nobody_is_in_a_figure_twice():
+    pictures = np.zeros((6, 3, 2, 2), np.uint8)
+    images = datasets.Images(pictures, labels=np.array([2, 2, 0, 2, 1, 0]))
+    assert course.people(images, 2).tolist() == [0, 2] and course.people(images, 9).tolist() == [0, 2, 4]
+    test = datasets.load("drawn-faces").head(600).test
+    assert len(set(test.labels[course.people(test, 8)].tolist())) == 8
