@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from aelib import datasets, graphs, materials
 from aelib.contexts import device_named
-from aelib.datasets import DataError, Images, Split
+from aelib.datasets import DataError, Split
 from aelib.errors import unknown
 from aelib.graphs import Graph
 
@@ -73,15 +72,6 @@ def data(
         split = split.head(quick)
     print(split)
     return split
-
-
-def people(images: Images, n: int) -> np.ndarray:
-    """(n,) places of the first photos of n people, in their order: nobody is in a figure twice.
-
-    Args:
-        images: with the people as labels; if there are fewer people, the answer is as short.
-    """
-    return np.sort(np.unique(images.labels, return_index=True)[1])[:n]
 
 
 def graph(name: str, otherwise: str = "digits") -> Graph:

@@ -7,6 +7,7 @@ import check
 import course
 import numpy as np
 import pytest
+import showing
 import torch
 from PIL import Image
 from torch import nn
@@ -201,6 +202,6 @@ def test_without_the_data_a_page_runs_on_an_embedded_set_and_says_so(no_data, ca
 def test_nobody_is_in_a_figure_twice():
     pictures = np.zeros((6, 3, 2, 2), np.uint8)
     images = datasets.Images(pictures, labels=np.array([2, 2, 0, 2, 1, 0]))
-    assert course.people(images, 2).tolist() == [0, 2] and course.people(images, 9).tolist() == [0, 2, 4]
+    assert showing.people(images, 2).tolist() == [0, 2] and showing.people(images, 9).tolist() == [0, 2, 4]
     test = datasets.load("drawn-faces").head(600).test
-    assert len(set(test.labels[course.people(test, 8)].tolist())) == 8
+    assert len(set(test.labels[showing.people(test, 8)].tolist())) == 8
