@@ -17,7 +17,7 @@ from PIL import Image
 
 HERE = Path(__file__).parent.parent
 README = HERE / "README.md"
-DOCUMENTS = sorted([*HERE.glob("*.md"), *(HERE / "materials").glob("*.md")])
+DOCUMENTS = sorted([*HERE.glob("*.md"), *(HERE / "materials").rglob("*.md")])
 PAGES = sorted((HERE / "notebooks").glob("*.ipynb"))
 
 each = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
@@ -235,6 +235,13 @@ def test_a_riddle_is_found():
     wrong = "It aims at 3 nats a\ncode, as a coin would. What do curves add? It is named rightly."
     assert list(riddles(wrong).values()).count("per") == 1 and len(riddles(wrong)) == 5
     assert not riddles("With two numbers a code is a place. `aim` is a variable; the mean in the middle.")
+
+
+def test_every_note_for_teachers_is_short_and_of_a_page():
+    notes = sorted((HERE / "materials/teachers").glob("*.md"))
+    assert len(notes) >= 8 and {note.stem for note in notes} <= {number(page) for page in PAGES}
+    for note in notes:
+        assert len(note.read_text().splitlines()) <= 60, f"{note.name} is longer than 60 lines"
 
 
 def test_the_map_of_the_library_shows_what_is_there():

@@ -227,7 +227,8 @@ print("half of it and a constant:", torch.allclose(nats, hand / 2 + numbers / 2 
 # Now in earnest, with the factory. On page 01a Adam, which treats every weight by itself, did not come near
 # PCA in a short training. Muon makes each step of a weight *matrix* orthogonal: as long in the weak
 # directions as in the strong ones, and the last of the 128 directions that PCA finds varies far less than the
-# first. Biases are no matrices: they keep Adam. (Which of this makes the difference is not tried here.)
+# first. Biases are no matrices: they keep Adam. (Which makes the difference, the optimizer or
+# the longer training, is not tried here.)
 
 # %%
 objective = partial(losses.reconstruction, error=losses.squared_error)
@@ -487,7 +488,8 @@ plots.show({"photo": test_x[three]} | rows, width=5).described(
 
 # %% [markdown]
 # In the full run the network's error is 4 % smaller on the random split, and PCA's 2.5 %: the test photos are
-# others, and it is one seed. So knowing the people brings little.
+# others, and it is one seed. So knowing the people brings
+# little, if anything.
 #
 # ## 7 · Faces of nobody
 #
