@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import check
+import contrasting
 import ipywidgets as widgets
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from aelib import cli, datasets, models, retrieval, runs
+from aelib import cli, contexts, datasets, fit, models, retrieval, runs
 from aelib.datasets import DataError, Images
 from aelib.datasets.decoder import decode
 from aelib.explorers.widgets import Panel
@@ -739,6 +740,30 @@ def test_a_search_says_that_photos_were_changed_since(photographed, change, monk
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(kept, folder)  # with the times of change
     assert Path(retrieval.search_run(run, query, 2).files[0]).name == "3.png"
+
+
+def test_the_contrastive_objective_is_the_papers_formula_and_least_where_views_agree():
+    a, b = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    z = torch.nn.functional.normalize(torch.cat([a, b]))
+    weight = (z @ z.T / 0.5).exp()
+    each = [-(weight[i, (i + 5) % 10] / (weight[i].sum() - weight[i, i])).log() for i in range(10)]
+    expected = torch.stack(each).view(2, 5).mean(0)
+    torch.testing.assert_close(contrasting.nt_xent(a, b, 0.5), expected)
+    assert contrasting.nt_xent(a, a).mean() < contrasting.nt_xent(a, b).mean()
+
+
+def test_views_differ_stay_in_range_and_an_encoder_learns_from_them():
+    faces = datasets.load("drawn-faces", size=16).head(60).train
+    with contexts.seeded(0):
+        batch = contrasting.two_views(faces.batch())
+        model = models.autoencoder(faces.shape, 8, posterior="deterministic")
+    assert batch.x.shape == batch.target.shape == (60, 3, 16, 16)
+    assert batch.x.min() >= 0 and batch.x.max() <= 1 and (batch.x - batch.target).abs().mean() > 0.02
+    data = faces.map(contrasting.two_views)
+    history = fit(model.encoder, data, contrasting.contrastive, epochs=8, batch_size=30)
+    assert history[-1]["train/loss"] < history[0]["train/loss"] - 0.2
+    z = retrieval.codes(retrieval.Coder(contrasting.Codes(model.encoder), mirror=True), faces)
+    assert z.shape == (60, 8) and z.isfinite().all()
 
 
 def test_a_byte_that_changes_in_the_files_of_an_index_is_found(photographed):
