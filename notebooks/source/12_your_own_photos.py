@@ -67,15 +67,17 @@ print(f"profile {course.profile()} on {course.machine()}\n{photos}")
 # test.
 
 # %% tags=["figure-own-photos"]
-plots.show(photos.test[:16], columns=8)
+plots.show(photos.test[:16], columns=8).described(
+    "Sixteen photos of the test part, cut to squares, in two rows."
+)
 
 # %% [markdown]
 # ## Predict
 #
-# A few hundred photos are few. You can train on them from scratch, or go on from a model that has seen
-# 70,000 plates of food: what do plates know of your photos? Which redraws your unseen photos best: `"PCA"` of
-# your photos, a network trained on them `"from scratch"`, the trained model `"as it came"`, or the same
-# `"fine-tuned"`?
+# A few hundred photos are few. You can train on them from scratch, or go on from a model that was trained on
+# plates of food: what does it know of your photos? Which keeps most of your test photos: `"PCA"`
+# ([it](../materials/glossary.md) is fitted to your photos), a network trained on them `"from scratch"`, the
+# trained model `"as it came"`, or the same `"fine-tuned"`?
 
 # %%
 best = ...  # one of the four
@@ -91,6 +93,8 @@ best = "fine-tuned"
 # middle instead, then make it small.
 #
 # ### Write: the square in the middle
+#
+# *Easy, 10 minutes; needs: slices of a tensor.*
 #
 # `x` is a photo (C, H, W), of any height and width; what comes out is (C, size, size).
 #
@@ -136,7 +140,9 @@ rows = ratio.argsort(descending=True, stable=True)[:8].tolist()
 stretched = torch.stack([F.interpolate(files[i][None], (64, 64), mode="area")[0] for i in rows])
 mine, theirs = torch.stack([middle_square(files[i], 64) for i in rows]), photos.test[rows].batch().x
 print(f"a pixel of yours differs from the library's by {(mine - theirs).abs().mean():.2%} on average")
-plots.show({"stretched": stretched, "yours": mine, "the library's": theirs})
+plots.show({"stretched": stretched, "yours": mine, "the library's": theirs}).described(
+    "Eight photos in three rows: stretched to a square, cut by you, cut by the library; the last two agree."
+)
 
 # %% [markdown]
 # ## 2 · Who is in which part
@@ -165,6 +171,8 @@ group = torch.arange(len(photos.train)).repeat(4)
 
 # %% [markdown]
 # ### Repair: a deal with a leak
+#
+# *Medium, 15 minutes; needs: `unique`, `randperm`, `isin`.*
 #
 # This deals each *piece* for itself. The test then says that PCA knows unseen photos quite well.
 
@@ -217,8 +225,8 @@ for label, tests in {"pieces": leaky, "groups": [deal(group, 0.2, seed) for seed
     print(f"    and PCA keeps {sum(map(pca_keeps, tests)) / 3:.1%} of the test pieces")
 
 # %% [markdown]
-# Same pieces, same PCA. What the first has above the second is no knowledge of *unseen* photos. In the
-# library, `datasets.split(folder, by=…)` and `aelib train --by` deal by groups.
+# Same pieces, same PCA, three deals each. What the first has above the second is no knowledge of *other*
+# photos. In the library, `datasets.split(folder, by=…)` and `aelib train --by` deal by groups.
 #
 # ## 3 · From where to start
 #
@@ -235,9 +243,9 @@ size = start.encode(photos.test[:1].batch().x).mean.shape[1]
 print(f"{like.float().mean():.0%} of the photos look like the faces of LFW: start from {name}, code {size}")
 
 # %% [markdown]
-# How good is it before it has seen one of your photos? As good as the share of the variance of unseen
-# pixels that it keeps. PCA of your own photos, with as many numbers, is what it has to beat. Settings are
-# chosen on the *validation* photos; the test photos wait.
+# How good is it before it was trained on one of your photos? As good as the share of the variance of other
+# photos' pixels that it keeps. PCA of your own photos, with as many numbers, is what it has to beat.
+# Settings are chosen on the *validation* photos; the test photos wait.
 
 # %% tags=["nbval-ignore-output"]
 kept, size = metrics.fraction_of_variance, min(size, len(photos.train) - 1)
@@ -296,7 +304,9 @@ except KeyboardInterrupt as stopped:
 # %% tags=["nbval-ignore-output"]
 tuned, history = tune(photos.train.map(zoomed))
 print(f"{len(history)} epochs of {epochs}")
-history.plot()
+history.plot().described(
+    "Learning curves of the fine-tuning, training and validation: loss, nll, kl, squared error."
+)
 
 # %% [markdown]
 # The same network from scratch, on the same photos, with larger steps and for twice as many epochs:
@@ -320,7 +330,10 @@ for label, line in curves.items():
 ax.axhline(kept(pca, photos.valid), color="grey", label=f"PCA, {size} numbers")
 ax.set(xlabel="epochs on your photos", ylabel="share of variance kept", title="validation photos")
 ax.legend(loc="lower right")
-figure
+figure.described(
+    "Share of variance kept against epochs: fine-tuned begins high and hardly moves, from scratch begins low "
+    "and rises; PCA is a level line."
+)
 
 # %% [markdown]
 # `runs.load` gives the fine-tuned model of the epoch with the lowest validation loss, also tomorrow, also
@@ -340,12 +353,16 @@ check.best_start(best, max(unseen, key=unseen.get))
 
 # %% [markdown]
 # Compare the columns of a row: what is kept of photos that were trained on, and of others. Compare the last
-# two rows: what fine-tuning changed, on the photos it saw and on those that it did not. Then the same in
-# pictures.
+# two rows: what fine-tuning changed, on the photos that it was trained on and on the others. Then the same
+# in pictures. (One split, one seed. After the two epochs of the quick profile the network from scratch is
+# only a grey blur.)
 
 # %% tags=["figure-own-reconstructions"]
 test = photos.test[:8].batch().x
-plots.show({"photo": test} | {label: m.reconstruct(test) for label, m in rows.items()})
+plots.show({"photo": test} | {label: m.reconstruct(test) for label, m in rows.items()}).described(
+    "Eight test photos; below them PCA, which adds a grain, the network from scratch, the trained one as it "
+    "came, and fine-tuned."
+)
 
 # %% [markdown]
 # ## 6 · Explore
@@ -364,6 +381,8 @@ names = ["first", "second", "third", "fourth"]
 plots.show(
     {name: strip[7 * i : 7 * i + 7] for i, name in enumerate(names)},
     titles=[f"{a:+d} sd" if a else "mean" for a in range(-3, 4)],
+).described(
+    "Four rows: along each direction a blur changes its light, colour or layout; the mean code is between."
 )
 
 # %% [markdown]
@@ -379,11 +398,14 @@ queries = [photo(Path(folder, name), photos.shape) for name in photos.test.files
 answers = index.ask(torch.cat([coder(x).detach() for x in queries]), k=7)
 found = {f"query {i + 1}": torch.cat([x, photos.train[rows].batch().x])
          for i, (x, rows) in enumerate(zip(queries, answers.rows, strict=True))}  # fmt: skip
-plots.show(found, titles=["asked", *["found"] * 7])
+plots.show(found, titles=["asked", *["found"] * 7]).described(
+    "Four test photos as queries, a row each, and the seven training photos whose codes are nearest."
+)
 
 # %% [markdown]
-# What is alike is light, colour and layout: what the code had to keep to redraw a photo. Nothing was
-# said of what is *on* the photos. (Notebook 06 shows how far another form of the code goes.)
+# Compare light, colour and layout: that is what the code had to keep to decode a photo. It was given no word
+# of what is *on* the photos, and what is found shows other things. (Notebook 06 shows how far another form
+# of the code goes.)
 #
 # ## 8 · The same without Python
 #
@@ -403,6 +425,8 @@ plots.show(found, titles=["asked", *["found"] * 7])
 # It needs no labels if the computer can measure it: how bright a photo is, how green, how red.
 #
 # ### Write: the direction
+#
+# *Easy, 10 minutes; needs: masks, a norm, a projection.*
 #
 # It leads from the mean code of photos without it to the mean code of those with it, and is as long as the
 # standard deviation of all codes along it, so that 1 is a usual step (page 01 has it too; here from memory).
@@ -428,8 +452,10 @@ direction = check.direction(direction)
 bright = torch.from_numpy(photos.train.pixels).float().mean((1, 2, 3))
 v = direction(z, (bright > bright.median()).float())
 start = latent.encode(model, photos.test[:4])
-plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), columns=5,
-           titles=["darker", "−1 sd", "as it is", "+1 sd", "brighter"])  # fmt: skip
+strip = explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2])
+plots.show(strip, columns=5, titles=["darker", "−1 sd", "as it is", "+1 sd", "brighter"]).described(
+    "Four photos decoded, a row each, from darker at the left to brighter at the right; the layout stays."
+)
 
 # %% [markdown]
 # ## Your turn
@@ -437,13 +463,24 @@ plots.show(explorers.attributes_strip(model, start, v, [-2, -1, 0, 1, 2]), colum
 # * Sort your photos into subfolders. They become classes (`photos.train.classes`), and the map in `aelib
 #   report` has colours.
 # * A learning rate ten times as large, or a tenth. What happens to each of the two columns of the table?
-# * Train on half of your photos, and on a quarter. Which of the rows suffers most?
+# * Train on half of your photos, and on a quarter, with as many steps. Which of the rows loses most?
+#
+# <details><summary>Answers</summary>
+#
+# * `photos.train.classes` are the names of the folders, and nothing else changes. Whether the colours of the
+#   map lie apart is open: it depends on what the photos of a folder have in common.
+# * Open: not measured here. Look at both columns, and choose by the validation photos, not by the test
+#   photos.
+# * Open: not measured here. From N photos PCA has at most N − 1 components, so it loses numbers of its code
+#   as well.
+# </details>
 #
 # ## Take away
 #
 # * Any folder of photos is a dataset; a run is a folder too, which can be stopped, resumed, looked at and
 #   mailed.
-# * A few hundred photos taught little here. What was learnt from many, of other things, was the better start.
+# * From a few hundred photos a network learnt less than PCA here. What was learnt from many, of other things,
+#   was the better start.
 # * Judge on photos that were not trained on, nor their copies: the share kept there is what you have.
 #
 # Next: **13, outliers.**
