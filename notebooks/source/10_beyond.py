@@ -18,7 +18,11 @@
 #
 # *You need* notebook 02, and MNIST (without it the page runs on small digits). *It takes* about 20 minutes of
 # one core, nearly all of it training: read on while it runs. *You will be able to* name four weak places of
-# a VAE, exchange one part of it for each, and say in nats, in bits or in a distance what that was worth.
+# a VAE, exchange one part of it for each, and say in [nats](../materials/glossary.md), in
+# [bits](../materials/glossary.md) or in a [distance](../materials/glossary.md) what that was worth.
+#
+# What the text says of pictures and numbers is about the full profile. The quick profile trains for seconds
+# on few pictures: there no model samples digits, and the orders are others.
 
 # %% tags=["nbval-ignore-output"]
 import math
@@ -54,7 +58,7 @@ digits = course.data("mnist", otherwise="digits", quick=1600)
 # | codes are numbers, sampled each by itself | parts of a picture do not agree | VQ-VAE with a learnt prior |
 #
 # Write down before anything runs: which of them makes test digits *likeliest*? Which one's sampled digits
-# look most like digits? Is it the same one?
+# look most like digits? Is it the same one? The table of section 6 answers.
 #
 # And enter a number. A code has 16 numbers, and the true posterior is N(0, 1) for each. An encoder says
 # N(0, 2²) for each; 100 codes are sampled from that, and weighted by what they should have been. How many of
@@ -70,9 +74,11 @@ codes_that_count = 30
 # ## 1 · One stem, one budget
 #
 # Black and white digits (each pixel by its grey level, as in notebook 02, so a Bernoulli is a proper
-# likelihood), one convolutional network, one code size, one optimizer, the same passes over the data. Each
-# model below changes one thing. The budget is small: page 02's VAE, another network that was trained for
-# long, is nine nats ahead of this one. So what is repaired here is a VAE after a short training.
+# likelihood), one convolutional network, one code size, one optimizer, the same passes over the data, one
+# seed. Each model below changes one thing. The budget is small: six passes, a minute or two for most. Page
+# 02's VAE, another network that was trained for 350 passes in 28 minutes, is nine nats ahead of this one. So
+# what is repaired here is a VAE after a short training; what a repair is worth after a long one, this page
+# does not say, but for one, in its last answers. (Settings were tried on validation digits.)
 
 # %%
 size, widths = 16, (16, 32, 64) if digits.shape[1] > 8 else (16, 32)
@@ -98,7 +104,8 @@ def build(net="conv", latent=size, **options):
 vae = trained("VAE", build())
 
 # %% [markdown]
-# Three judges. **log p(x)** of test digits, in nats, by importance sampling; all models judge the same black
+# Three judges. **log p(x)** of test digits, in nats, by
+# [importance sampling](../materials/glossary.md); all models judge the same black
 # and white test digits, sampled once. Its standard error says how much other digits would change it.
 
 # %%
@@ -119,8 +126,8 @@ def mean(each):
 
 
 # %% [markdown]
-# The **Fréchet distance** of sampled digits from training digits, in the features of a classifier. And the
-# **eye**.
+# The [Fréchet distance](../materials/glossary.md) of sampled digits from training digits, in the features of
+# a classifier. And the **eye**.
 
 # %%
 torch.manual_seed(0)
@@ -146,22 +153,26 @@ print(judged("VAE", vae))
 # %% [markdown]
 # ## 2 · A prior that learns
 #
-# The ELBO's KL, averaged over the data, has two parts (Hoffman and Johnson, 2016):
+# The [ELBO](../materials/glossary.md)'s [KL](../materials/glossary.md), averaged over the data, has two parts
+# (Hoffman and Johnson, 2016):
 #
-# E KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ p(z)),
+# $$E_x\,\mathrm{KL}\big(q(z|x)\,\|\,p(z)\big) = I(x; z) + \mathrm{KL}\big(q(z)\,\|\,p(z)\big),$$
 #
-# where q(z) is the distribution of all codes together. The first is information, and worth its price. The
-# second is waste: nats paid because the codes are not where the prior says. The second can go, if the *prior*
-# moves. A prior is any module whose `forward(c)` returns a distribution, so the flows of `zuko` serve as they
-# are. A flow says where a number may be given those before it, by a network.
+# where q(z) is the distribution of all codes together, the [aggregate posterior](../materials/glossary.md).
+# The first is information, and worth its price. The second is waste: nats paid because the codes are not
+# where the prior says. The second can go, if the *prior* moves. A prior is any module whose `forward(c)`
+# returns a distribution, so the flows of `zuko` serve as they are. A flow says where a number may be given
+# those before it, by a network.
 #
 # ### Write: one layer of a flow
+#
+# *Middling, 15 minutes; needs: a Jacobian, and `chunk` and `cat`.*
 #
 # A flow turns z into u by steps that can be undone. What it must know of each is log |det ∂u/∂z|, since
 # p(z) = p(u) |det ∂u/∂z|. A *coupling* layer (Dinh et al., 2014) makes both easy: the first half of the
 # numbers stays as it is, and a network of *that half* says how the second is scaled and shifted,
 #
-# u₂ = z₂ · exp(s(z₁)) + t(z₁).
+# $$u_1 = z_1, \qquad u_2 = z_2 \cdot \exp(s(z_1)) + t(z_1).$$
 #
 # The network is there, `self.s_and_t(z₁)`. Write the layer, and the way back.
 #
@@ -205,7 +216,7 @@ class Coupling(ScaleAndShift):
 Coupling = check.coupling(Coupling)
 
 # %% [markdown]
-# Six of them, with the halves exchanged in between, are a flow. Here are codes that lie on a ring, as those
+# Six of them, with the halves exchanged in between, are a *flow*. Here are codes that lie on a ring, as those
 # of a plain autoencoder may. For N(0, 1) the empty middle is the likeliest place. (Of this ring the density
 # is known, so the last line of the table is the best that can be reached.)
 
@@ -250,7 +261,10 @@ figure, panels = plots.axes(1, 3, (2.2, 2.4))
 for ax, (name, z) in zip(panels[0], shown.items(), strict=True):
     ax.plot(*z.T, ".", markersize=2)
     ax.set(title=name, xticks=[], yticks=[], aspect="equal", xlim=(-4, 4), ylim=(-4, 4))
-figure
+figure.described(
+    "Three panels of points: codes on a ring; N(0, 1), densest in the middle; and samples of your flow, in "
+    "the full run a ring with a thin bridge across it."
+)
 
 # %% tags=["nbval-ignore-output"]
 r, normal = fresh.norm(dim=1), torch.distributions.Normal
@@ -292,8 +306,9 @@ for name, model in with_flow.items():
     drawn_by(name, model)
 
 # %% [markdown]
-# Same encoder, same decoder, same budget. The gain is measured digit by digit, and its standard error is much
-# smaller than that of each number: a hard digit is hard for both.
+# Same encoder, same decoder, same budget, one seed. The gain is measured digit by digit, and its standard
+# error is much smaller than that of each number: a hard digit is hard for both. (It says what other digits
+# would change, not what another seed would.)
 #
 # Where are the codes? Below are two numbers of the codes of test digits, sampled from q(z|x), and as many
 # samples of the prior. Compare the two panels of each pair.
@@ -322,21 +337,28 @@ def against_prior(models_, pair):
 
 # %% tags=["figure-where-codes-lie"]
 wide = metrics.kl_per_dimension(vae, test).argsort(descending=True)[:2].tolist()
-against_prior({"VAE": vae, "flow": with_flow["flow prior"]}, pair=sorted(wide))
+against_prior({"VAE": vae, "flow": with_flow["flow prior"]}, pair=sorted(wide)).described(
+    "Two numbers of each code as points, in four panels: codes and prior of the VAE, then of the flow model."
+)
 
 # %% [markdown]
 # ## 3 · A better posterior: IWAE
 #
 # q(z|x) is a Gaussian with independent dimensions, and the ELBO pays for every place where q is and the true
-# posterior is not. So a VAE learns a *decoder whose true posterior is simple*. The importance-weighted bound
-# (Burda, Grosse and Salakhutdinov, 2016) samples S codes and asks that *some* of them explain the picture:
+# posterior is not. So it prefers a *decoder whose true posterior is simple*. The
+# [importance-weighted bound](../materials/glossary.md) (Burda, Grosse and Salakhutdinov, 2016) samples S
+# codes and asks that *some* of them explain the picture:
 #
-# log p(x) ≥ E[log 1/S Σ p(x, zₛ) / q(zₛ|x)].
+# $$\log p(x) \;\ge\; E\left[\log \frac1S \sum_{s=1}^S \frac{p(x, z_s)}{q(z_s|x)}\right].$$
 #
 # (Page 01b has you write it.) How much of it are the S codes worth? If q were the true posterior all weights
-# w = p(x, z) / q(z|x) would be equal, and all S codes count. The *effective* number is (Σ w)² / Σ w².
+# w = p(x, z) / q(z|x) would be equal, and all S codes count. The *effective* number is
+#
+# $$\Big(\sum_s w_s\Big)^2 \Big/ \sum_s w_s^2.$$
 #
 # ### Write: how many codes count
+#
+# *Middling, 10 minutes; needs: why `logsumexp` subtracts the largest.*
 #
 # The weights come as logarithms, of −95 nats or of −2,000: their exponentials are 0 for a computer. But the
 # effective number does not change if all weights of a picture are multiplied by the same number.
@@ -364,9 +386,11 @@ check.codes_that_count(codes_that_count, effective(per_number.sum(2)).mean().ite
 
 # %% [markdown]
 # In one dimension such a q is no great fault; in sixteen most of its codes are wasted. So where codes are
-# large, only a good q makes the bound tight.
+# large, only a good q makes the bound tight with few samples.
 #
 # ### Explore: how good?
+#
+# *Easy, 5 minutes; needs: a few tries, or a loop.*
 #
 # Twice as wide is too wide. With which standard deviation s > 1 do *half* of the codes of 16 numbers count?
 
@@ -394,7 +418,7 @@ check.half_of_the_codes(found, low=45, high=55)
 # in one number is a factor of two in sixteen.
 #
 # Nothing about the model changes, only the objective. (The same passes over the data; but five codes a
-# picture make them longer.)
+# picture make them longer: three times as long, see the table. So it had the larger budget.)
 
 # %%
 iwae = trained("IWAE, 5 samples", build(), losses.iwae)
@@ -424,13 +448,16 @@ for name, w in weights.items():
 panels[0].set(xlabel="effective number of 100 codes", ylabel="digits")
 panels[1].set(xlabel="samples S", ylabel="bound of log p(x), nats", xscale="log")
 panels[0].legend(), panels[1].legend()
-figure
+figure.described(
+    "VAE and IWAE: histograms of how many of 100 codes count; bounds of log p(x), rising with the samples."
+)
 
 # %% [markdown]
 # Look at the left end of the right panel. At S = 1, as an ELBO, which one is ahead? And at the right end?
 #
 # With the paper's own network and a long training the same comparison comes with the course
-# (`tests/benchmarks/recipes.py`; the IWAE went on from the VAE's weights):
+# (`tests/benchmarks/recipes.py`). There the IWAE went on from the VAE's weights: 57 minutes of training
+# against 28.
 
 # %%
 for name, published in (("vae-mnist", -86.76), ("iwae-mnist", -85.54)):
@@ -441,15 +468,20 @@ for name, published in (("vae-mnist", -86.76), ("iwae-mnist", -85.54)):
 # ## 4 · All codes together: Wasserstein and adversarial
 #
 # The KL pulls *each* picture's code to the whole of N(0, 1). To meet it, a picture must let its code spread
-# until it overlaps with others', and where codes overlap the decoder can only answer with a mixture: blur.
-# But to sample only *all codes together* need look like N(0, 1), and then a point for each picture will do.
-# So keep the plain autoencoder, and add a measure of how far its codes are from the prior's draws:
+# until it overlaps with others', and where codes overlap the decoder can only answer with a mixture: blur. So
+# the argument of the two papers goes; the table below measures what comes of it. To sample, only *all codes
+# together* need look like N(0, 1), and then a point for each picture will do. So keep the plain autoencoder,
+# and add a measure of how far its codes are from samples of the prior:
 #
-# * **WAE** (Tolstikhin et al., 2018): the maximum mean discrepancy. A kernel k says how near two codes are;
-#   MMD² = E k(z, z′) + E k(p, p′) − 2 E k(z, p). It is 0 only if codes z and draws p are distributed alike.
-# * **AAE** (Makhzani et al., 2016): a critic learns to tell codes from draws; the encoder learns to fool it.
+# * **WAE** (Tolstikhin et al., 2018): the [maximum mean discrepancy](../materials/glossary.md). A kernel k
+#   says how near two codes are; MMD² = E k(z, z′) + E k(p, p′) − 2 E k(z, p). It is 0 only if codes z and
+#   samples p are distributed alike.
+# * **AAE** (Makhzani et al., 2016): a [critic](../materials/glossary.md) learns to tell codes from samples of
+#   the prior; the encoder learns to fool it.
 #
 # ### Write: the distance of two sets of codes
+#
+# *Middling, 15 minutes; needs: a matrix of pairs and its diagonal.*
 #
 # Take the means over pairs of *different* members: a code is always near itself, and says nothing by that.
 
@@ -477,7 +509,7 @@ print(f"two sets from one distribution: {abs(losses.mmd(*many)).item():.2f}")
 
 # %% [markdown]
 # It has a gradient, so it can be followed. Below, 300 codes far from where N(0, 1) is, and nothing but your
-# MMD² to move them; the draws it compares with are other ones in every step.
+# MMD² to move them; the samples it compares with are other ones in every step.
 
 # %%
 with contexts.seeded(0):
@@ -492,10 +524,13 @@ figure, panels = plots.axes(1, 3, (2.2, 2.4))
 for ax, (name, z) in zip(panels[0], shown.items(), strict=True):
     ax.plot(*z.T, ".", markersize=2)
     ax.set(title=name, xticks=[], yticks=[], aspect="equal", xlim=(-4, 4), ylim=(-4, 4))
-figure
+figure.described(
+    "Three panels of points: a small cloud at the right before; the same codes after, spread about the "
+    "middle; and samples of N(0, 1), which look much like them."
+)
 
 # %% [markdown]
-# Three plain autoencoders with N(0, 1) as the prior to draw from. Only the objective differs.
+# Three plain autoencoders with N(0, 1) as the prior to sample from. Only the objective differs.
 
 
 # %%
@@ -542,7 +577,9 @@ print(f"two sets of draws from N(0, 1): MMD² {losses.mmd(*z).item():.4f}")
 # pixels are cheaper than the VAE's, at the same code size, and whose samples are nearer to digits? Look.
 
 # %% tags=["figure-matched-codes"]
-plots.show({name: drawn[name][:12] for name in ("plain", "VAE", "WAE", "AAE")}, columns=12)
+plots.show({name: drawn[name][:12] for name in ("plain", "VAE", "WAE", "AAE")}, columns=12).described(
+    "Sampled digits, a row each for plain, VAE, WAE and AAE. In the full run those of plain are grey planes."
+)
 
 # %% [markdown]
 # One more thing is lost with the spread: a point has no density, so there is no ELBO, and no log p(x). WAE
@@ -550,13 +587,15 @@ plots.show({name: drawn[name][:12] for name in ("plain", "VAE", "WAE", "AAE")}, 
 #
 # ## 5 · A code of indices: VQ-VAE, and a prior that is learnt
 #
-# In notebook 02 the *fully* convolutional VAE had good reconstructions and poor samples: each place of its
-# code makes its own piece of a stroke, and nothing makes the places agree. A **VQ-VAE** (van den Oord,
-# Vinyals and Kavukcuoglu, 2017) rounds the code at each place to one of a codebook's vectors; a digit is a
-# small grid of indices. Rounding has no gradient; the encoder is given the decoder's, as if nothing had been
-# rounded (*straight through*).
+# In notebook 02 the *fully* convolutional VAE had good reconstructions and poor samples: under its prior the
+# places of the code are independent. A [VQ-VAE](../materials/glossary.md) (van den Oord, Vinyals and
+# Kavukcuoglu, 2017) rounds the code at each place to one of a codebook's vectors; a digit is a small grid of
+# indices. Rounding has no gradient; the encoder is given the decoder's, as if nothing had been rounded
+# (*straight through*).
 #
 # ### Write: straight through
+#
+# *Hard to see, one line, 5 minutes; needs: `detach`.*
 #
 # From h (B, K) and its rounded version e (B, K) to a tensor whose *value* is e, and whose *gradient* goes to
 # h, as if nothing had happened.
@@ -584,8 +623,11 @@ fcn = trained("VAE, fully convolutional", build("fcn", 4))
 
 # %% [markdown]
 # Then the second half: learn *which indices go together*. The prior is a small causal transformer. It reads
-# the indices row by row and says how likely each is, given those before it: P(i₁ … i_N) = Π P(iₙ | i₁ …
-# iₙ₋₁). `priors.Autoregressive` is a module whose `forward(c)` returns that distribution, so it *is* the
+# the indices row by row and says how likely each is, given those before it:
+#
+# $$P(i_1 \dots i_N) = \prod_n P(i_n \mid i_1 \dots i_{n-1}).$$
+#
+# `priors.Autoregressive` is a module whose `forward(c)` returns that distribution, so it *is* the
 # model's prior: `model.sample` samples from it.
 
 # %%
@@ -607,6 +649,8 @@ minutes["VQ"] += (time.process_time() - start) / 60
 # pixels: *bits per dimension*.
 #
 # ### Write: bits per dimension
+#
+# *Easy, 3 minutes; needs: a logarithm of another base.*
 
 
 # %%
@@ -645,9 +689,9 @@ print(f"a digit is {n} indices; vectors in use, in effect: {used:.0f} of {codes}
 # %% [markdown]
 # Learning the prior shortened the indices by how many nats? Compare the sum with that of its twin, the fully
 # convolutional VAE, whose N(0, 1) pays for each place by itself, and with that of the first VAE, whose code
-# has no places. Two effects meet: a prior that knows which parts go together makes a code cheap; but a VQ-VAE
-# must name one code exactly, where a VAE may be as vague as the picture allows and pays only for what it
-# says. Now look at its samples.
+# has no places. Two things count: a prior that knows which parts go together makes a code cheap (compare the
+# two rows of VQ: only the prior differs); but a VQ-VAE must name one code exactly, where a VAE may be as
+# vague as the picture allows and pays only for what it says. Now look at its samples.
 
 
 # %% tags=["figure-learnt-prior"]
@@ -663,7 +707,10 @@ plots.show({
     "VQ, uniform prior": uniform(12),
     "VQ, learnt prior": drawn["VQ"][:12],
     "real": digits.test[:12],
-}, columns=12)  # fmt: skip
+}, columns=12).described(
+    "Sampled digits, a row each for the fully convolutional VAE and the VQ-VAE with a uniform and a learnt "
+    "prior; real digits below. In the full run only the learnt prior gives whole strokes."
+)  # fmt: skip
 
 # %% [markdown]
 # ### Explore
@@ -676,21 +723,25 @@ plots.show({
 completing.completion(vq, digits.test[:60].map(binarised).batch().x)
 
 # %% [markdown]
-# The same without a kernel: one digit a block of columns, more kept from row to row.
+# The same without a kernel: each digit has four columns, and more is kept from row to row.
 
 # %% tags=["figure-completed"]
 some = once[[0, 1, 2]]
 shown = {}
 for kept in sorted({0, n // 4, n // 2, 3 * n // 4, n}):
     shown[f"{kept:2d} of {n} kept"] = completing.completion_images(vq, some, kept, draws=4)
-plots.show({"digit": some.repeat_interleave(4, 0)} | shown, columns=12)
+plots.show({"digit": some.repeat_interleave(4, 0)} | shown, columns=12).described(
+    "Digits in the first row, each four times. Below, what the prior makes of them when none, a quarter, "
+    "half, three quarters and all of the indices are kept."
+)
 
 # %% [markdown]
 # ## 6 · The table
 #
-# The same data, the same passes over it, the same widths; one seed each, so a small difference says nothing.
-# log p(x) is of the same test digits for all. Where there is no density there is no number; with ≥ it is a
-# bound only.
+# The same data, the same six passes over it, the same widths; one seed each, so a small difference says
+# nothing. (Six passes more for the VQ-VAE's prior.) log p(x) is of the same test digits for all. Where there
+# is no density there is no number; with ≥ it is a bound only. The settings of each were tried on validation
+# digits.
 
 # %%
 repairs = {
@@ -721,7 +772,10 @@ print("likeliest:", max(nats, key=likelihoods.get), end="; ")
 print("draws nearest to digits:", min(distance, key=distance.get))
 
 # %% tags=["figure-beyond"]
-plots.show({name: drawn[name][12:24] for name in repairs}, columns=12, width=6)
+plots.show({name: drawn[name][12:24] for name in repairs}, columns=12, width=6).described(
+    "Sampled digits in columns, a row for each model of the table, in its order. In the full run the rows of "
+    "plain and of the fully convolutional VAE have no digits."
+)
 
 # %% [markdown]
 # ## Your turn
