@@ -147,35 +147,6 @@ class Restored(nn.Module):
         return per_example(type(u)(mean + scale * u.loc, scale * u.scale, validate_args=False))
 
 
-class TopK(nn.Module):
-    """Activation before the head `Deterministic`: the k largest numbers of a code stay, the others become 0.
-
-    (B, K), or (B, K, h, w) where each place keeps its own k.
-
-    Source: Makhzani, Frey, k-sparse autoencoders, 2014, https://arxiv.org/abs/1312.5663.
-
-    >>> TopK(1)(torch.tensor([[3.0, -4.0, 1.0]]))
-    tensor([[3., 0., 0.]])
-    """
-
-    def __init__(self, k: int) -> None:
-        super().__init__()
-        if k < 1:
-            raise ValueError(f"at least one number of a code is kept; got k={k}")
-        self.k = k
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Same shape."""
-        if self.k > h.shape[1]:
-            raise ValueError(f"{self.k} numbers are to be kept of a code that has {h.shape[1]}")
-        kept = h.topk(self.k, dim=1).indices
-        return torch.zeros_like(h).scatter(1, kept, h.gather(1, kept))
-
-    def extra_repr(self) -> str:
-        """How many are kept."""
-        return str(self.k)
-
-
 class VectorQuantizer(nn.Module):
     """Head that rounds each part of a code to the nearest vector of a learnt codebook.
 

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import torch
 from projecting import pca_layers
-from torch import nn
+from torch import Tensor, nn
 
 from aelib import datasets, heads, losses, models, runs, training
 from aelib.contexts import seeded
@@ -22,6 +23,35 @@ from aelib.models import Autoencoder
 CODE, EPOCHS, BATCH_SIZE = 64, 8, 256
 NOISE = datasets.noisy(0.2)
 Layers = Callable[[int], Sequence[nn.Module]]
+
+
+class TopK(nn.Module):
+    """Activation before the head `Deterministic`: the k largest numbers of a code stay, the others become 0.
+
+    (B, K), or (B, K, h, w) where each place keeps its own k.
+
+    Source: Makhzani, Frey, k-sparse autoencoders, 2014, https://arxiv.org/abs/1312.5663.
+
+    >>> TopK(1)(torch.tensor([[3.0, -4.0, 1.0]]))
+    tensor([[3., 0., 0.]])
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        if k < 1:
+            raise ValueError(f"at least one number of a code is kept; got k={k}")
+        self.k = k
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Same shape."""
+        if self.k > h.shape[1]:
+            raise ValueError(f"{self.k} numbers are to be kept of a code that has {h.shape[1]}")
+        kept = h.topk(self.k, dim=1).indices
+        return torch.zeros_like(h).scatter(1, kept, h.gather(1, kept))
+
+    def extra_repr(self) -> str:
+        """How many are kept."""
+        return str(self.k)
 
 
 def build(
@@ -102,7 +132,7 @@ MEMBERS = {
         partial(build, end=lambda size: [nn.Sigmoid(), heads.Deterministic()]),
         partial(losses.sparse, weight=70.0, penalty=losses.to_rate(0.03)),
     ),
-    "top-k": Member(partial(build, end=lambda size: [heads.TopK(size // 4), heads.Deterministic()])),
+    "top-k": Member(partial(build, end=lambda size: [TopK(size // 4), heads.Deterministic()])),
     "contractive": Member(objective=partial(losses.contractive, weight=5.0)),
     "denoising": Member(transform=NOISE),
     "VAE": Member(partial(build, posterior="gaussian"), losses.elbo),

@@ -380,32 +380,27 @@ def test_a_dataset_is_found_where_it_lies(no_data, monkeypatch, tmp_path, capsys
     assert call("datasets", "--download", "digits") == 0 and "1,297 train" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
-def test_exported_networks_compute_what_the_model_does(run, kind, tmp_path, capsys):
-    assert call("export", run, "--format", kind, "--out", tmp_path / "x") == 0
+def test_exported_networks_compute_what_the_model_does(run, tmp_path, capsys):
+    assert call("export", run, "--out", tmp_path / "x") == 0
     assert capsys.readouterr().out.count("differs from the model by") == 2
     model, parts = runs.load(run, device="cpu"), {}
     for name in ("encoder", "decoder"):
-        if kind == "onnx":
-            session = onnxruntime.InferenceSession(str(tmp_path / "x" / f"{name}.onnx"))
-            parts[name] = lambda h, s=session: torch.from_numpy(s.run(None, {"input": h.numpy()})[0])
-        else:
-            parts[name] = torch.jit.load(str(tmp_path / "x" / f"{name}.pt"))
+        session = onnxruntime.InferenceSession(str(tmp_path / "x" / f"{name}.onnx"))
+        parts[name] = lambda h, s=session: torch.from_numpy(s.run(None, {"input": h.numpy()})[0])
     for n in (1, 2, 7):
         x, z = torch.rand(n, 1, 8, 8), torch.randn(n, 3)
         with torch.no_grad():
             assert torch.allclose(parts["encoder"](x), model.encode(x).mean, atol=1e-4)
             assert torch.allclose(parts["decoder"](z), model.decode(z).mean, atol=1e-4)
-    assert call("export", run, "--format", kind, "--out", tmp_path / "x") == 1, "nothing is replaced"
+    assert call("export", run, "--out", tmp_path / "x") == 1, "nothing is replaced"
 
 
 def test_an_export_that_differs_is_loud_and_leaves_nothing(run, tmp_path, monkeypatch, capsys):
-    def wrong(part, example, file):
-        file.write_bytes(b"x")
-        return lambda h: part(h) + (2e-4 if h.ndim == 2 else 0)
+    def wrong(part, example):
+        return b"x", lambda h: part(h).mean + (2e-4 if h.ndim == 2 else 0)
 
-    monkeypatch.setattr(export, "to_torchscript", wrong)
-    assert call("export", run, "--format", "torchscript", "--out", tmp_path / "x") == 1
+    monkeypatch.setattr(export, "to_onnx", wrong)
+    assert call("export", run, "--out", tmp_path / "x") == 1
     assert "decoder differs from the model" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
@@ -468,9 +463,14 @@ def test_models_that_come_with_the_library_are_asked_about_data_that_are_named(
     model = "pretrained/vae-mnist"
     for verb in ("evaluate", "report", "embed", "export"):
         assert call(verb, model) == 1 and "name the data (a dataset or a folder)" in capsys.readouterr().err
-    for words in (["evaluate"], ["report"], ["embed"], ["export", "--format", "torchscript"]):
+    for words in (["evaluate"], ["report"], ["embed"], ["export"]):
         assert call(words[0], model, photos, *words[1:]) == 0
-    assert {p.name for p in tmp_path.iterdir()} == {"report.html", "codes.npz", "encoder.pt", "decoder.pt"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "report.html",
+        "codes.npz",
+        "encoder.onnx",
+        "decoder.onnx",
+    }
     assert call("sample", "pretrained/ae-lfw", photos, "--n", "2") == 0 and Path("samples.png").exists()
     assert call("index", model, photos) == 1 and "no run's folder" in capsys.readouterr().err
     assert call("reconstruct", "pretrained/flow-vae-mnist", "a.png") == 1

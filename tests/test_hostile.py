@@ -107,14 +107,14 @@ def test_what_is_hidden_stays_in_a_runs_folder_and_in_a_new_one(tmp_path):
     "verb, words, name",
     [
         ("sample", [], "x.png"), ("report", [], "x.html"), ("embed", [], "x.npz"), ("embed", [], "x.parquet"),
-        ("export", ["--format=torchscript"], ""), ("reconstruct", ["p.png"], "x.png"),
+        ("export", [], ""), ("reconstruct", ["p.png"], "x.png"),
         ("interpolate", ["p.png", "q.png"], "x.png"), ("search", ["p.png"], "x.png"),
     ],
 )  # fmt: skip
 def test_no_verb_replaces_what_aelib_did_not_write(verb, words, name, run, here, capsys):
     notes = here / "notes"
     notes.mkdir()
-    for file in ("x.png", "x.html", "x.npz", "x.parquet", "encoder.pt", "decoder.pt"):
+    for file in ("x.png", "x.html", "x.npz", "x.parquet", "encoder.onnx", "decoder.onnx"):
         (notes / file).write_text("mine, about aelib")
     for file in ("p.png", "q.png"):
         Image.new("L", (9, 9), ord(file[0])).save(file)
@@ -275,8 +275,7 @@ def test_labels_that_were_moved_are_named(here, capsys):
     assert call("evaluate", "run", "--json") == 0
     before = capsys.readouterr().out
     shutil.move("l.csv", "moved.csv")
-    export = ["export", "--format=torchscript"]
-    for verb, *words in (["evaluate", "--json"], ["sample"], export, ["index"], ["resume", "--epochs=2"]):
+    for verb, *words in (["evaluate", "--json"], ["sample"], ["export"], ["index"], ["resume", "--epochs=2"]):
         assert call(verb, "run", *words) == 1 and "l.csv cannot be read" in capsys.readouterr().err
         assert call(verb, "run", *words, "--labels=moved.csv") == 0
         if verb == "evaluate":
@@ -321,7 +320,7 @@ def test_what_was_not_saved_is_not_called_whole(tmp_path, monkeypatch):
 PLACES = ["file/x", "/proc/none/x", "x" * 300]
 WRITING = {
     "train": (["digits", *SMALL], ""), "sample": ([], ".png"), "report": ([], ".html"), "embed": ([], ".npz"),
-    "export": (["--format=torchscript"], ""),
+    "export": ([], ""),
 }  # fmt: skip
 
 

@@ -263,12 +263,12 @@ def test_networks_of_every_kind_are_traced_for_any_number_of_pictures(net, tmp_p
     model = models.autoencoder((3, 13, 10), 2, net=net, likelihood="gaussian-predicted")
     data = Images(np.random.default_rng(0).integers(0, 256, (5, 3, 13, 10), np.uint8))
     for examples in (data, torch.rand(4, 3, 13, 10)):
-        assert max(export.torchscript(model, tmp_path, examples).values()) < 1e-5
+        assert max(export.onnx(model, tmp_path, examples).values()) < 1e-5
 
 
 def test_an_export_that_cannot_be_gets_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="takes conditions"):
-        export.torchscript(vae(conditions=10), tmp_path / "x", conditional(DIGITS).test)
+        export.onnx(vae(conditions=10), tmp_path / "x", conditional(DIGITS).test)
     with pytest.raises(ValueError, match="cannot take these examples"):
         export.onnx(vae(), tmp_path / "x", FACES.test)
     assert not (tmp_path / "x").exists()

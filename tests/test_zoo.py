@@ -164,7 +164,7 @@ def test_the_contraction_is_learnt_and_measured_without_gradients_too():
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_top_k_keeps_the_k_largest(shape, k):
     h = torch.randn(shape, requires_grad=True)
-    z = heads.TopK(k)(h)
+    z = zoo.TopK(k)(h)
     least = h.sort(dim=1, descending=True).values[:, k - 1 : k]
     torch.testing.assert_close(z, torch.where(h >= least, h, 0.0))
     z.sum().backward()
@@ -172,11 +172,11 @@ def test_top_k_keeps_the_k_largest(shape, k):
 
 
 def test_equal_numbers_do_not_let_more_than_k_through():
-    assert heads.TopK(2)(torch.ones(3, 5)).sum(1).tolist() == [2.0] * 3
+    assert zoo.TopK(2)(torch.ones(3, 5)).sum(1).tolist() == [2.0] * 3
 
 
 def test_every_parameter_of_a_k_sparse_autoencoder_learns():
-    model = plain(heads.TopK(3), heads.Deterministic())
+    model = plain(zoo.TopK(3), heads.Deterministic())
     assert ((model.encode(X).mean != 0).sum(1) == 3).all()
     has_gradients(model, losses.reconstruction(model, Batch(X)))
 
@@ -383,8 +383,8 @@ def test_the_stored_table_has_every_member_and_was_made_with_these_settings():
     [
         (lambda: losses.to_rate(1.5), "between 0 and 1, as 0.05; got 1.5"),
         (lambda: losses.to_rate(0.1)(torch.tensor([[0.2, -0.1]])), r"-0\.1 to 0\.2\. Put nn\.Sigmoid"),
-        (lambda: heads.TopK(0), "at least one"),
-        (lambda: heads.TopK(5)(torch.zeros(2, 4)), "5 numbers are to be kept of a code that has 4"),
+        (lambda: zoo.TopK(0), "at least one"),
+        (lambda: zoo.TopK(5)(torch.zeros(2, 4)), "5 numbers are to be kept of a code that has 4"),
         (lambda: heads.VectorQuantizer(0, 2), "at least 1; got 0 and 2"),
         (lambda: heads.VectorQuantizer(8, 3)(torch.zeros(2, 4)), "cut into vectors of 3: take a multiple"),
         (lambda: measuring.sparsity(torch.zeros(4)), r"codes \(N, K\)"),

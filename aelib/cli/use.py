@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..errors import shown
 from ..files import marked
 
-UNMARKED = (".npz", ".parquet", ".onnx", ".pt")  # formats without a place for a mark
+UNMARKED = (".npz", ".parquet", ".onnx")  # formats without a place for a mark
 
 
 def evaluate(
@@ -220,28 +220,26 @@ def search(run: str, query: str, k: int = 8, out: str = "", zoom: int = 0, json:
 
 
 def export(
-    run: str, data: str | None = None, format: Literal["onnx", "torchscript"] = "onnx", out: str = "",
-    which: str | None = None, labels: str | None = None,
-) -> None:  # fmt: skip
-    """Write the encoder (pictures → mean codes) and the decoder (codes → mean pictures), for any batch size.
+    run: str, data: str | None = None, out: str = "", which: str | None = None, labels: str | None = None
+) -> None:
+    """Write the encoder (pictures → mean codes) and the decoder (codes → mean pictures), as ONNX files.
 
     Their outputs are compared with the model's own, on random numbers and on test pictures, and may differ by
-    0.0001 of the larger of 1 and the number itself. If they differ by more, nothing is written. (PyTorch
-    calls TorchScript deprecated; ONNX is the safe choice.)
+    0.0001 of the larger of 1 and the number itself. If they differ by more, nothing is written. They take any
+    number of pictures at once, and run without aelib, by ONNX Runtime and others.
 
     Args:
         data: another dataset, or a folder of photos, to compare on.
-        format: onnx for other programs (ONNX Runtime …), torchscript for libtorch.
         out: folder for encoder and decoder; the run's own by default. Elsewhere nothing is replaced.
     """
     from .. import export as exporting
     from .. import pretrained
 
     folder = Path(out or (run if Path(run).is_dir() else ""))
-    for part in ("encoder", "decoder"):
-        _unused(folder / f"{part}{exporting.SUFFIXES[format]}", run)
+    for part in exporting.PARTS:
+        _unused(folder / part, run)
     model, split = pretrained.load_with_data(run, data, which=which, labels=labels)
-    for file, worst in getattr(exporting, format)(model, folder, split.test).items():
+    for file, worst in exporting.onnx(model, folder, split.test).items():
         print(f"{file}: differs from the model by {worst:.1e} at most")
 
 
