@@ -122,5 +122,11 @@ def manifold(model: Autoencoder, codes: Tensor, labels: Sequence[Any] | np.ndarr
             slider.value = value
 
     explorer = Explorer("manifold", draw, *sliders)
+    (u, v), (right, _), (_, up) = (chart.at(*corner) for corner in ((0, 0), (1, 0), (0, 1)))
+    explorer.parts = {
+        "model": model, "start": torch.tensor([centre]),
+        "map": np.asarray(chart.picture).transpose(2, 0, 1)[None], "place": [[right - u, u], [up - v, v]],
+        "ranges": [[s.min, s.max, s.step, c] for s, c in zip(sliders, centre, strict=True)],
+    }  # fmt: skip
     reset = explorer.button("reset", "the mean code", back)
     return explorer.of(row(grid(sliders, 280, "1 1 80%"), reset), row(where, decoded))

@@ -99,7 +99,6 @@ def test_a_configuration_file_is_read_and_options_win(tmp_path, run):
         (["reconstruct", "x"], 2, "PHOTOS is missing"),
         (["sample", "x", "--nn", "3"], 2, "Did you mean '--n'?"),
         (["interpolate", "x", "a", "b", "--kind", "spheric"], 2, "Did you mean 'spherical'?"),
-        (["export", "x", "--format", "onxx"], 2, "Did you mean 'onnx'?"),
         (["train", "digts"], 1, "Did you mean 'digits'?"),
         (["sample", "nowhere", "--out", "a.png"], 1, "nowhere does not exist"),
         *(([verb, "runs/typo", *photos], 1, "runs/typo does not exist") for verb, *photos

@@ -1,5 +1,6 @@
 """The explorers without a browser: their pure functions, and what the widgets show when something moves."""
 
+import base64
 import io
 
 import ipywidgets as widgets
@@ -105,6 +106,24 @@ def test_its_text_is_the_same_on_every_machine_and_nothing_stays_open(name):
     assert model.training, "looking must not change the model's mode"
     assert repr(widget) == f"explorers.{name}: run this cell to move it"
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_beside_the_widget_lies_a_picture_for_where_there_is_no_kernel(name):
+    widget = EXPLORERS[name](glass())
+    data, about = widget._repr_mimebundle_()
+    assert data["text/plain"] == repr(widget) and "application/vnd.jupyter.widget-view+json" in data
+    panels = [p for p in parts_of(widget, Panel).values() if p.layout.display != "none"]
+    still = png(base64.b64decode(data["image/png"]))
+    at = 0
+    for panel in panels:  # side by side, as they are
+        image = png(panel.image.value)
+        np.testing.assert_array_equal(still[: len(image), at : at + image.shape[1]], image)
+        assert panel.title.value in about["image/png"]["alt"]
+        at += image.shape[1] + 8
+    assert len(panels) >= 2 and still.shape[1] == at
+    for control in parts_of(widget, (widgets.FloatSlider, widgets.IntSlider, widgets.Dropdown)).values():
+        assert control.tooltip == control.description, "a screen reader has no name for it"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs two devices")

@@ -188,7 +188,7 @@ def test_a_model_comes_back_in_its_precision(dtype, tmp_path):
 
 
 def top_k(model):
-    model.encoder = nn.Sequential(*list(model.encoder)[:-1], heads.TopK(1), heads.Deterministic())
+    model.encoder = nn.Sequential(*list(model.encoder)[:-1], zoo.TopK(1), heads.Deterministic())
 
 
 def normal(model):

@@ -1,7 +1,7 @@
 """Explorers of a code: moved in its space, decoded under another condition."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import cast
 
@@ -11,16 +11,28 @@ from torch import Tensor, nn
 
 from .. import latent, plots
 from ..contexts import seeded
-from ..models import Autoencoder
+from ..models import Autoencoder, join
 from .widgets import Explorer, Panel, checked, grid, row
 
 OBEYED = 0.9  # share of faces that obey an attribute, above which it counts as drawn
 IN_COLUMN = 10  # check boxes that stand beside the pictures; more stand below
 
 
+def _labels(names: Iterable[str], drawn: Mapping[str, float]) -> dict[str, str]:
+    """Attribute → what it is called: of one that is hardly drawn, with the share that obey."""
+    return {n: f"{n} ({drawn[n]:.0%})" if drawn.get(n, 1.0) < OBEYED else n for n in names}
+
+
 def attributes_strip(model: Autoencoder, z: Tensor, v: Tensor, strengths: Sequence[float]) -> Tensor:
-    """(N · S, C, H, W): each code (N, K) at each of S strengths, a face a row; the still of `attributes`."""
-    return latent.decode(model, (z[:, None] + torch.tensor(strengths)[:, None] * v).flatten(0, 1))
+    """(N · S, C, H, W): codes (N, K) at each of S strengths along v (K,), a code a row.
+
+    Or of one code (K,) along each of v (N, K), an axis a row: `latent_space_strip`.
+    """
+    moved = z[..., None, :] + torch.tensor(strengths)[:, None] * v[..., None, :]
+    return latent.decode(model, moved.flatten(0, 1))
+
+
+latent_space_strip = attributes_strip
 
 
 def attributes(
@@ -40,13 +52,13 @@ def attributes(
     """
     if not directions:
         raise ValueError("no attributes to choose from: directions is empty")
-    codes, hidden = checked(codes, photos), {n for n in directions if drawn.get(n, 1.0) < OBEYED}
+    codes, labels = checked(codes, photos), _labels(directions, drawn)
+    hidden = {name for name, label in labels.items() if label != name}
     face = widgets.IntSlider(0, 0, len(codes) - 1, description="face")
     others = widgets.Checkbox(len(hidden) == len(directions), description="hardly drawn too", indent=False)
 
     def offered() -> list[tuple[str, str]]:
-        shown = [n for n in directions if others.value or n not in hidden]
-        return [(f"{n} ({drawn[n]:.0%})" if n in hidden else n, n) for n in shown]
+        return [(label, n) for n, label in labels.items() if others.value or n not in hidden]
 
     name = widgets.Dropdown(options=offered(), description="attribute")
     slider = widgets.FloatSlider(0.0, min=-3, max=3, step=0.1, description="strength", readout_format="+.1f")
@@ -60,13 +72,13 @@ def attributes(
     explorer = Explorer("attributes", draw, face, name, slider)
     explorer.follow(others, action=lambda: setattr(name, "options", offered()))
     reset = explorer.button("reset", "strength 0", lambda: setattr(slider, "value", 0.0))
+    explorer.parts = {
+        "model": model, "start": codes[:1], "codes": codes, "photos": photos, "names": [*labels.values()],
+        "directions": lambda: torch.stack([v.cpu() for v in directions.values()]),
+        "hidden": [n in hidden for n in directions],
+    }  # fmt: skip
     top = row(face, name, others) if hidden else row(face, name)
     return explorer.of(top, row(slider, reset), row(before, after))
-
-
-def latent_space_strip(model: Autoencoder, z: Tensor, axes: Tensor, amounts: Sequence[float]) -> Tensor:
-    """(D · S, C, H, W): one code (K,) moved by each of S amounts along each of axes (D, K), an axis a row."""
-    return latent.decode(model, (z + torch.tensor(amounts)[:, None] * axes[:, None]).flatten(0, 1))
 
 
 def latent_space_random(model: Autoencoder, codes: Tensor, seed: int) -> Tensor:
@@ -135,6 +147,11 @@ def latent_space(
     title = widgets.Label("principal directions (of variance), in sd")
     column = widgets.VBox([title, grid(sliders[: len(names)], 200)], layout=widgets.Layout(flex="1 1 270px"))
     others = row(grid(sliders[len(names) :], 200))
+    explorer.parts = {
+        "model": model, "start": mean[None], "codes": codes, "photos": photos, "axes": axes,
+        "names": [*names, *directions], "principal": len(names),
+        "random": lambda: torch.stack([_random(sampler(), seed) for seed in range(32)]),
+    }  # fmt: skip
     return explorer.of(row(random, reset), row(decoded, near, column), others)
 
 
@@ -162,6 +179,8 @@ def interpolation(model: Autoencoder, codes: Tensor, photos: plots.Pictures) -> 
         between.show(latent.decode(model, latent.interpolate(codes[i], codes[j], [t.value], kind.value)))
 
     explorer = Explorer("interpolation", draw, first, second, kind, t)
+    start = latent.interpolate(codes[0], codes[1], [0.5])
+    explorer.parts = {"model": model, "start": start, "codes": codes, "photos": photos}
     return explorer.of(row(first, second), row(t, kind), row(photo_a, between, photo_b))
 
 
@@ -202,9 +221,9 @@ def conditional(
     photo, decoded = Panel("photo"), Panel("decoded")
     face = widgets.IntSlider(0, 0, len(codes) - 1, description="photo")
     kind = widgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="class")
-    labels = [f"{n} ({drawn[n]:.0%})" if drawn.get(n, 1.0) < OBEYED else n for n in names]
-    boxes = [widgets.Checkbox(description=label, indent=False) for label in labels]
-    hidden = [box for box, label, name in zip(boxes, labels, names, strict=True) if label != name]
+    labels = _labels(names, drawn)
+    hidden = {name for name, label in labels.items() if label != name}
+    boxes = [widgets.Checkbox(description=label, indent=False) for label in labels.values()]
     others = widgets.Checkbox(len(hidden) == len(boxes), description="hardly drawn too", indent=False)
     strength = widgets.FloatSlider(1.0, min=0, max=6, step=0.25, description="strength")
     c = torch.empty(0)
@@ -229,11 +248,16 @@ def conditional(
         photo.show(photos[i : i + 1])
         asked = torch.where(c == conditions[i], c, c * strength.value)
         decoded.show(conditional_strip(model, codes[i : i + 1], asked[None]))
-        for box, label, value in zip(boxes, labels, c.tolist(), strict=True):
+        for box, label, value in zip(boxes, labels.values(), c.tolist(), strict=True):
             box.description = f"{label} ?" if value == 0 and absent < 0 else label
 
     own()
     explorer = Explorer("conditional", draw, *([] if classes else [strength]))
+    explorer.parts = {
+        "model": model, "start": join(codes[:1], conditions[:1]), "codes": codes, "photos": photos,
+        "conditions": conditions, "names": [*labels.values()], "hidden": [n in hidden for n in names],
+        "classes": bool(classes), "absent": float(absent),
+    }  # fmt: skip
     explorer.follow(face, action=own)
     reset = explorer.button("reset", "the photo's own condition", own)
     if classes:
@@ -244,8 +268,8 @@ def conditional(
             explorer.follow(box, action=partial(tick, k))
 
         def offer() -> None:
-            for box in hidden:
-                box.layout.display = None if others.value else "none"
+            for box, name in zip(boxes, names, strict=True):
+                box.layout.display = None if others.value or name not in hidden else "none"
 
         offer()
         explorer.follow(others, action=offer)

@@ -1,9 +1,14 @@
 """What the explorers are made of: a widget that draws and survives, panels, controls that line up."""
 
+import base64
 import html
+import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from .. import plots
@@ -27,11 +32,28 @@ class Explorer(widgets.VBox):
     def __init__(self, name: str, draw: Callable[[], None], *controls: widgets.Widget) -> None:
         self.name, self.draw, self.message = name, draw, widgets.HTML()
         self._busy, self.seed = False, 0
+        # of a page without Python: "model"; "start" (1, K), what its decoder is given first; other tables
+        # (N, K), pictures (N, C, H, W), names and numbers, or functions that return them
+        self.parts: dict[str, Any] = {}
         super().__init__()
         self.follow(*controls)
 
     def __repr__(self) -> str:
         return f"explorers.{self.name}: run this cell to move it"
+
+    def _repr_mimebundle_(self, **keywords: Any) -> Any:
+        """The widget, and a picture of its panels as they are, for where there is no kernel to move it."""
+        bundle = super()._repr_mimebundle_(**keywords)
+        parts = [part for line in self.children for part in getattr(line, "children", ())]
+        panels = [p for p in parts if isinstance(p, Panel) and p.image.value and p.layout.display != "none"]
+        if not panels:
+            return bundle
+        images = [np.asarray(Image.open(io.BytesIO(p.image.value))) for p in panels]
+        high = max(map(len, images))
+        room = [np.pad(i, ((0, high - len(i)), (0, 8), (0, 0)), constant_values=255) for i in images]
+        still = plots.png(np.hstack(room).transpose(2, 0, 1)[None])
+        alt = f"The explorer at its start, from left to right: {', '.join(p.title.value for p in panels)}."
+        return bundle | {"image/png": base64.b64encode(still).decode()}, {"image/png": {"alt": alt}}
 
     def run(self, action: Callable[[], object] | None = None) -> None:
         """Act, then draw once; what goes wrong is said in `message`, until something goes right."""
@@ -52,6 +74,7 @@ class Explorer(widgets.VBox):
     def follow(self, *controls: widgets.Widget, action: Callable[[], object] | None = None) -> None:
         """Act and draw whenever one of the controls changes its value."""
         for control in controls:
+            control.tooltip = control.tooltip or control.description  # which screen readers say
             control.observe(lambda _: self.run(action), "value")
 
     def button(self, text: str, says: str, action: Callable[[], object]) -> widgets.Button:

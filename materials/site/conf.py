@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path[:0] = [str(HERE), str(ROOT), str(ROOT / "notebooks")]
 
 project = "aelib"
 author = "the makers of aelib"
@@ -41,8 +41,8 @@ napoleon_use_rtype = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "aelib"
-html_static_path = [str(HERE / "site.css")]
-html_css_files = ["site.css"]
+html_static_path = [str(HERE / name) for name in ("site.css", "viewer.css", "viewer.js")]
+html_css_files = ["site.css", "viewer.css"]
 html_extra_path = [str(HERE / "index.html")]
 html_copy_source = html_show_sourcelink = False
 html_last_updated_fmt = None
@@ -50,6 +50,7 @@ mathjax_path = "vendor/mathjax/tex-chtml.js"
 html_sidebars = {"**": ["all-pages.html"]}
 html_theme_options = {
     "navbar_center": [],
+    "navbar_persistent": ["find.html"],  # the theme's own says to a screen reader another word than it shows
     "navbar_end": ["theme-switcher"],
     "navbar_align": "left",
     "show_prev_next": True,

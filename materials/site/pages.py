@@ -1,12 +1,15 @@
 """What the site adds to Sphinx: the order of pages, the glossary's words, badges, reference and explorers."""
 
 import html
+import json
 import pkgutil
 import re
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
+import explorers
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -60,6 +63,22 @@ def write_contents(app: Sphinx, page: str, source: list[str]) -> None:
         for caption, pages in contents().items():
             text += f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```"
         source[0] = text
+
+
+def prepare(app: Sphinx, page: str, source: list[str]) -> None:
+    """A stored page's widgets become explorers that need no kernel; its pictures keep their words."""
+    if not page.startswith("notebooks/"):
+        return
+    notebook, k = json.loads(source[0]), 0
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            data, about = output.get("data", {}), output.get("metadata", {})
+            if alt := about.get("image/png", {}).get("alt"):
+                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+            if "application/vnd.jupyter.widget-view+json" in data:
+                output["data"] = {"text/html": explorers.place(Path(page).name.partition("_")[0], k)}
+                k += 1
+    source[0] = json.dumps(notebook)
 
 
 def plain(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -184,10 +203,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """What Sphinx calls."""
     app.connect("builder-inited", write_reference)
     app.connect("source-read", write_contents)
+    app.connect("source-read", prepare)
+    app.connect("builder-inited", explorers.write)
     app.connect("autodoc-process-docstring", plain, priority=400)
     app.connect("autodoc-skip-member", own)
     app.connect("doctree-read", places)
     app.connect("doctree-resolved", explain)
     app.connect("html-page-context", badges)
     app.connect("build-finished", vendor)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    # what was read before by another version of these files is read again
+    version = zlib.crc32(b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py"))))
+    return {"env_version": version, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,292 @@
+"""The web site in a real browser, with a static server and no network; `make site` builds it."""
+
+import functools
+import http.server
+import os
+import threading
+from pathlib import Path
+
+import leaving
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_browser import CHROMIUM
+
+from aelib import contexts, latent, load, plots
+
+HERE = Path(__file__).parent.parent
+SITE, MODULES = HERE / "build" / "site", HERE / "materials" / "site" / "node_modules"
+pytestmark = [
+    pytest.mark.site,
+    pytest.mark.browser,
+    pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="there is no site: make site"),
+    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="no chromium is installed"),
+]
+PAGES = [
+    "README.html", "notebooks/00_start_here.html", "notebooks/03_latent_space.html",
+    "materials/glossary.html", "materials/site/reference/models.html",
+]  # fmt: skip
+LEVELS = 2  # of 255, by which a picture of the browser may differ from Python's
+PIXELS = """canvas => {
+    const { width, height } = canvas;
+    return [height, width, ...canvas.getContext("2d").getImageData(0, 0, width, height).data];
+}"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A static server, as any would do."""
+
+    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}  # noqa: RUF012
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A page that may ask this server alone; what else it asks for is in `page.elsewhere`."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.elsewhere, page.asked = [], []
+
+    def ask(route):
+        if route.request.url.startswith((address, "data:", "blob:")):
+            page.asked.append(route.request.url)
+            route.continue_()
+        else:
+            page.elsewhere.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", ask)
+    yield page
+    assert page.elsewhere == []
+    page.close()
+
+
+class Explorer:
+    """The k-th explorer of a page, that one moves and looks at."""
+
+    def __init__(self, page, address, name, k=0):
+        page.goto(f"{address}notebooks/{name}.html")
+        self.page, self.at = page, page.locator(".explorer[data-explorer]").nth(k)
+        self.at.scroll_into_view_if_needed()
+        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=self.at.element_handle())
+        file = self.at.get_attribute("data-explorer").removeprefix("../")
+        self.of = load_file(SITE / file)
+
+    def picture(self, title):
+        """(H, W, 3) what stands under this title."""
+        canvas = self.at.locator(f"figure:has(figcaption:text-matches('^{title}')) canvas")
+        height, width, *data = canvas.evaluate(PIXELS)
+        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+    def moved(self, act):
+        """Do this, and wait until the last picture is drawn."""
+        before = int(self.at.get_attribute("data-drawn"))
+        act()
+        done = "([at, before]) => Number(at.dataset.drawn) > before && at.ariaBusy === 'false'"
+        self.page.wait_for_function(done, arg=[self.at.element_handle(), before], timeout=60_000)
+        assert self.at.locator("[role=status]").inner_text() == ""
+
+    def control(self, label):
+        return self.at.locator(f'[aria-label="{label}"]:not(canvas)')
+
+    def slide(self, label, value):
+        """By the keyboard: a control of the page's own is focused, and its arrows are pressed."""
+        slider = self.control(label)
+        low, step = (float(slider.get_attribute(name)) for name in ("min", "step"))
+        now = float(slider.input_value())
+        slider.focus()
+        for _ in range(round(abs(value - now) / step)):
+            slider.press("ArrowRight" if value > now else "ArrowLeft")
+        assert float(slider.input_value()) == pytest.approx(value, abs=step / 2), low
+
+
+def same(shown, tensor):
+    """Whether what the browser shows is what Python decodes, (1, C, H, W)."""
+    apart = np.abs(shown.astype(int) - plots.pixels(tensor)[0].astype(int))
+    return apart.max() <= LEVELS
+
+
+def decode(name, z, c=None):
+    return latent.decode(load(f"pretrained/{name}", device="cpu"), z, c)
+
+
+@pytest.mark.slow
+def test_a_smile_is_put_on_by_keyboard_and_by_mouse(page, address):
+    it = Explorer(page, address, "00_start_here")
+    codes, directions = it.of["codes"], it.of["directions"]
+    assert not [url for url in page.asked if "ort" in url or url.endswith(".onnx")], "nothing before a touch"
+    assert same(it.picture("decoded"), decode("vae-lfw", codes[:1]))
+    it.moved(lambda: it.slide("face", 2))
+    it.moved(lambda: it.slide("strength", 1.2))
+    assert same(it.picture("decoded"), decode("vae-lfw", codes[2:3] + 1.2 * directions[0]))
+    assert same(it.picture("original"), decode("vae-lfw", codes[2:3]))
+    it.moved(lambda: it.control("attribute").select_option(index=1))
+    k = int(it.control("attribute").input_value())
+    assert same(it.picture("decoded"), decode("vae-lfw", codes[2:3] + 1.2 * directions[k]))
+    box = it.control("strength").bounding_box()
+    it.moved(lambda: page.mouse.click(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2))
+    strength = float(it.control("strength").input_value())
+    assert strength > 2.5
+    assert same(it.picture("decoded"), decode("vae-lfw", codes[2:3] + strength * directions[k]))
+    it.moved(lambda: it.at.get_by_role("button", name="reset").press("Enter"))
+    assert same(it.picture("decoded"), decode("vae-lfw", codes[2:3]))
+    shown = it.control("attribute").locator("option").count()
+    it.moved(lambda: it.control("hardly drawn too").press("Space"))
+    assert it.control("attribute").locator("option").count() == len(directions) > shown
+
+
+@pytest.mark.slow
+def test_a_plain_autoencoder_moves_too(page, address):
+    it = Explorer(page, address, "01_vanilla_autoencoder")
+    it.moved(lambda: it.slide("strength", -0.5))
+    expected = decode("ae-lfw", it.of["codes"][:1] - 0.5 * it.of["directions"][0])
+    assert same(it.picture("decoded"), expected)
+
+
+@pytest.mark.slow
+def test_one_goes_from_one_person_to_another(page, address):
+    it = Explorer(page, address, "03_latent_space")
+    codes = it.of["codes"]
+    it.moved(lambda: it.slide("B", 3))
+    it.moved(lambda: it.slide("t", 0.4))
+    for kind in ("spherical", "linear"):
+        it.moved(lambda kind=kind: it.control("way").select_option(kind))
+        z = latent.interpolate(codes[0], codes[3], [0.4], kind)
+        assert same(it.picture("decoded"), decode("vae-lfw", z)), kind
+    assert (it.picture("B") == it.of["photos"][3].numpy()).all()
+
+
+@pytest.mark.slow
+def test_a_code_is_moved_along_axes_and_the_nearest_person_is_shown(page, address):
+    it = Explorer(page, address, "03_latent_space", 1)
+    mean, axes, codes = it.of["start"], it.of["axes"], it.of["codes"]
+    names = it.at.locator("label > span").all_inner_texts()
+    it.moved(lambda: it.slide(names[0], 0.7))
+    it.moved(lambda: it.slide("Smiling", -0.4))
+    z = mean + 0.7 * axes[0] - 0.4 * axes[names.index("Smiling")]
+    assert same(it.picture("decoded"), decode("vae-lfw", z))
+    nearest = int(latent.nearest(codes, z))
+    assert (it.picture(f"nearest photo: {nearest}") == it.of["photos"][nearest].numpy()).all()
+    for seed in (0, 1):
+        it.moved(lambda: it.at.get_by_role("button", name="random").click())
+        assert same(it.picture("decoded"), decode("vae-lfw", it.of["random"][seed : seed + 1]))
+    it.moved(lambda: it.at.get_by_role("button", name="reset").click())
+    assert same(it.picture("decoded"), decode("vae-lfw", mean))
+
+
+@pytest.mark.slow
+def test_another_condition_is_asked_for(page, address):
+    it = Explorer(page, address, "04_conditional_vae")
+    z, c = it.of["codes"], it.of["conditions"].clone()
+    it.moved(lambda: it.slide("photo", 1))
+    assert same(it.picture("decoded"), decode("cvae-lfw", z[1:2], c[1:2]))
+    box = it.control("Smiling")
+    assert box.is_checked() == (c[1, 0] == 1)
+    it.moved(lambda: box.press("Space"))
+    it.moved(lambda: it.slide("strength", 2.0))
+    c[1, 0] *= -2
+    assert same(it.picture("decoded"), decode("cvae-lfw", z[1:2], c[1:2]))
+    it.moved(lambda: it.slide("photo", 2))
+    assert same(it.picture("decoded"), decode("cvae-lfw", z[2:3], c[2:3])), "the photo's own condition"
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_stands_in_anybodys_way(page, address, name, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(address + name)
+    page.wait_for_load_state("networkidle")
+    page.add_script_tag(path=MODULES / "axe-core" / "axe.min.js")
+    found = page.evaluate("async () => (await axe.run()).violations")
+    serious = [
+        (v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("path", sorted(SITE.glob("notebooks/*.html")), ids=lambda path: path.stem)
+def test_a_page_weighs_little_and_asks_nobody_else(page, address, path):
+    page.goto(f"{address}notebooks/{path.name}")
+    page.wait_for_load_state("networkidle")
+    weighed = {}
+    for url in page.asked:
+        if url.startswith(address):
+            file = SITE / url.removeprefix(address).partition("?")[0].partition("#")[0]
+            weighed[file] = file.stat().st_size if file.is_file() else 0
+    assert sum(weighed.values()) < 5e6, {f.name: n for f, n in weighed.items() if n > 2e5}
+    assert all(size < 2e6 for file, size in weighed.items() if file.suffix == ".onnx")
+
+
+def test_a_model_is_small_on_the_wire():
+    sizes = {file.name: file.stat().st_size for file in SITE.glob("_static/explorers/*.onnx")}
+    assert len(sizes) >= 3 and max(sizes.values()) < 2e6
+
+
+def test_a_word_of_the_glossary_says_what_it_means(page, address):
+    page.goto(f"{address}notebooks/02_variational_autoencoder.html")
+    word = page.locator("a.term", has_text="ELBO").first
+    word.focus()
+    shown = word.evaluate("a => getComputedStyle(a, '::after').content")
+    assert "evidence lower bound" in shown
+    word.press("Enter")
+    page.wait_for_url("**/glossary.html#term-elbo")
+    assert (
+        "evidence lower bound"
+        in page.locator("#term-elbo").locator("xpath=ancestor-or-self::tr").inner_text()
+    )
+
+
+def test_one_finds_what_one_looks_for(page, address):
+    page.goto(f"{address}search.html?q=reparameterisation")
+    page.locator("#search-results li a").first.wait_for(timeout=20_000)
+
+
+def test_anybodys_own_explorer_is_a_page(page, address, tmp_path):
+    """Of a small model: the page holds all but ONNX Runtime."""
+    from aelib import explorers, models
+
+    with contexts.seeded(0):
+        model = models.autoencoder((1, 9, 7), 3, net="mlp", hidden=(8,))
+        z = torch.randn(5, 3)
+    photos = latent.decode(model, z)
+    explorer = explorers.interpolation(model, z, photos)
+    file = leaving.to_html(explorer, SITE / "own.html", runtime="_static/vendor/ort/")
+    try:
+        page.goto(f"{address}{file.name}")
+        at = page.locator(".explorer")
+        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=at.element_handle())
+        it = object.__new__(Explorer)
+        it.page, it.at = page, at
+        it.moved(lambda: it.slide("t", 0.3))
+        assert same(it.picture("decoded"), latent.decode(model, latent.interpolate(z[0], z[1], [0.3])))
+    finally:
+        file.unlink()
+    with pytest.raises(ValueError, match="needs Python"):
+        leaving.to_html(explorers.reconstructions({"one": model}, load_data()), tmp_path / "x.html")
+
+
+def load_data():
+    from aelib import datasets
+
+    return datasets.Images(np.zeros((2, 1, 9, 7), np.uint8))
