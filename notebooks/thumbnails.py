@@ -54,7 +54,7 @@ BOTH_CURVES = [(0.06, 0.08, 0.497, 0.86), (0.56, 0.08, 0.997, 0.86)]
 BOTH_MAPS = [(0.04, 0.08, 0.48, 0.77), (0.54, 0.08, 0.98, 0.77)]
 PAGES = {
     "00": labelled("start-here", (4, 7, 9, 10, 11), 60, face=0, decoded=1),
-    "01a": labelled("scratch", range(7), 92, photo=0, linear=1, multilayer=2, convolutional=3),
+    "01a": labelled("scratch", range(6), 92, photo=0, linear=1, multilayer=2, convolutional=3),
     "01": labelled("sharpening", range(6), 62, epoch_1=0, epoch_40=4, photo=5),
     "01b": Thumbnail("exact-posterior", [Row("", 0, (), BOTH_CURVES, ("three points", "p(z|x) of each"))]),
     "02": labelled("hidden-beta", range(7), 62, **{"digit": 0, "β = 1": 1, "β = 39.2": 2}),
