@@ -140,7 +140,7 @@ clean = faces.test[3:4].batch().x
 with contexts.seeded(0):
     damaged = speckled(clean, 0.2)
 plots.show(torch.cat([clean, damaged]), titles=["clean", "damaged"]).described(
-    "A clean face, and the same with black and white specks."
+    "A clean face, and beside it the same face with black and white specks."
 )
 
 # %% [markdown]
