@@ -7,13 +7,14 @@ import threading
 from pathlib import Path
 
 import leaving
+import mapping
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from test_browser import CHROMIUM
 
-from aelib import contexts, latent, load, plots
+from aelib import contexts, datasets, explorers, latent, load, models, plots
 
 HERE = Path(__file__).parent.parent
 SITE, MODULES = HERE / "build" / "site", HERE / "materials" / "site" / "node_modules"
@@ -262,31 +263,67 @@ def test_one_finds_what_one_looks_for(page, address):
     page.locator("#search-results li a").first.wait_for(timeout=20_000)
 
 
-def test_anybodys_own_explorer_is_a_page(page, address, tmp_path):
-    """Of a small model: the page holds all but ONNX Runtime."""
-    from aelib import explorers, models
+@pytest.fixture
+def own(page, address):
+    """Explorer of a small model → the same on a page of its own, which holds all but ONNX Runtime."""
+    file = SITE / "own.html"
 
-    with contexts.seeded(0):
-        model = models.autoencoder((1, 9, 7), 3, net="mlp", hidden=(8,))
-        z = torch.randn(5, 3)
-    photos = latent.decode(model, z)
-    explorer = explorers.interpolation(model, z, photos)
-    file = leaving.to_html(explorer, SITE / "own.html", runtime="_static/vendor/ort/")
-    try:
+    def made(explorer):
+        leaving.to_html(explorer, file, runtime="_static/vendor/ort/")
         page.goto(f"{address}{file.name}")
-        at = page.locator(".explorer")
-        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=at.element_handle())
         it = object.__new__(Explorer)
-        it.page, it.at = page, at
-        it.moved(lambda: it.slide("t", 0.3))
-        assert same(it.picture("decoded"), latent.decode(model, latent.interpolate(z[0], z[1], [0.3])))
-    finally:
-        file.unlink()
+        it.page, it.at = page, page.locator(".explorer")
+        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=it.at.element_handle())
+        return it
+
+    yield made
+    file.unlink(missing_ok=True)
+
+
+def small(k, conditions=0):
+    """A model of pictures (1, 9, 7), and twenty codes (N, k)."""
+    with contexts.seeded(0):
+        model = models.autoencoder((1, 9, 7), k, net="mlp", hidden=(8,), conditions=conditions)
+        return model, 2 * torch.randn(20, k)
+
+
+def test_anybodys_own_model_moves_between_two_codes(own):
+    model, z = small(3)
+    it = own(explorers.interpolation(model, z, latent.decode(model, z)))
+    it.moved(lambda: it.slide("t", 0.3))
+    assert same(it.picture("decoded"), latent.decode(model, latent.interpolate(z[0], z[1], [0.3])))
+
+
+def test_a_map_is_under_the_mouse(own):
+    model, z = small(2)
+    it = own(mapping.manifold(model, z, list("ab") * 10))
+    chart, start = it.at.locator("canvas").first, it.picture("codes")
+    box = chart.bounding_box()
+    it.moved(lambda: it.page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"]))
+    assert (it.picture("codes") != start).any(), "the ring follows"
+    at = torch.tensor([[float(it.control(name).input_value()) for name in ("z₁", "z₂")]])
+    assert same(it.picture("decoded"), latent.decode(model, at))
+    dark = (it.picture("codes").astype(int) - start).sum(2) < -300  # of the ring, which is black
+    rows, columns = np.nonzero(dark)
+    assert abs(columns.mean() / dark.shape[1] - 0.3) < 0.03 and abs(rows.mean() / dark.shape[0] - 0.4) < 0.03
+    it.moved(lambda: it.control("z₁").press("ArrowRight"))
+    step = float(it.control("z₁").get_attribute("step"))
+    assert same(it.picture("decoded"), latent.decode(model, at + torch.tensor([[step, 0.0]])))
+
+
+def test_another_class_is_asked_for(own):
+    model, z = small(3, conditions=4)
+    c = torch.eye(4)[torch.arange(20) % 4]
+    it = own(explorers.conditional(model, z, latent.decode(model, z, c), c, list("0123")))
+    assert it.control("class").input_value() == "0"
+    it.moved(lambda: it.control("class").select_option("3"))
+    assert same(it.picture("decoded"), latent.decode(model, z[:1], torch.eye(4)[3:]))
+    it.moved(lambda: it.at.get_by_role("button", name="reset").click())
+    assert same(it.picture("decoded"), latent.decode(model, z[:1], c[:1]))
+
+
+def test_what_encodes_stays_in_python(tmp_path):
+    model, _ = small(3)
+    data = datasets.Images(np.zeros((2, 1, 9, 7), np.uint8))
     with pytest.raises(ValueError, match="needs Python"):
-        leaving.to_html(explorers.reconstructions({"one": model}, load_data()), tmp_path / "x.html")
-
-
-def load_data():
-    from aelib import datasets
-
-    return datasets.Images(np.zeros((2, 1, 9, 7), np.uint8))
+        leaving.to_html(explorers.reconstructions({"one": model}, data), tmp_path / "x.html")

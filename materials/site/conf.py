@@ -63,7 +63,7 @@ html_theme_options = {
 
 
 def repository() -> str:
-    """owner/name on GitHub, where Colab and Binder fetch the pages; empty where nobody says so."""
+    """owner/name on GitHub, where Binder fetches the pages; empty where nobody says so."""
     if name := os.environ.get("GITHUB_REPOSITORY"):
         return name
     asked = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, capture_output=True, text=True)

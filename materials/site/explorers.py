@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 
 from aelib import explorers, latent, load, pretrained
 from aelib.explorers.widgets import Explorer
+from aelib.models import Autoencoder
 
 FOLDER = "_static/explorers"
 PEOPLE = 24
@@ -21,35 +22,36 @@ SAID = {  # under an explorer, and in the place of one whose model its page trai
 }
 
 
-def invented(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (N, K) that a face model gives to people of the VAE's, and these people (N, 3, 64, 64)."""
+def invented() -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes (N, 64) of the VAE, sampled as on page 00, and the people (N, 3, 64, 64) that they decode to."""
     artist = load("pretrained/vae-lfw", device="cpu")
-    torch.manual_seed(2)  # those of page 00
-    pictures = latent.decode(artist, artist.prior().sample((PEOPLE,)))
-    model = load(f"pretrained/{name}", device="cpu")
-    with torch.no_grad():
-        return model.encode(pictures).mean, pictures
+    torch.manual_seed(2)
+    z = artist.prior().sample((PEOPLE,))
+    return z, latent.decode(artist, z)
+
+
+@torch.no_grad()
+def seen_by(name: str, c: torch.Tensor | None = None) -> tuple[Autoencoder, torch.Tensor, torch.Tensor]:
+    """A face model, the codes (N, K) that it gives to these people, and the people."""
+    model, (_, pictures) = load(f"pretrained/{name}", device="cpu"), invented()
+    return model, model.encode(pictures, c).mean, pictures
 
 
 def start_here() -> Explorer:
     """Page 00: a slider that puts on a smile."""
-    artist, drawn = load("pretrained/vae-lfw", device="cpu"), pretrained.drawn("vae-lfw")
-    vectors = pretrained.directions("vae-lfw")
+    vectors, drawn = pretrained.directions("vae-lfw"), pretrained.drawn("vae-lfw")
     vectors = {name: vectors[name] for name in sorted(drawn, key=drawn.__getitem__, reverse=True)}
-    torch.manual_seed(2)
-    z = artist.prior().sample((PEOPLE,))
-    return explorers.attributes(artist, z, latent.decode(artist, z), vectors, drawn)
+    return explorers.attributes(load("pretrained/vae-lfw", device="cpu"), *invented(), vectors, drawn)
 
 
 def smile() -> Explorer:
     """Page 01: the same, of a plain autoencoder."""
-    directions = pretrained.directions("ae-lfw")
-    return explorers.attributes(load("pretrained/ae-lfw", device="cpu"), *invented("ae-lfw"), directions)
+    return explorers.attributes(*seen_by("ae-lfw"), pretrained.directions("ae-lfw"))
 
 
 def way() -> Explorer:
     """Page 03: from one person to another."""
-    return explorers.interpolation(load("pretrained/vae-lfw", device="cpu"), *invented("vae-lfw"))
+    return explorers.interpolation(*seen_by("vae-lfw"))
 
 
 def coordinates() -> Explorer:
@@ -57,16 +59,18 @@ def coordinates() -> Explorer:
     wanted = ("Smiling", "Male", "Eyeglasses", "Mouth Slightly Open", "Blond Hair", "Beard")
     directions = pretrained.directions("vae-lfw")
     some = {name: directions[name] for name in wanted if name in directions}
-    return explorers.latent_space(load("pretrained/vae-lfw", device="cpu"), *invented("vae-lfw"), some)
+    return explorers.latent_space(*seen_by("vae-lfw"), some)
 
 
 def editor() -> Explorer:
-    """Page 04: another condition for the same person."""
-    model, names = load("pretrained/cvae-lfw", device="cpu"), pretrained.CONDITIONS
-    torch.manual_seed(2)
-    c = 2 * torch.bernoulli(torch.full((PEOPLE, len(names)), 0.3)) - 1
-    z = model.prior().sample((PEOPLE,))
-    return explorers.conditional(model, z, latent.decode(model, z, c), c, names, pretrained.drawn("cvae-lfw"))
+    """Page 04: another condition for the same person.
+
+    An attribute is a person's own where the VAE's code lies a standard deviation along its direction.
+    """
+    (z, _), directions, names = invented(), pretrained.directions("vae-lfw"), pretrained.CONDITIONS
+    v = torch.stack([directions[name] for name in names])
+    c = 2 * (z @ v.T > v.square().sum(1)).float() - 1
+    return explorers.conditional(*seen_by("cvae-lfw", c), c, names, pretrained.drawn("cvae-lfw"))
 
 
 # page → model and explorer of each of its widgets, in their order; None: of what the page trains

@@ -9,7 +9,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import editions
 import explorers
+import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -173,14 +175,14 @@ def badges(
     """Above each page of the course: where it runs, and the file itself."""
     if not page.startswith("notebooks/"):
         return
+    name, folder = Path(page).name, context["pathto"]("_downloads", 1)
     links = [
-        ("Download this page", f"{context['pathto']('_downloads', 1)}/{Path(page).name}.ipynb", "download")
+        ("Download this page", f"{folder}/{name}.ipynb", "download"),
+        ("Its exercises, unsolved", f"{folder}/{name}.exercises.ipynb", "download"),
     ]
-    if name := context["repository"]:
-        links += [
-            ("Open in Colab", f"https://colab.research.google.com/github/{name}/blob/main/{page}.ipynb", ""),
-            ("Open in Binder", f"https://mybinder.org/v2/gh/{name}/main?urlpath=lab/tree/{page}.ipynb", ""),
-        ]
+    if repository := context["repository"]:
+        to = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{page}.ipynb"
+        links.append(("Open in Binder", to, ""))
     row = " ".join(f'<a href="{to}" {more}>{text}</a>' for text, to, more in links)
     context["body"] = f'<p class="places">{row}</p>' + context["body"]
 
@@ -194,9 +196,12 @@ def vendor(app: Sphinx, error: Exception | None) -> None:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, target)
-    for file in ROOT.glob("notebooks/*.ipynb"):
-        (to.parent.parent / "_downloads").mkdir(exist_ok=True)
-        shutil.copy(file, to.parent.parent / "_downloads" / file.name)
+    downloads = Path(app.outdir, "_downloads")
+    downloads.mkdir(exist_ok=True)
+    for page in ROOT.glob("notebooks/*.ipynb"):
+        shutil.copy(page, downloads / page.name)
+        unsolved = editions.exercises(ROOT / "notebooks" / "source" / f"{page.stem}.py")
+        nbformat.write(unsolved, downloads / f"{page.stem}.exercises.ipynb")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
