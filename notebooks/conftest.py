@@ -23,11 +23,18 @@ def pytest_itemcollected(item):
         item.output_timeout = 120  # nbval's 5 s are too few on a busy machine
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
 def kinds(outputs):
-    """What each output is: the name of its stream, or the formats of a result or a picture."""
-    return [
-        o.get("name") or " + ".join(sorted(o.get("data", [o.output_type]))) for o in coalesce_streams(outputs)
-    ]
+    """What each output is: the name of its stream, or the formats of a result or a picture.
+
+    The picture that lies beside a widget, for where there is no kernel, is part of the widget.
+    """
+    outputs = coalesce_streams(outputs)
+    formats = [set(o.get("data", [o.output_type])) for o in outputs]
+    formats = [f - {"image/png"} if WIDGET in f else f for f in formats]
+    return [o.get("name") or " + ".join(sorted(f)) for o, f in zip(outputs, formats, strict=True)]
 
 
 @pytest.hookimpl(wrapper=True)
