@@ -442,10 +442,11 @@ plots.show({net: vae.sample(8).cpu() for net, vae in vaes.items()}, width=12).de
 
 # %% [markdown]
 # Look at the last row. Its distortion is about that of the convolutional network, its samples are loose
-# pieces of strokes. Under N(0, 1) the places of the code are independent. Is that why? Page 10 keeps such a
-# code and exchanges only the prior, for one that knows which places go together: then digits are sampled.
-# Good reconstructions do not promise good samples. Here the rate, and with it the ELBO, is the worst of the
-# three.
+# pieces of strokes. Under N(0, 1) the places of the code are independent. Is that why? Page 10 has a code of
+# places, too, and exchanges only its prior, for one that knows which places go together: then digits are
+# sampled. Good reconstructions do not promise good samples. Here the rate, and with it the ELBO, is the worst
+# of the three. (Adam's rate of 0.002, here and in section 6, is that of other pages. It was not chosen on
+# validation pictures, and a better one for each row would change the numbers.)
 #
 # ## 4 · The hidden β
 #
@@ -605,8 +606,8 @@ figure.described(
 # four dimensions more on than *plain*, and its −ELBO is five nats better. The smaller rate points the same
 # way, but its gains are of the size of the spread. Free bits keep all 50 dimensions on, at 0.2 nats, and
 # their −ELBO is four nats worse than warm-up's: *more dimensions that carry something are no goal in
-# themselves*. A dimension that is kept alive, and that the decoder does not use, costs nats. Judge by the
-# ELBO, or better by log p(x). (The trainings are short: six passes.)
+# themselves*. Some 37 of them cost about 0.2 nats each, and the ELBO shows no gain for it. Judge by the ELBO,
+# or better by log p(x). (The trainings are short: six passes.)
 #
 # ## 6 · Which likelihood? Faces
 #
@@ -767,12 +768,12 @@ print(f"σ learnt: {sigma:.3f}, so against σ = 1 the KL weighs σ² = {sigma**2
 # **What the KL costs, and what it buys.** Go through the table from the smallest rate to the largest. With a
 # large σ the KL weighs much: a small rate, poor reconstructions, and samples from N(0, 1) that are smooth
 # faces. With a small σ it weighs little: a large rate, good reconstructions, and samples of which parts are
-# faces. (SSIM does not fit in, as it does not count squared errors. Of the four rates above 190 the order of
+# faces. (SSIM does not fit in, as it does not count squared errors. Of the three rates above 200 the order of
 # the distances is another one.) The plain autoencoder has no KL, and its samples from N(0, 1) are the
 # farthest away.
 #
 # What was your guess at the start? Compare the errors of "Gaussian, σ = 1" and of "plain", over three seeds:
-# the KL costs twice the error. But with σ learnt it costs nothing in the error, which is a little smaller
+# the KL doubles the error. But with σ learnt it costs nothing in the error, which is a little smaller
 # than the plain one's, and it is the samples that are worse.
 #
 # The rows named *fitted* say how to have both: keep the code, and *fit the prior* to it afterwards. Here it
@@ -884,14 +885,14 @@ figure.described(
 
 # %% [markdown]
 # The network of the paper (Burda, Grosse and Salakhutdinov, 2016): two hidden layers of 200, one stochastic
-# layer of 50. Its weights come with the course; the recipe is in `tests/benchmarks/recipes.py`, and `python
-# tests/benchmarks/recipes.py vae-mnist` trains them again. [IWAE](../materials/glossary.md) trains on the
+# layer of 50. Its weights come with the course; the recipe is in `tests/benchmarks/recipes.py`, and
+# `python tests/benchmarks/recipes.py vae-mnist` trains them again. [IWAE](../materials/glossary.md) trains on the
 # importance-weighted bound itself, with five samples: `losses.iwae`. It went on from the VAE's weights, so
 # its training is twice as long; page 10 compares the two after equal passes. Published are 5,000 samples for
 # each of the 10,000 test digits, and so the command has it, in many minutes. Here you see a thousand digits
-# with 500 samples, and beside them what the command wrote down. (One seed each.
-# When these weights were made, optimizers were tried on test digits, and that was not repeated on validation
-# digits: so the numbers may be a little too good.)
+# with 500 samples, and beside them what the command wrote down. (One seed each. When these weights were made,
+# optimizers were tried on test digits, and that was not repeated on validation digits: so the numbers may be
+# a little too good.)
 
 # %%
 samples, images = course.pick(full=(500, binary[:1000]), quick=(50, binary[:40]))
