@@ -886,8 +886,9 @@ figure.described(
 # %% [markdown]
 # The network of the paper (Burda, Grosse and Salakhutdinov, 2016): two hidden layers of 200, one stochastic
 # layer of 50. Its weights come with the course; the recipe is in `tests/benchmarks/recipes.py`, and
-# `python tests/benchmarks/recipes.py vae-mnist` trains them again. [IWAE](../materials/glossary.md) trains on the
-# importance-weighted bound itself, with five samples: `losses.iwae`. It went on from the VAE's weights, so
+# `python tests/benchmarks/recipes.py vae-mnist` trains them again.
+# [IWAE](../materials/glossary.md) trains on the importance-weighted bound itself, with five samples:
+# `losses.iwae`. It went on from the VAE's weights, so
 # its training is twice as long; page 10 compares the two after equal passes. Published are 5,000 samples for
 # each of the 10,000 test digits, and so the command has it, in many minutes. Here you see a thousand digits
 # with 500 samples, and beside them what the command wrote down. (One seed each. When these weights were made,
