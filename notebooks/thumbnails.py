@@ -70,7 +70,7 @@ PAGES = {
     ),
     "10": labelled("learnt-prior", range(7), 86, uniform_prior=1, learnt_prior=2, real=3),
     "11": labelled("same-face", (0, 1, 5, 6, 8), 60, photo=0, decoded=1),
-    "12": headed("own-search", range(7), (1, 3), "query", "found"),
+    "12": headed("own-search", range(6), (1, 3), "query", "found"),
     "13": labelled("outliers-maps", (0, 2, 3, 4, 5, 6, 8), 62, picture=0, decoded=1, where=2),
 }
 

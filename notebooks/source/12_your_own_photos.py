@@ -67,8 +67,8 @@ print(f"profile {course.profile()} on {course.machine()}\n{photos}")
 # test.
 
 # %% tags=["figure-own-photos"]
-plots.show(photos.test[:16], columns=8).described(
-    "Sixteen photos of the test part, cut to squares, in two rows."
+plots.show(photos.test[:12], columns=6).described(
+    "Twelve photos of the test part, cut to squares, in two rows."
 )
 
 # %% [markdown]
@@ -122,7 +122,7 @@ middle_square = check.middle_square(middle_square)
 
 
 # %% [markdown]
-# Eight of your test photos, those whose sides differ most: stretched, cut by you, and as the library has them
+# Six of your test photos, those whose sides differ most: stretched, cut by you, and as the library has them
 # (it makes them small by another formula, so pixels differ by a little). Where photos are square already, all
 # rows are alike.
 
@@ -136,12 +136,13 @@ def opened(file):
 
 files = [opened(file) for file in photos.test.files]
 ratio = torch.tensor([max(x.shape[1:]) / min(x.shape[1:]) for x in files])
-rows = ratio.argsort(descending=True, stable=True)[:8].tolist()
+rows = ratio.argsort(descending=True, stable=True)[:6].tolist()
 stretched = torch.stack([F.interpolate(files[i][None], (64, 64), mode="area")[0] for i in rows])
 mine, theirs = torch.stack([middle_square(files[i], 64) for i in rows]), photos.test[rows].batch().x
 print(f"a pixel of yours differs from the library's by {(mine - theirs).abs().mean():.2%} on average")
-plots.show({"stretched": stretched, "yours": mine, "the library's": theirs}).described(
-    "Eight photos in three rows: stretched to a square, cut by you, cut by the library; the last two agree."
+shown = {"stretched": stretched, "yours": mine, "the library's": theirs}
+plots.show(shown, width=9).described(
+    "Six photos in three rows: stretched to a square, cut by you, cut by the library; the last two agree."
 )
 
 # %% [markdown]
@@ -305,7 +306,7 @@ except KeyboardInterrupt as stopped:
 tuned, history = tune(photos.train.map(zoomed))
 print(f"{len(history)} epochs of {epochs}")
 history.plot().described(
-    "Learning curves of the fine-tuning, training and validation: loss, nll, kl, squared error."
+    "Learning curves of the fine-tuning, training and validation: loss, nll, kl and squared error."
 )
 
 # %% [markdown]
@@ -325,9 +326,9 @@ curves = {"fine-tuned": {0: kept(start, photos.valid)}, "from scratch": {}}
 for line, records in zip(curves.values(), (history, alone), strict=True):
     line |= {r["epoch"]: 1 - r["valid/mse"] / spread for r in records}
 figure, ((ax,),) = plots.axes(size=(5.5, 3))
-for label, line in curves.items():
-    ax.plot(list(line), list(line.values()), "o-", markersize=3, label=label)
-ax.axhline(kept(pca, photos.valid), color="grey", label=f"PCA, {size} numbers")
+for (label, line), look in zip(curves.items(), ("o-", "v:"), strict=True):
+    ax.plot(list(line), list(line.values()), look, markersize=3, color=course.COLOURS["VAE"], label=label)
+ax.axhline(kept(pca, photos.valid), ls="--", color=course.COLOURS["PCA"], label=f"PCA, {size} numbers")
 ax.set(xlabel="epochs on your photos", ylabel="share of variance kept", title="validation photos")
 ax.legend(loc="lower right")
 figure.described(
@@ -349,18 +350,18 @@ unseen = {label: kept(m, photos.test) for label, m in rows.items()}
 print(f"{'share of variance kept':24s} trained on   unseen")
 for label, m in rows.items():
     print(f"{label:24s} {kept(m, photos.train):10.1%} {unseen[label]:8.1%}")
+print("one split, one seed; settings, epoch and start by validation photos")
 check.best_start(best, max(unseen, key=unseen.get))
 
 # %% [markdown]
 # Compare the columns of a row: what is kept of photos that were trained on, and of others. Compare the last
-# two rows: what fine-tuning changed, on the photos that it was trained on and on the others. Then the same
-# in pictures. (One split, one seed. After the two epochs of the quick profile the network from scratch is
-# only a grey blur.)
+# two rows: what fine-tuning changed, on the photos that it was trained on and on the others. Then the same in
+# pictures. (After the two epochs of the quick profile the network from scratch is only a grey blur.)
 
 # %% tags=["figure-own-reconstructions"]
-test = photos.test[:8].batch().x
-plots.show({"photo": test} | {label: m.reconstruct(test) for label, m in rows.items()}).described(
-    "Eight test photos; below them PCA, which adds a grain, the network from scratch, the trained one as it "
+test = photos.test[:6].batch().x
+plots.show({"photo": test} | {label: m.reconstruct(test) for label, m in rows.items()}, width=9).described(
+    "Six test photos; below them PCA, which adds a grain, the network from scratch, the trained model as it "
     "came, and fine-tuned."
 )
 
@@ -381,6 +382,7 @@ names = ["first", "second", "third", "fourth"]
 plots.show(
     {name: strip[7 * i : 7 * i + 7] for i, name in enumerate(names)},
     titles=[f"{a:+d} sd" if a else "mean" for a in range(-3, 4)],
+    width=11,
 ).described(
     "Four rows: along each direction a blur changes its light, colour or layout; the mean code is between."
 )
@@ -395,11 +397,11 @@ plots.show(
 coder = Coder(model, torch.nn.Flatten()).whitened(photos.train, 32, power=0)
 index = Index(codes(coder, photos.train))
 queries = [photo(Path(folder, name), photos.shape) for name in photos.test.files[:4]]
-answers = index.ask(torch.cat([coder(x).detach() for x in queries]), k=7)
+answers = index.ask(torch.cat([coder(x).detach() for x in queries]), k=5)
 found = {f"query {i + 1}": torch.cat([x, photos.train[rows].batch().x])
          for i, (x, rows) in enumerate(zip(queries, answers.rows, strict=True))}  # fmt: skip
-plots.show(found, titles=["asked", *["found"] * 7]).described(
-    "Four test photos as queries, a row each, and the seven training photos whose codes are nearest."
+plots.show(found, titles=["asked", *["found"] * 5], width=10).described(
+    "Four test photos as queries, a row each, and the five training photos whose codes are nearest."
 )
 
 # %% [markdown]
