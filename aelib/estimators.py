@@ -45,12 +45,11 @@ class _OfRows(BaseEstimator):
         """Train a new model on the rows X (N, D); y is not used."""
         X = validate_data(self, X, dtype=np.float64)
         self.shape_ = self._checked_shape(X.shape[1])
-        self.mean_ = X.mean(0)
-        self.data_min_, self.data_range_ = float(X.min()), float(np.ptp(X)) or 1.0
+        self.mean_, self.data_min_, self.data_range_ = X.mean(0), float(X.min()), float(np.ptp(X)) or 1.0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows, rule = self._examples(X), self.epochs is None
         start = rows if rule and self.likelihood != "bernoulli" else False
-        hidden = self.hidden or ((256, 128) if rule and self.net == "mlp" else None)
+        hidden = self.hidden or ((256, 128) if self.net == "mlp" and self.shape is None else None)
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs
             model = models.autoencoder(
@@ -120,10 +119,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         posterior: "deterministic" (a plain autoencoder) or "gaussian" (a VAE, whose mean is the code).
         likelihood: of `models.autoencoder`. For a VAE take "gaussian-optimal" or "gaussian-learnt": with
             σ = 1, small images and tables hold too few nats to pay for a code, and it collapses.
-        hidden: widths of the hidden layers, from the row inwards.
+        hidden: widths of the hidden layers, from the row inwards; None: (256, 128) for a table.
         beta: weight of the KL term; not used with a deterministic posterior.
-        epochs: passes over the rows. None: the rule of `training.choose` fills in what is None, "mlp" has
-            hidden layers (256, 128), and it starts as the rows' PCA, unless likelihood="bernoulli".
+        epochs: passes over the rows. None: the rule of `training.choose` fills in what is None, and the model
+            starts as the rows' PCA, unless likelihood="bernoulli".
         batch_size: the most rows in a step; 128 beside `epochs`.
         lr: the largest learning rate, of a warm-up and a cosine; 0.001 beside `epochs`.
         device: of the training: "auto", "cuda", "mps" or "cpu".
@@ -188,8 +187,9 @@ class AutoencoderOutlierDetector(OutlierMixin, _OfRows):
     """Rows that an autoencoder reconstructs badly: beside `IsolationForest`, with scikit-learn's interface.
 
     The score of a row is −(1/D) Σ (x − x̂)², in units in which the training set's numbers go from 0 to 1.
-    Outliers among the training rows are reconstructed badly as long as the code is small and they are few.
-    Features of different units want a `StandardScaler` before it. Other scores: `aelib.outliers`.
+    Outliers among the training rows are reconstructed badly as long as they are few, the code is small and
+    the training short: what is rare is learnt last. (So it does not follow the rule.) Features of different
+    units want a `StandardScaler` before it. Other scores: `aelib.outliers`.
 
     Args:
         n_components, …: as in `AutoencoderTransformer`; a large code reconstructs outliers too.
@@ -197,17 +197,19 @@ class AutoencoderOutlierDetector(OutlierMixin, _OfRows):
             Of *new* normal rows it is a larger share: `outliers.threshold` takes rows that were kept back.
 
     Attributes:
-        offset_: scores below it are outliers.
-        Others as in `AutoencoderTransformer`.
+        offset_: scores below it are outliers. Others as in `AutoencoderTransformer`.
 
     >>> X = np.random.default_rng(0).normal(size=(100, 1)) * [1, 2, 3]
     >>> X[-1] = 9, -9, 9
-    >>> detector = AutoencoderOutlierDetector(1, epochs=50, contamination=0.01, random_state=0)
+    >>> detector = AutoencoderOutlierDetector(1, contamination=0.01, random_state=0)
     >>> np.flatnonzero(detector.fit_predict(X) == -1)
     array([99])
     """
 
+    _: KW_ONLY
     contamination: float = 0.1
+    epochs: int | None = 20
+    batch_size: int | None = 128
 
     def fit(self, X: Any, y: object = None) -> Self:
         """Train a new model on the rows X (N, D); y is not used."""

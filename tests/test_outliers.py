@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import betabinom, mannwhitneyu
+from sklearn.datasets import load_digits
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor
@@ -323,6 +324,16 @@ def test_it_stands_in_a_loop_beside_others():
         values = found.decision_function(np.concatenate([normal, strange]))
         assert roc_auc_score(y, values) > 0.9, detector
         assert ((values < 0) == (found.predict(np.concatenate([normal, strange])) == -1)).all()
+
+
+@pytest.mark.parametrize("digit", [0, 6])
+def test_outliers_among_its_own_training_rows_are_found_where_nothing_is_tuned(digit):
+    x, y = load_digits(return_X_y=True)
+    normal, others = x[y == digit], x[y != digit]
+    few = others[np.random.default_rng(digit).permutation(len(others))[: len(normal) // 20]]
+    x = np.concatenate([normal, few]) / 16
+    found = -AutoencoderOutlierDetector(8, random_state=0).fit(x).score_samples(x)
+    assert roc_auc_score(np.repeat([0, 1], [len(normal), len(few)]), found) > 0.95
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, -0.1])
