@@ -19,7 +19,7 @@ PROFILES = ("full", "quick")
 # a method has one colour on all pages; they are Okabe and Ito's, which colour-blind readers can tell apart
 COLOURS = {
     "pixels": "#000000", "PCA": "#E69F00", "AE": "#0072B2", "VAE": "#D55E00", "CVAE": "#CC79A7",
-    "IWAE": "#009E73", "flow": "#56B4E9", "random": "#999999",
+    "IWAE": "#009E73", "flow": "#56B4E9", "forest": "#F0E442", "random": "#999999",
 }  # fmt: skip
 
 

@@ -101,6 +101,16 @@ def contaminated(data: Images, k: int, share: float, seed: int = 0) -> Images:
     return data[np.concatenate([mine[n:], rng.choice(others, n, replace=False)])]
 
 
+def with_a_hole(data: Images, seed: int) -> np.ndarray:
+    """(N, C, H, W) float32 pictures, NaN in a square of two fifths of the smaller side, at a random place."""
+    x, rng = data.batch().x.numpy().copy(), np.random.default_rng(seed)
+    side = 2 * min(x.shape[2:]) // 5
+    for picture in x:
+        top, left = (rng.integers(0, size - side + 1) for size in picture.shape[1:])
+        picture[:, top : top + side, left : left + side] = np.nan
+    return x
+
+
 # ---- a series ---------------------------------------------------------------------------------------------
 
 TIME = np.linspace(0, 1, 128)

@@ -89,6 +89,19 @@ def test_a_page_is_small_and_its_cells_are_short(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_every_picture_has_words_for_those_who_cannot_see_it(page):
+    """A sentence or two, of its own, that the cell holds: `figure.described("…")`."""
+    seen = set()
+    for cell in code_cells(page):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                words = output.metadata.get("image/png", {}).get("alt", "")
+                assert 40 <= len(words) <= 300, f"{words!r} after {cell.source[-60:]}"
+                assert words not in seen, f"said twice: {words}"
+                seen.add(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_stored_outputs_are_those_of_a_full_run(page):
     text = json.dumps([o for c in code_cells(page) for o in c.outputs])
     assert "profile full" in text and "is not here, so this page runs on" not in text
