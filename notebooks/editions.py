@@ -7,7 +7,8 @@ pages themselves (notebooks/NN_topic.ipynb). From the same source come
     solutions   the same, each solution folded below its check
     nbgrader    notebooks/nbgrader: a course for nbgrader, whose `generate_assignment` writes the stubs
 
-Beside the pages lie copies of the modules that they import, so a folder can be handed out as it is.
+Beside the pages lie copies of the modules that they import, and the glossary that they link to, so a folder
+can be handed out as it is.
 """
 
 import re
@@ -20,6 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 
 HERE = Path(__file__).parent
+GLOSSARY = HERE.parent / "materials/glossary.md"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}[ \t]*$", re.S | re.M)
 CHECK = re.compile(r"\bcheck\.(?!progress\b|passed\b)(\w+)\(")
@@ -99,11 +101,13 @@ def _page(page: NotebookNode, cells: list[NotebookNode]) -> NotebookNode:
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i}"  # the same at every run
+        cell.source = cell.source.replace(f"](../materials/{GLOSSARY.name}", f"]({GLOSSARY.name}")
     return notebook
 
 
 def modules(folder: Path) -> None:
-    """Copy what the pages import into a folder."""
+    """Copy what the pages import, and link to, into a folder."""
+    shutil.copy(GLOSSARY, folder)
     for file in HERE.glob("*.py"):
         if file.stem not in TOOLS:
             shutil.copy(file, folder)

@@ -176,6 +176,16 @@ def test_the_exercise_edition_keeps_no_solution_and_no_output(source):
         assert solution.splitlines()[-1].strip() in "".join(added)
 
 
+def test_what_a_page_of_exercises_links_to_lies_beside_it(tmp_path):
+    linked = 0
+    for file in editions.make("exercises", [], tmp_path):
+        text = "\n".join(c.source for c in nbformat.read(file, 4).cells if c.cell_type == "markdown")
+        for target in re.findall(r"\]\((?!https?:)([\w./-]+)[^)]*\)", text):
+            assert (file.parent / target).is_file(), f"{file.name}: {target}"
+            linked += 1
+    assert linked > 20
+
+
 def test_a_folder_of_exercises_is_whole(tmp_path):
     files = editions.make("exercises", ["00"], tmp_path)
     assert [f.name for f in files] == ["00_start_here.ipynb"]
