@@ -100,7 +100,7 @@ class Panel(widgets.VBox):
 
     def __init__(self, title: str, side: int = SIDE, text: bool = False) -> None:
         self.title, self.image, self.side = widgets.Label(title), widgets.Image(format="png"), side
-        self.text, self.image.tooltip = widgets.Label(), title  # what a screen reader says of a picture
+        self.text = widgets.Label()
         super().__init__([self.title, self.image, *([self.text] if text else [])])
 
     def show(self, images: plots.Pictures) -> None:
