@@ -123,8 +123,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         beta: weight of the KL term; not used with a deterministic posterior.
         epochs: passes over the rows. None: the rule of `training.choose` fills in what is None, and the model
             starts as the rows' PCA, unless likelihood="bernoulli".
-        batch_size: the most rows in a step; 128 beside `epochs`.
-        lr: the largest learning rate, of a warm-up and a cosine; 0.001 beside `epochs`.
+        batch_size: the most rows in a step; None: the rule's.
+        lr: the largest learning rate, of a warm-up and a cosine; None: the rule's for Adam, most often 0.001.
         device: of the training: "auto", "cuda", "mps" or "cpu".
         random_state: int, RandomState or None. torch's own generator is left as it was.
 
