@@ -53,7 +53,7 @@ def total_correlation(model: Autoencoder, batch: Any, n: int, beta: float = 6.0)
 
     On average over the examples KL(q(z|x) ‖ p(z)) is I(x; z) + TC + Σₖ KL(q(zₖ) ‖ p(zₖ)), where
     TC = KL(q(z) ‖ Πₖ q(zₖ)) is 0 if the coordinates of all codes together are independent. β-VAE makes all
-    three dear; this makes TC dear alone.
+    three cost more; here TC alone does.
 
     Args:
         n: examples that are trained on.

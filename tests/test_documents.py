@@ -202,6 +202,7 @@ RIDDLES = {  # what a reader in another language must guess at: plain words for 
     r"\banew\b": "again",
     r"\b(is|be|never|was) told\b(?! apart)": "is given, learns",
     r"\b(on|and) drawn faces": "cartoon faces",
+    r"\bdear(er|ly)?\b": "costs more",
 }
 
 

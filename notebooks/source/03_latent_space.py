@@ -497,11 +497,11 @@ plots.show(dict(zip(labelled, strip, strict=True)), titles=["−2", "−1", "0",
 # %% [markdown]
 # ## 6 · β and disentanglement
 #
-# If coordinates are to mean something, ask for more independence: β > 1 makes every nat dearer, and only
-# coordinates that pay remain. To judge it, one must *know* the factors, so this part runs on pictures that
-# are made on the spot. The score is the [mutual information gap](../materials/glossary.md): for each
-# attribute, how much more the best coordinate knows of it than the second best; 1 is an attribute with a
-# coordinate of its own.
+# If coordinates are to mean something, ask for more independence: with β > 1 every nat costs more, and only
+# coordinates that are worth it remain. To judge it, one must *know* the factors, so this part runs on
+# pictures that are made on the spot. The score is the [mutual information gap](../materials/glossary.md):
+# for each attribute, how much more the best coordinate knows of it than the second best; 1 is an attribute
+# with a coordinate of its own.
 #
 # ### Write: what a coordinate knows, and the gap
 #
@@ -571,8 +571,8 @@ for name, codes in (("a coordinate each", own), ("turned by 45°", turned)):
 #
 # Grey discs, made on the spot: how far across, how far down, how large and how bright, each dealt out
 # independently of the others. Three objectives, the same small network with a code of six numbers, and the
-# same steps: the plain ELBO, a β-VAE, and one that makes only the dependence of the coordinates on each other
-# dear. The KL has three parts,
+# same steps: the plain ELBO, a β-VAE, and one that weighs only the dependence of the coordinates on each
+# other. The KL has three parts,
 #
 # $$\mathbb{E}_x\, \mathrm{KL}(q(z|x)\,\|\,p(z)) = I(x; z) + \mathrm{TC}
 # + \sum_k \mathrm{KL}(q(z_k)\,\|\,p(z_k)),$$
@@ -581,9 +581,10 @@ for name, codes in (("a coordinate each", own), ("turned by 45°", turned)):
 #
 # $$\mathrm{TC} = \mathrm{KL}\Big(q(z)\,\Big\|\,\prod_k q(z_k)\Big)$$
 #
-# the **total correlation**, which is 0 if the coordinates are independent. A β-VAE makes all three dear, a
-# β-TCVAE (`disentangling.total_correlation`) only the one in the middle. β is 4 and 6, as in the papers; the
-# network, the factors' ranges and the length of the training were chosen on other discs, with other seeds.
+# the **total correlation**, which is 0 if the coordinates are independent. A β-VAE gives all three the
+# weight β, a β-TCVAE (`disentangling.total_correlation`) only the one in the middle. β is 4 and 6, as in the
+# papers; the network, the factors' ranges and the length of the training were chosen on other discs, with
+# other seeds.
 
 # %%
 n, more = course.pick(full=(4000, 2000), quick=(400, 200))
