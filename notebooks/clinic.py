@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import course
+import numpy as np
 import torch
 from aelib import explorers, fit, heads, latent, losses, models, nets, plots, priors
 from aelib.datasets import Batch, Split, conditioned, noisy
@@ -93,10 +94,11 @@ def mapped(split: Split, f: Callable[[Batch], Batch]) -> Split:
 
 
 def look(data: Split, **cases: Autoencoder) -> Any:
-    """Twelve images, and what each model makes of them."""
-    batch = data.valid[:12].batch()
+    """Twelve images at most, no person and no digit twice, and what each model makes of them."""
+    apart = np.sort(np.unique(data.valid.labels, return_index=True)[1])[:12]
+    batch = data.valid[apart].batch()
     rows = {name: explorers.reconstructions_images(model, batch)[0] for name, model in cases.items()}
-    return plots.show({"photo": batch.target, **rows})
+    return plots.show({"image": batch.target, **rows}, width=11)
 
 
 def _case(model: Autoencoder, data: Split, objective: Callable = losses.elbo, **options: Any) -> Case:

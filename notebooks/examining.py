@@ -30,7 +30,7 @@ def pictures(ward: Ward, names: str) -> Any:
         batch = case.data.valid[:8].batch()
         rows[f"{name}: in"] = batch.x[:, : case.data.valid[:1].batch().target.shape[1]].clamp(0, 1)
         rows[f"{name}: out"] = explorers.reconstructions_images(case.model, batch)[0]
-    return plots.show(rows)
+    return plots.show(rows, width=10)
 
 
 def curves(ward: Ward, names: str) -> Any:

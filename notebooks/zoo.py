@@ -3,6 +3,7 @@
 `python tests/benchmarks/zoo.py` trains every one from several seeds on Fashion-MNIST, and judges it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from projecting import pca_layers
 from torch import Tensor, nn
 
-from aelib import datasets, heads, losses, models, runs, training
+from aelib import datasets, heads, latent, losses, models, priors, runs, training
 from aelib.contexts import seeded
 from aelib.datasets import Images
 from aelib.datasets.batch import Transform
@@ -21,7 +22,14 @@ from aelib.losses import Objective
 from aelib.models import Autoencoder
 
 CODE, EPOCHS, BATCH_SIZE = 64, 8, 256
+SIGMA = 0.1  # of the likelihood
 NOISE = datasets.noisy(0.2)
+# as in course.COLOURS, if a member is there; the others are Tol's, for colour-blind readers
+COLOURS = {
+    "PCA": "#E69F00", "vanilla": "#7FB3D8", "multilayer": "#0072B2", "convolutional": "#003F63",
+    "sparse, L1": "#117733", "sparse, KL": "#44AA99", "top-k": "#999933", "contractive": "#882255",
+    "denoising": "#AA4499", "VAE": "#D55E00", "convolutional VAE": "#7A3600", "VQ": "#332288",
+}  # fmt: skip
 Layers = Callable[[int], Sequence[nn.Module]]
 
 
@@ -78,7 +86,7 @@ def build(
     options: Any = {"net": net, "posterior": posterior, "likelihood": "bernoulli", "hidden": hidden}
     model = models.autoencoder(shape, size, **options)
     encoder, decoder = (list(cast(nn.Sequential, part)) for part in (model.encoder, model.decoder))
-    model.decoder = nn.Sequential(*decoder[:-1], nn.Sigmoid(), heads.Gaussian(0.1))
+    model.decoder = nn.Sequential(*decoder[:-1], nn.Sigmoid(), heads.Gaussian(SIGMA))
     if end is not None:
         model.encoder = nn.Sequential(*encoder[:-1], *end(size))
     return model
@@ -106,14 +114,16 @@ class Member:
     objective: Objective = losses.reconstruction
     transform: Transform | None = None
 
-    def train(self, data: Images, size: int = CODE, *, epochs: int = EPOCHS, seed: int = 0) -> Autoencoder:
-        """The trained model."""
+    def train(
+        self, data: Images, size: int = CODE, *, epochs: int = EPOCHS, seed: int = 0, **noted: Any
+    ) -> Autoencoder:
+        """The trained model. `valid` and `history` are as in `training.train`; they do not change it."""
         with seeded(seed):
             model = self.build(data.shape, size)
         data = data if self.transform is None else data.map(self.transform)
         runs.fit(
             model, data, self.objective, optimizer(model), epochs=epochs, batch_size=BATCH_SIZE, seed=seed,
-            schedule={"lr": training.cosine()},
+            schedule={"lr": training.cosine()}, **noted,
         )  # fmt: skip
         return model
 
@@ -150,4 +160,28 @@ def pca(data: Images, size: int = CODE) -> Autoencoder:
 
     x = data.pixels.reshape(len(data), -1) / np.float32(255)
     there, back = pca_layers(PCA(size, random_state=0).fit(x), size, data.shape)
-    return Autoencoder(nn.Sequential(there, heads.Deterministic()), nn.Sequential(back, heads.Gaussian(0.1)))
+    return Autoencoder(
+        nn.Sequential(there, heads.Deterministic()), nn.Sequential(back, heads.Gaussian(SIGMA))
+    )
+
+
+def errors(history: training.History, pixels: int) -> list[float]:
+    """The validation MSE of each epoch, from the recorded −log p(x|z): of a VAE with sampled codes."""
+    nll = [record.get("valid/nll", record["valid/loss"]) for record in history]
+    return [2 * SIGMA**2 * (v / pixels - math.log(SIGMA * math.sqrt(2 * math.pi))) for v in nll]
+
+
+@torch.no_grad()
+def sampled(model: Autoencoder, data: Images, n: int) -> Tensor:
+    """(n, C, H, W) decoded from new codes: samples of a Gaussian fitted to codes of these images.
+
+    It has all correlations. A sampled code then goes through the ReLU, the top-k or the codebook that ends
+    the encoder, as codes do.
+    """
+    z = priors.fit_prior(latent.draws(model, data)[0], "full")(None).sample((n,))
+    for layer in cast(nn.Sequential, model.encoder):
+        if isinstance(layer, nn.ReLU | TopK):
+            z = layer(z)
+        elif isinstance(layer, heads.VectorQuantizer):
+            z = layer(z).mean
+    return model.decode(z).mean

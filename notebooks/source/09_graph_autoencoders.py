@@ -27,8 +27,8 @@ from functools import partial
 
 from aelib import contexts, datasets, graphs, heads, latent, losses, models, plots
 from aelib import priors, runs, training
-import check  # the file beside this page
-import course  # the same
+import check  # the folder beside this page
+import course  # the file beside this page
 import linking  # the same
 
 import numpy as np
@@ -40,6 +40,7 @@ from torch import nn
 
 papers = course.graph("cora")
 epochs = course.pick(full=200, quick=40)
+colours = {"GAE": course.COLOURS["AE"], "VGAE": course.COLOURS["VAE"], "yours": "#117733"}
 
 # %% [markdown]
 # ## Predict
@@ -69,7 +70,7 @@ same = (papers.labels[u] == papers.labels[v]).mean()
 share = np.bincount(papers.labels[papers.labels >= 0]) / len(papers)
 print(papers)
 print(f"links of a node: {papers.degrees.float().mean():.1f} on average, {papers.degrees.max()} at most")
-print(f"links within one class: {same:.0%}; were they drawn at random: {(share**2).sum():.0%}")
+print(f"links within one class: {same:.0%}; if they joined papers at random: {(share**2).sum():.0%}")
 print(f"pairs that are linked: {papers.links.shape[1] / (len(papers) * (len(papers) - 1) / 2):.2%}")
 
 # %% [markdown]
@@ -247,7 +248,7 @@ for name, model in trained.items():
 # %%
 figure, panels = plots.axes(1, 1, (5, 2.8))
 for name, curve in curves.items():
-    panels[0][0].plot(*zip(*curve, strict=True), ".-", label=name)
+    panels[0][0].plot(*zip(*curve, strict=True), ".-", label=name, color=colours[name])
 panels[0][0].set(xlabel="epoch", ylabel="AUC on validation links")
 panels[0][0].legend()
 figure.described(
@@ -259,8 +260,7 @@ figure.described(
 for name, model in trained.items():
     judged = graphs.judge(model, parts.test)
     print(f"{name:5s} on the hidden test links: AUC {judged['auc']:.3f}, AP {judged['ap']:.3f}")
-
-# %% tags=["nbval-ignore-output"]
+print("one seed each; guessing has 0.5 in both")
 check.hidden_links(if_hidden, graphs.judge(gae, parts.test)["auc"])
 
 # %% [markdown]
@@ -290,13 +290,14 @@ figure, panels = plots.axes(1, 2, (4.2, 2.4), sharey=True)
 names = [f"{row['model']} on {row['graph']}" for row in measured["table"]]
 for ax, key in zip(panels[0], ("auc", "ap"), strict=True):
     for i, row in enumerate(measured["table"]):
-        ax.plot([100 * run[key] for run in row["runs"]], [i] * len(row["runs"]), "o", alpha=0.5, color="C0")
-        ax.plot(row[key], i, "|", color="C0", markersize=22)
-        ax.plot(row[f"published {key}"], i, "x", color="C3", markersize=8)
-    ax.set(xlabel=f"{key.upper()} on test links, %")
-panels[0][0].set(yticks=range(len(names)), title="a dot a seed, a bar their mean")
+        each, colour = [100 * run[key] for run in row["runs"]], colours[row["model"]]
+        ax.plot(each, [i] * len(each), "o", alpha=0.5, color=colour)
+        ax.plot(row[key], i, "|", color=colour, markersize=22)
+        ax.plot(row[f"published {key}"], i, "x", color="black", markersize=8)
+    ax.set(xlabel=f"{key.upper()} on test links, %", ylim=(-0.5, len(names) - 0.5))
+panels[0][0].set(yticks=range(len(names)), title="dots: ten seeds; bar: their mean")
 panels[0][0].set_yticklabels(names)
-panels[0][1].set(title="red: as published")
+panels[0][1].set(title="cross: as published")
 figure.described(
     "AUC and AP on test links of GAE and VGAE on Cora and CiteSeer: ten dots, their mean as a bar, and the "
     "published number as a cross, which is left of the bar in every row."
@@ -305,8 +306,8 @@ figure.described(
 # %% [markdown]
 # ## 5 · Maps
 #
-# No model was given a topic. Below, each paper is a dot, laid out by t-SNE: from its words alone, and from
-# its code, which knows the words of its neighbours too. Colours are the topics. Look for islands,
+# No model was given a topic. Below, each paper is a mark, laid out by t-SNE: from its words alone, and from
+# its code, which knows the words of its neighbours too. Colours and marks are the topics. Look for islands,
 # and for papers of one topic inside another.
 
 # %%
@@ -329,10 +330,10 @@ def draw_maps(places, names):
     for ax, (title, at) in zip(panels[0], places.items(), strict=True):
         for i, name in enumerate(sorted(set(names))):
             here = at[names == name]
-            ax.scatter(*here.T, s=4, color=f"C{i}", linewidths=0, label=name)
+            ax.scatter(*here.T, s=8, color=f"C{i}", marker="os^Dv<>Pp*"[i], linewidths=0, label=name)
         ax.set(title=title, xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, markerscale=4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, markerscale=2)
     return figure
 
 
@@ -347,14 +348,15 @@ draw_maps(places, papers.names[few]).described(
 
 
 # %% tags=["nbval-ignore-output"]
-def named_rightly(codes, labels, rows, test):
+def right_topics(codes, labels, rows, test):
     return KNeighborsClassifier(10).fit(codes[rows], labels[rows]).score(codes[test], labels[test])
 
 
 order = np.random.default_rng(1).permutation(len(papers))
 half = len(papers) // 2
 for name, codes in spaces.items():
-    print(f"{name:18s} {named_rightly(codes, papers.labels, order[:half], order[half:]):.3f}")
+    print(f"{name:18s} {right_topics(codes, papers.labels, order[:half], order[half:]):.3f}")
+print("share of topics that are right; one seed")
 
 # %% [markdown]
 # ## 6 · A leak, planted and measured
@@ -429,8 +431,8 @@ for j, seed in enumerate(seeds):
 
 # %% tags=["figure-graph-leak"]
 figure, panels = plots.axes(1, 1, (4.6, 2.8))
-panels[0][0].plot(shares, leaked, "o", color="C3", alpha=0.5)
-panels[0][0].plot(shares, leaked.mean(1), color="C3")
+panels[0][0].plot(shares, leaked, "o", color=colours["GAE"], alpha=0.5)
+panels[0][0].plot(shares, leaked.mean(1), color=colours["GAE"])
 panels[0][0].set(xlabel="share of the test links that the encoder sees", ylabel="AUC on test links")
 figure.described(
     "AUC on test links against the share of them that the encoder sees, dots for seeds and a line for their "
@@ -507,55 +509,66 @@ print("half links, half others:", torch.allclose(balanced(logits, a), halves))
 n, e = len(papers), parts.train.present.shape[1]
 with contexts.seeded(0):
     terms = losses.elbo(vgae, batch, beta=e / n**2)
-published = terms["nll"].sum() / e + terms["kl"].mean() / n
-print("the published loss is ours, divided by E:", torch.allclose(terms["loss"].sum() / e, published))
+theirs = terms["nll"].sum() / e + terms["kl"].mean() / n
+print("their loss is ours, divided by E:", torch.allclose(terms["loss"].sum() / e, theirs))
 
 # %% tags=["nbval-ignore-output"]
 print(f"β = E / N² = {e / n**2:.5f}, so a nat of KL costs {n**2 / e:.0f} times less than in a VAE")
-print(f"a node has {2 * e / n * np.log(2):.1f} nats to earn: what its pairs cost by a coin")
+print(f"a node has {2 * e / n * np.log(2):.1f} nats to earn: what its pairs cost at probability ½")
 print(f"its code, trained with this β, holds {terms['kl'].mean():.0f} nats")
 
 # %% [markdown]
-# With β = 1 a code has to earn what it costs. Train with several, from one seed, and look at what is left.
+# With β = 1 a code has to earn what it costs. Train with several, from three seeds, on one split, and look at
+# what is left.
+
 
 # %%
-betas = (e / n**2, 0.01, 0.1, 1.0)
-rows = []
-for weight in betas:
-    with contexts.seeded(0):
+def with_beta(weight, seed):
+    with contexts.seeded(seed):
         model = graphs.autoencoder(size, 64, hidden=(128,), dropout=0.5)
     objective = partial(losses.elbo, beta=weight)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    history = runs.fit(model, parts.train, objective, optimizer, epochs=epochs)
+    runs.fit(model, parts.train, objective, optimizer, epochs=epochs, seed=seed)
     with contexts.evaluating(model), torch.no_grad():
         kl = torch.distributions.kl_divergence(model.encode(parts.train.graph), model.prior()).mean()
-    rows.append((graphs.judge(model, parts.valid)["auc"], kl.item()))
+    return graphs.judge(model, parts.valid)["auc"], kl.item()
+
+
+betas = (e / n**2, 0.01, 0.1, 1.0)
+found = np.array([[with_beta(weight, seed) for seed in seeds] for weight in betas])  # (β, seed, 2)
 
 # %% tags=["figure-graph-beta"]
 figure, panels = plots.axes(1, 2, (3.4, 2.5))
 titles = ("AUC on validation links", "KL of a node, nats")
-for ax, column, title in zip(panels[0], zip(*rows, strict=True), titles, strict=True):
-    ax.plot(betas, column, "o-")
+for ax, each, title in zip(panels[0], np.moveaxis(found, 2, 0), titles, strict=True):
+    ax.plot(betas, each, "o", color=colours["VGAE"], alpha=0.5)
+    ax.plot(betas, each.mean(1), color=colours["VGAE"])
     ax.set(xscale="log", xlabel="β", title=title)
-panels[0][1].axhline(2 * e / n * np.log(2), linestyle="--", color="C3", label="what it can earn")
+panels[0][1].axhline(2 * e / n * np.log(2), linestyle="--", color="black", label="what it can earn")
 panels[0][1].set(yscale="log")
 panels[0][1].legend()
 figure.described(
-    "Against β: the VGAE's AUC on validation links, which is lowest at β = 1 in the full run, and the KL of "
-    "a node, which falls towards the dashed line of what it can earn."
+    "Against β, dots for seeds and lines for their means: the VGAE's AUC on validation links, which is "
+    "lowest at β = 1 in the full run, and the KL of a node, which falls towards the dashed line of what it "
+    "can earn."
 )
 
+# %% tags=["nbval-ignore-output"]
+for weight, (auc, kl) in zip(betas, found.mean(1), strict=True):
+    print(f"β {weight:.5f}: AUC on validation links {auc:.3f}, KL of a node {kl:5.1f} nats")
+print(f"means over {len(seeds)} seed(s), one split")
+
 # %% [markdown]
-# At the smallest β the code holds far more than it can earn. Only β differs here: as it grows, the code holds
-# less, and hidden links are found less well. (Four values, one seed.) For samples the VGAE is of no use: an
+# At the smallest β the code holds far more than it can earn. Here only β differs from row to row. As it
+# grows, the code holds less, and hidden links are found less well. For samples the VGAE is of no use: an
 # inner product of two samples of N(0, 1) is as often above zero as below.
 
 # %% tags=["nbval-ignore-output"]
 with contexts.seeded(0):
-    drawn = vgae.sample(300)
+    made = vgae.sample(300)
 apart = ~torch.eye(300, dtype=torch.bool)
 real = 2 * papers.links.shape[1] / n**2
-print(f"links in a graph drawn from the prior: {drawn[apart].mean():.0%} of all pairs")
+print(f"links in a graph sampled from the prior: {made[apart].mean():.0%} of all pairs")
 print(f"in the real one: {real:.2%}")
 
 # %% [markdown]
@@ -582,8 +595,7 @@ check.rare_links(found, low=0.8, high=1.25)
 
 # %% [markdown]
 # It has as many links as the real one. Has it groups too? Codes from N(0, 1) have none.
-
-# %% [markdown]
+#
 # ## 8 · Where graph and image autoencoders meet
 #
 # Images have no links. But one can make some: link each picture with its five nearest. Then a GAE can be
@@ -632,12 +644,12 @@ def score(z, labels, m, seed):
 
 # %% tags=["figure-graph-images"]
 figure, panels = plots.axes(1, 2, (3.4, 2.9), sharey=True)
-named, draws = (1, 3, 10, 30), range(course.pick(full=20, quick=3))
+named, choices = (1, 3, 10, 30), range(course.pick(full=20, quick=3))
+shades = [course.COLOURS[kind] for kind in ("pixels", "PCA", "AE")] + ["#117733"]
 for ax, (name, graph) in zip(panels[0], near.items(), strict=True):
-    for kind, z in codes[name].items():
-        ax.plot(
-            named, [np.mean([score(z, graph.labels, m, j) for j in draws]) for m in named], "o-", label=kind
-        )
+    for (kind, z), shade, mark in zip(codes[name].items(), shades, "osvD", strict=True):
+        right = [np.mean([score(z, graph.labels, m, j) for j in choices]) for m in named]
+        ax.plot(named, right, marker=mark, label=kind, color=shade)
     ax.set(xscale="log", xticks=named, xticklabels=named, title=name, xlabel="named pictures of each class")
 panels[0][0].set(ylabel="others whose class is right")
 panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
