@@ -282,16 +282,8 @@ def restorer_for(data, error=losses.nll, widths=(64, 64), more=0, seed=0):
     torch.manual_seed(seed)
     model = restoring.restorer(channels, seen=channels + more, widths=widths)
     objective = partial(losses.reconstruction, error=error)
-    fit(
-        model,
-        data,
-        objective,
-        adam(model, 2e-3),
-        epochs=1,
-        batch_size=8,
-        schedule={"lr": cosine()},
-        seed=seed,
-    )
+    settings = {"epochs": 1, "batch_size": 8, "schedule": {"lr": cosine()}}
+    fit(model, data, objective, adam(model, 2e-3), seed=seed, **settings)
     return model
 
 
@@ -359,7 +351,7 @@ table = restoring.compare({**filters, **ours}, clothes.test[40 : 40 + n], levels
 
 
 # %%
-LOOKS = {
+looks = {
     "noisy input": ("--", course.COLOURS["pixels"]), "median": ("--", "C8"), "non-local means": ("--", "C5"),
     "multilayer": (":", course.COLOURS["AE"]), "convolutional": ("-", course.COLOURS["AE"]),
     "restorer": ("-", "C4"),
@@ -370,13 +362,14 @@ def draw(table):
     figure, panels = plots.axes(1, 2, (4.4, 3.2))
     for ax, quality in zip(panels[0], ("psnr", "ssim"), strict=True):
         for name, rows in table.groupby(level="method", sort=False):
-            look, errors = dict(zip(("ls", "color"), LOOKS[name], strict=True)), rows[f"{quality}_error"]
+            look, errors = dict(zip(("ls", "color"), looks[name], strict=True)), rows[f"{quality}_error"]
             ax.errorbar(levels, rows[quality], errors, marker=".", label=name, **look)
         ax.set(xlabel="σ", ylabel={"psnr": "PSNR, dB", "ssim": "SSIM"}[quality])
     panels[0][1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
+# %%
 draw(table).described(
     "PSNR and SSIM of clothes against σ, a line per method: the two with a code of 64 are nearly flat, the "
     "others fall."
@@ -386,7 +379,8 @@ draw(table).described(
 # Bars are standard errors over the pictures. Follow the two networks with a code of 64 from right to left:
 # with less and less noise they hardly get better, and at the left end even the *untouched* input is ahead. Of
 # a picture with hardly any noise they lose what their code cannot hold. Where the noise is strong that loss
-# is small beside the noise: there both are ahead of the two filters.
+# is small beside the noise: there both are ahead of the two filters, and at the right end the convolutional
+# one is even a little ahead of the restorer. Everywhere else the restorer is the best.
 
 # %% tags=["nbval-ignore-output"]
 print("PSNR in dB")
@@ -428,8 +422,8 @@ print("one seed each")
 
 # %% [markdown]
 # A positive number: the restorer, which is blind, is ahead of the input, of the median and of non-local
-# means, which is given σ. Look at how the lead grows with the noise, up to σ = 0.3 or 0.4, and falls
-# by less than a fifth after it. (In the quick profile the restorer has hardly begun, and a filter may be ahead.)
+# means, which is given σ. Look at how the lead grows with the noise, up to σ = 0.3 or 0.4, and falls by less
+# than a fifth after it. (In the quick profile the restorer has hardly begun, and a filter may be ahead.)
 
 # %% tags=["figure-restored"]
 shown = (0.1, 0.3, 0.5)
@@ -513,7 +507,8 @@ print(summary[columns].round(2).to_string())
 print(f"PSNR in dB; means over seeds {seeds}; ±: standard deviation of the gain over the seeds")
 
 # %% [markdown]
-# TOLD The last column says what it costs a network to be given a σ that is not so.
+# To know σ is worth a decibel where the noise is weakest, half of one where it is strongest, and 0.2 to 0.3
+# in between. The last column says what it costs a network to be given a σ that is not so.
 #
 # ## 6 · Holes
 #
@@ -556,7 +551,11 @@ for (name, rows), hole in zip(filled.items(), (bar, scratches), strict=True):
 print("one seed; settings as above")
 
 # %% [markdown]
-# *Biharmonic* filling continues the picture as smoothly as it can. Look at which hole is whose. HOLES
+# *Biharmonic* filling continues the picture as smoothly as it can. Look at which hole is whose. In
+# the bar the restorer is a decibel ahead of it; in the scratches the two are level. A restorer that was
+# trained on the very hole is two to four decibels better than the one that was trained on rectangles at
+# random: it can fill what it was shown. In the broad bar the networks fill in what clothes are like: likely,
+# and perhaps wrong. (One seed.)
 #
 # ## 7 · What nobody saw clean
 #
@@ -590,8 +589,8 @@ print(f"PSNR in dB; means over seeds {seeds}; widths as above, the squared error
 
 # %% [markdown]
 # So the answer to this page's question is yes. Without one clean picture the restorer is far above its input,
-# and N2N behind the one that was given them. (Lehtinen et al., *Noise2Noise*, 2018. In the quick profile the
-# numbers are smaller.)
+# and 0.6 dB behind the one that was given them, in each of three seeds. (Lehtinen et al., *Noise2Noise*,
+# 2018. In the quick profile the numbers are smaller.)
 #
 # ## 8 · What a denoiser knows: the score
 #
