@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cosine_similarity
 
+from . import plots
 from .datasets import Images
 from .datasets.decoder import whole
 from .datasets.photos import existing, listed
@@ -57,7 +58,10 @@ def aligned(photos: Images | str | Path | Sequence[str | Path], size: int = 64) 
         names = [root] if root.is_file() else [root / f.decode() for f in listed(existing(root))[0]]
     cut, strange = [], []
     for i, name in enumerate(names):
-        photo = _picture(photos[i : i + 1]) if isinstance(photos, Images) else whole(name)
+        if isinstance(photos, Images):
+            photo = Image.fromarray(plots.pixels(photos[i : i + 1].batch().x)[0])
+        else:
+            photo = whole(name)
         place = find(photo)
         cut.append(_cut(photo, [place[:4]], size)[0])
         strange += [f"{name} ({place.likeness:.2f})"] if place.likeness < LIKE else []
@@ -148,11 +152,6 @@ def _climbed(photo: Image.Image, start: Square) -> Place:
 
 def _likeness(photo: Image.Image, squares: Sequence[Square]) -> Tensor:
     return likeness(torch.tensor(_cut(photo, squares)).movedim(3, 1) / 255)
-
-
-def _picture(one: Images) -> Image.Image:
-    x = one.batch().x[0].clamp(0, 1).mul(255).round().byte().movedim(0, 2)
-    return Image.fromarray(x.numpy().squeeze()).convert("RGB")
 
 
 def _cut(photo: Image.Image, squares: Sequence[Square], size: int = 64) -> np.ndarray:

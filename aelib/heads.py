@@ -125,17 +125,13 @@ class Restored(nn.Module):
         mean, scale: (C,), for each channel; of a table for each variable.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, head: nn.Module, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
         if not isinstance(head, _LocationScale | OptimalGaussian):
             raise ValueError(f"a {type(head).__name__} head has no units to restore: standardised numbers "
                              'lie on both sides of 0; take likelihood="gaussian-learnt"')  # fmt: skip
         self.head, self.factor = head, head.factor
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", scale)
+        self.mean, self.scale = nn.Buffer(mean), nn.Buffer(scale)
 
     def forward(self, h: Tensor) -> Distribution:
         """(B, factor · C, …) → distribution over (B, C, …)."""
@@ -177,16 +173,14 @@ class VectorQuantizer(nn.Module):
     factor = 1
     MEMORY = 5  # parts, of a running mean
     RARE = 0.1  # of the share that each would have were all used alike: below it a vector is moved
-    codebook: Tensor
-    usage: Tensor
 
     def __init__(self, codes: int, size: int, decay: float | None = None) -> None:
         super().__init__()
         if codes < 1 or size < 1:
             raise ValueError(f"codes and size are at least 1; got {codes} and {size}")
         self.decay = decay
-        self.register_buffer("codebook", torch.randn(codes, size))
-        self.register_buffer("usage", torch.zeros(codes))  # none used yet: the first batch moves them all
+        self.codebook = nn.Buffer(torch.randn(codes, size))
+        self.usage = nn.Buffer(torch.zeros(codes))  # none used yet: the first batch moves them all
 
     def forward(self, h: Tensor) -> Quantized:
         """(B, K, …) → the rounded code, as a distribution."""

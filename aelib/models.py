@@ -104,10 +104,9 @@ class Autoencoder(nn.Module):
             return part(join(h, c).to(p.dtype), *size)
         except RuntimeError as e:
             condition = "no condition" if c is None else f"a condition of size {c.shape[1]}"
-            e.add_note(
-                f"The {name} was given shape {tuple(h.shape[1:])} an example on {h.device}, and {condition}. "
-                "Was the model built for another shape or other conditions, or is it on another device?"
-            )
+            given = f"shape {tuple(h.shape[1:])} an example on {h.device}, and {condition}"
+            e.add_note(f"The {name} was given {given}. Was the model built for another shape or other "
+                       "conditions, or is it on another device?")  # fmt: skip
             raise
 
     def sized(self, x: Any) -> Sequence[int] | None:

@@ -130,16 +130,12 @@ class Scores:
 
 def _length(b: Batch) -> Tensor:
     """(B,) nats of pictures as PNGs."""
-    if b.target.ndim != 4:
-        raise TypeError(
-            f'"corrected" is of pictures (C, H, W); these examples are {tuple(b.target.shape[1:])}'
-        )
+    if len(shape := tuple(b.target.shape[1:])) != 3:
+        raise TypeError(f'"corrected" is of pictures (C, H, W); these examples are {shape}')
     lengths = []
     for x in (b.target.cpu().clamp(0, 1) * 255).round().byte().numpy():
-        file = io.BytesIO()
-        Image.fromarray(x.transpose(1, 2, 0) if len(x) == 3 else np.concatenate(x)).save(
-            file, "PNG", optimize=True
-        )
+        picture, file = x.transpose(1, 2, 0) if len(x) == 3 else np.concatenate(x), io.BytesIO()
+        Image.fromarray(picture).save(file, "PNG", optimize=True)
         lengths.append(file.tell())
     return 8 * math.log(2) * torch.tensor(lengths)
 

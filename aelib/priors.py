@@ -25,12 +25,10 @@ class StandardNormal(nn.Module):
     `StandardNormal(16)` is of codes (K,), `StandardNormal(8, 4, 4)` of codes with places.
     """
 
-    loc: Tensor
-
     def __init__(self, *shape: int) -> None:
         super().__init__()
         # not saved with the weights: a fully convolutional model's must not depend on the image's size
-        self.register_buffer("loc", torch.zeros(shape), persistent=False)
+        self.loc = nn.Buffer(torch.zeros(shape), persistent=False)
 
     def forward(self, c: Tensor | None = None) -> D.Independent:
         """Any c → distribution with batch shape () and the code's event shape."""
@@ -53,12 +51,10 @@ def _exactly(family: Any, **parameters: Tensor) -> D.Distribution:
 
 def diagonal(codes: Tensor, seed: int = 0) -> nn.Module:
     """N(μ, diag σ²): every dimension by itself, without correlations."""
-
-    def family(loc: Tensor, scale: Tensor) -> D.Distribution:
-        return D.Independent(D.Normal(loc, scale, validate_args=False), 1, validate_args=False)
+    from zuko.distributions import DiagNormal
 
     scale = codes.std(0, correction=min(1, len(codes) - 1)).clamp_min(1e-6)  # of one code too
-    return fixed(family, loc=codes.mean(0), scale=scale)
+    return fixed(DiagNormal, loc=codes.mean(0), scale=scale)
 
 
 def full(codes: Tensor, seed: int = 0) -> nn.Module:
@@ -94,11 +90,10 @@ def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) ->
         def __init__(self) -> None:
             super().__init__()
             self.inner = zuko.flows.NSF(codes.shape[1], transforms=transforms, hidden_features=(256, 256))
-            self.register_buffer("mean", mean)
-            self.register_buffer("scale", scale)
+            self.mean, self.scale = nn.Buffer(mean), nn.Buffer(scale)
 
         def forward(self, c: Tensor | None = None) -> D.Distribution:
-            back = D.AffineTransform(self.get_buffer("mean"), self.get_buffer("scale"), event_dim=1)
+            back = D.AffineTransform(self.mean, self.scale, event_dim=1)
             return D.TransformedDistribution(self.inner(), [back])
 
     with seeded(seed):
@@ -148,10 +143,9 @@ def choose(
     kinds: dict[str, dict[str, Any]] = {"diagonal": {}}
     kinds |= {"full": {}} if len(rest) > k else {}
     kinds |= {"mixture": {"components": components}} if components > 1 else {}
-    fits = {
-        name: PRIORS[name](codes[rest], seed=seed, **options)(None).log_prob(codes[held]).double()
-        for name, options in kinds.items()
-    }
+    fits = dict[str, Tensor]()
+    for name, options in kinds.items():
+        fits[name] = PRIORS[name](codes[rest], seed=seed, **options)(None).log_prob(codes[held]).double()
     kind = max(fits, key=lambda name: fits[name].mean().item())
     gain = fits[kind] - (fits[kind] if own is None else own[held])
     nats = gain.mean().item()
@@ -263,7 +257,7 @@ class Autoregressive(nn.Module):
         )
         self.body = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
         self.logits = nn.Linear(width, codes)
-        self.register_buffer("mask", torch.ones(length, length).triu(1).bool(), persistent=False)
+        self.mask = nn.Buffer(torch.ones(length, length).triu(1).bool(), persistent=False)
 
     def forward(self, c: Tensor | None = None) -> Indexed:
         """Any c → distribution with batch shape () and the code's event shape."""
@@ -285,7 +279,7 @@ class Autoregressive(nn.Module):
         before = self.start.expand(len(indices), 1, -1)
         h = torch.cat([before, self.embedding(indices)], 1) + self.position[: indices.shape[1] + 1]
         n = h.shape[1]
-        return exact(self.logits(self.body(h, self.get_buffer("mask")[:n, :n], is_causal=True)))
+        return exact(self.logits(self.body(h, self.mask[:n, :n], is_causal=True)))
 
     @torch.no_grad()
     def complete(self, indices: Tensor) -> Tensor:

@@ -100,14 +100,14 @@ def write(
 
 def page(file: Path, title: str, body: Sequence[str]) -> Path:
     """Write an HTML page of these parts, and return the file."""
-    page = (
+    lines = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} · aelib</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join([*body, f"<p class=soft><small>Written by aelib {__version__}.</small></p>"])
-        + "\n</body></html>\n"
-    )
-    write_file(file, shown(page, "file").encode())
+        f"<title>{escape(title)} · aelib</title><style>{STYLE}</style></head>\n<body>",
+        *body,
+        f"<p class=soft><small>Written by aelib {__version__}.</small></p>\n</body></html>\n",
+    ]  # fmt: skip
+    write_file(file, shown("\n".join(lines), "file").encode())
     return file
 
 
@@ -202,9 +202,8 @@ def of_outliers(
     cells = (f"{a}{b}{c}<small>{value:.4g}<br>{escape(str(name))}</small>" for a, b, c, name, value in rows)
     about = ("Each with its reconstruction and the squared error of every pixel: black is as usual, or less, "
              "white a hundred times that.")  # fmt: skip
-    return page(
-        file, title, [f"<h1>{escape(title)}</h1>", section("The strangest", f"{said} {about}", grid(cells))]
-    )
+    sheet = section("The strangest", f"{said} {about}", grid(cells))
+    return page(file, title, [f"<h1>{escape(title)}</h1>", sheet])
 
 
 def pictures(images: Tensor, what: str) -> list[str]:

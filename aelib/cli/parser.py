@@ -86,14 +86,14 @@ def _checked(file: str) -> None:
         return
     depth = 0
     try:
-        with open(file, encoding="utf-8") as text:
-            for token in yaml.scan(text.read(CONFIG_BYTES), yaml.SafeLoader):
-                name = type(token).__name__
-                depth += ("Start" in name) - ("End" in name)
-                if depth > CONFIG_DEPTH or name == "AliasToken":
-                    raise ValueError("it nests lists too deeply, or repeats a part by *name")
-        with open(file, encoding="utf-8") as text:
-            options = yaml.compose(text, yaml.SafeLoader)
+        with open(file, encoding="utf-8") as opened:
+            text = opened.read(CONFIG_BYTES)
+        for token in yaml.scan(text, yaml.SafeLoader):
+            name = type(token).__name__
+            depth += ("Start" in name) - ("End" in name)
+            if depth > CONFIG_DEPTH or name == "AliasToken":
+                raise ValueError("it nests lists too deeply, or repeats a part by *name")
+        options = yaml.compose(text, yaml.SafeLoader)
         pairs = options.value if isinstance(options, yaml.MappingNode) else ()
         names = [str(key.value).replace("-", "_") for key, _ in pairs]
         if twice := [name for name in names if names.count(name) > 1]:

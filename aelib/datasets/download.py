@@ -51,12 +51,9 @@ def download(
                 return Path(pooch.retrieve(url, known_hash, target.name, target.parent, downloader=fetch))
             except (requests.RequestException, OSError, ValueError) as e:
                 reasons.append(f"{url}: {_reason(e)}")
-    raise DataError(
-        f"{what or target.name} could not be downloaded.\n  "
-        + "\n  ".join(reasons)
-        + f"\nNo network? {otherwise} needs none. If you have the data, set AELIB_DATA "
-        f"to the folder that holds {relative}."
-    )
+    tried = "\n  ".join([f"{what or target.name} could not be downloaded.", *reasons])
+    raise DataError(f"{tried}\nNo network? {otherwise} needs none. If you have the data, set AELIB_DATA to "
+                    f"the folder that holds {relative}.")  # fmt: skip
 
 
 def _reason(e: Exception) -> str:

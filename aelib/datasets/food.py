@@ -35,12 +35,10 @@ def food_101(size: int = 64, channels: int = 3, seed: int = 0) -> Split:
         root = unpack(archive, cache_dir() / "food-101") / "images"
     meta = root.parent / "meta"
     try:
-        fit, test = (
-            np.array([f"{line}.jpg".encode() for line in (meta / f"{part}.txt").read_text("utf-8").split()])
-            for part in ("train", "test")
-        )
+        lists = [(meta / f"{part}.txt").read_text("utf-8").split() for part in ("train", "test")]
     except OSError as e:
         raise DataError(f"{meta} lacks train.txt and test.txt, Food-101's lists: unpack it again.") from e
+    fit, test = (np.array([f"{name}.jpg".encode() for name in part]) for part in lists)
     data, unreadable = photos("food-101", root, size, channels, listed(root, np.concatenate([fit, test])))
     data = by_subfolder(data)
     data = replace(data, classes=[c.replace("_", " ").capitalize() for c in data.classes])

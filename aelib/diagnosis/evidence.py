@@ -30,9 +30,8 @@ from .loss import LossWeights, loss_weights, some_of
 SAMPLE = 256  # images looked at
 STEPS = 100  # of a training on trial
 Gradients = dict[str, Tensor | None]
-CURES = tomllib.loads(
-    Path(__file__).with_name("cures.toml").read_text("utf-8")
-)  # a finding's name → what to do
+# a finding's name → what to do
+CURES = tomllib.loads(Path(__file__).with_name("cures.toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)

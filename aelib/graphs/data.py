@@ -42,9 +42,7 @@ def papers(name: str) -> Graph:
 
 def digits(k: int = 5) -> Graph:
     """The embedded handwritten digits, each linked with its k nearest: needs neither files nor a network."""
-    parts = datasets.load("digits")  # of one store
-    labels = np.concatenate([p.labels for p in (parts.train, parts.valid, parts.test)])
-    return neighbours(replace(parts.train, rows=None, labels=labels), k)
+    return neighbours(datasets.load("digits").all, k)
 
 
 GRAPHS: dict[str, Callable[..., Graph]] = {

@@ -14,6 +14,7 @@ from .bounds import (
     kl_term,
     log_weights,
     nll,
+    perceptual,
     prediction,
     profile_nll,
     reconstruction,
@@ -21,7 +22,6 @@ from .bounds import (
 )
 from .matching import adversarial, from_prior, inverse_multiquadric, mmd, prior_likelihood, wae
 from .penalties import Penalty, contractive, hiding, l1, sparse, squared_jacobian, to_rate, vector_quantized
-from .perceptual import perceptual
 
 __all__ = [
     "Error", "Objective", "Penalty", "Terms", "adversarial", "contractive", "elbo", "from_prior",

@@ -111,13 +111,9 @@ class Standardise(nn.Module):
     bfloat16, x = 1013.25 is 1012 before its mean is subtracted: numbers of large units want float32.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", scale)
+        self.mean, self.scale = nn.Buffer(mean), nn.Buffer(scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""

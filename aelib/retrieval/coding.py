@@ -46,12 +46,11 @@ class Whitening(nn.Module):
     def __init__(self, size_in: int, size: int) -> None:
         super().__init__()
         self.size_in, self.size = size_in, size
-        self.register_buffer("mean", torch.zeros(size_in))
-        self.register_buffer("map", torch.zeros(size_in, size))
+        self.mean, self.map = nn.Buffer(torch.zeros(size_in)), nn.Buffer(torch.zeros(size_in, size))
 
     def forward(self, h: Tensor) -> Tensor:
         """Vectors → vectors."""
-        return (h - self.get_buffer("mean")) @ self.get_buffer("map")
+        return (h - self.mean) @ self.map
 
 
 class Coder(nn.Module):
@@ -97,8 +96,8 @@ class Coder(nn.Module):
         variance = np.nan_to_num(fitted.explained_variance_)  # of one image there is none
         differ = variance > 1e-12 * h.square().sum(1).mean().item()  # what is less is rounding
         scale = np.where(differ, np.maximum(variance, 1e-12) ** (-power / 2), 0.0)
-        step.get_buffer("mean").copy_(torch.as_tensor(fitted.mean_))
-        step.get_buffer("map").copy_(torch.as_tensor((fitted.components_ * scale[:, None]).T.copy()))
+        step.mean.copy_(torch.as_tensor(fitted.mean_))
+        step.map.copy_(torch.as_tensor((fitted.components_ * scale[:, None]).T.copy()))
         return Coder(self.model, *self.steps, step.to(device_of(self)), mirror=self.mirror)
 
 
