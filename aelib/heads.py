@@ -9,9 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical as _Categorical
-from torch.distributions import Distribution, Independent, Normal
-from torch.distributions import Laplace as _Laplace
+from torch import distributions as D
 
 from .distributions import LOG_SCALE, Delta, OptimalNormal, Quantized, QuickBernoulli, exact, per_example
 
@@ -35,7 +33,7 @@ class Bernoulli(nn.Module):
 
     factor = 1
 
-    def forward(self, h: Tensor) -> Independent:
+    def forward(self, h: Tensor) -> D.Independent:
         """(B, …) logits → distribution over (B, …)."""
         return per_example(QuickBernoulli(logits=exact(h), validate_args=False))
 
@@ -45,13 +43,13 @@ class Categorical(nn.Module):
 
     factor = 1
 
-    def forward(self, h: Tensor) -> _Categorical:
+    def forward(self, h: Tensor) -> D.Categorical:
         """(B, K) logits → distribution over classes (B,)."""
-        return _Categorical(logits=exact(h), validate_args=False)
+        return D.Categorical(logits=exact(h), validate_args=False)
 
 
 class _LocationScale(nn.Module):
-    family: type[Normal] | type[_Laplace]
+    family: type[D.Normal] | type[D.Laplace]
 
     def __init__(self, scale: float | None = None, learn: bool = False) -> None:
         super().__init__()
@@ -63,7 +61,7 @@ class _LocationScale(nn.Module):
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale or 1))) if learn else None
 
-    def forward(self, h: Tensor) -> Independent:
+    def forward(self, h: Tensor) -> D.Independent:
         """(B, factor · K, …) → distribution over (B, K, …)."""
         mean = exact(h)
         scale: Tensor | float = self.scale or 1.0
@@ -93,7 +91,7 @@ class Gaussian(_LocationScale):
     torch.Size([3])
     """
 
-    family = Normal
+    family = D.Normal
 
 
 class Laplace(_LocationScale):
@@ -102,7 +100,7 @@ class Laplace(_LocationScale):
     With a fixed scale this is the absolute error (L1), scaled and shifted. Arguments as `Gaussian`.
     """
 
-    family = _Laplace
+    family = D.Laplace
 
 
 class OptimalGaussian(nn.Module):
@@ -133,7 +131,7 @@ class Restored(nn.Module):
         self.head, self.factor = head, head.factor
         self.mean, self.scale = nn.Buffer(mean), nn.Buffer(scale)
 
-    def forward(self, h: Tensor) -> Distribution:
+    def forward(self, h: Tensor) -> D.Distribution:
         """(B, factor · C, …) → distribution over (B, C, …)."""
         p = self.head(h)
         mean, scale = (exact(v).view(-1, *[1] * (h.ndim - 2)) for v in (self.mean, self.scale))

@@ -15,9 +15,7 @@ from torch.distributions import Distribution
 from .contexts import evaluating
 from .datasets import Data
 from .evaluation import batches, device_of, each
-from .losses import elbo, log_weights
-from .losses import kl_per_dimension as _kl_per_dimension
-from .losses.bounds import error_term
+from .losses import bounds, elbo, log_weights
 from .models import Autoencoder
 
 Metric = Callable[..., Tensor]
@@ -122,9 +120,9 @@ def evaluate(
     for batch in batches(model, data, batch_size):
         x_hat = model.reconstruct(batch.x, batch.c)
         for name, f in metrics.items():
-            values = error_term(f, x_hat, batch)
+            values = bounds.error_term(f, x_hat, batch)
             if values.isnan().any():
-                values = values[~error_term(f, batch.target, batch).isnan()]
+                values = values[~bounds.error_term(f, batch.target, batch).isnan()]
             totals[name] += values.cpu().double().sum().item()
             counts[name] += len(values)
     return {name: total / counts[name] if counts[name] else math.nan for name, total in totals.items()}
@@ -191,7 +189,7 @@ def kl_per_dimension(model: Autoencoder, data: Data) -> Tensor:
     if model.prior is None:
         raise TypeError("a rate needs a prior, and this model has none: it is a plain autoencoder")
     prior = model.prior
-    kl = each(lambda b: _kl_per_dimension(model.encode(b.x, b.c), prior(b.c)).flatten(1), model, data)
+    kl = each(lambda b: bounds.kl_per_dimension(model.encode(b.x, b.c), prior(b.c)).flatten(1), model, data)
     return kl.double().mean(0)
 
 

@@ -16,9 +16,8 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, nn
 
-from . import models, runs
+from . import datasets, models, runs
 from .datasets import DATASETS, Split
-from .datasets import load as load_data
 from .errors import unknown
 from .evaluation import check
 from .models import Autoencoder
@@ -128,7 +127,7 @@ def load_with_data(
         takes = DATASETS.get(str(data), DATASETS["folder"]).options
         options |= {} if labels is None else {"labels": labels}
         options = {k: v for k, v in options.items() if k in takes and v is not None}
-        data = load_data(cast(str, data), **options)
+        data = datasets.load(cast(str, data), **options)
         if Path(path).is_dir() and data.train.paths is not None:
             data = _as_trained(runs.Run(path), data)
     check(model, data.train)

@@ -12,12 +12,11 @@ from .batch import Batch, Batches, Data
 from .cache import DataError
 from .download import find
 from .drawn import drawn_faces
-from .embedded import digits, faces_sample
 from .examples import Examples
 from .food import coco, food_101
 from .images import Images, Split
 from .lfw import FOLDERS, lfw
-from .mnist import fashion_mnist, mnist
+from .mnist import digits, faces_sample, fashion_mnist, mnist
 from .photos import folder
 from .reading import of, split
 from .transforms import binarised, conditioned, flipped, masked, noisy, occluded, salt_and_pepper

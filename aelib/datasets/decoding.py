@@ -67,10 +67,8 @@ class _Workers(ThreadPoolExecutor):
     """Processes that run `decoder`, each asked by a thread of its own.
 
     They are started by the path of their file, not by `multiprocessing`: that would import torch in each, or
-    fork a process that has threads, or run a learner's script a second time. (joblib's processes do not, but
-    import joblib and NumPy: a thousand photos took 1.4 times the processors' seconds. Threads alone are as
-    fast on two processors, as Pillow lets go of Python's lock while it decodes; but a photo that crashes the
-    decoder would take the whole notebook with it.)
+    fork a process that has threads, or run a learner's script a second time. (In threads alone, a photo that
+    crashes the decoder would take the whole notebook with it.)
     """
 
     def __init__(self, n: int) -> None:

@@ -239,10 +239,8 @@ class Examples:
                 x.remainder_(65536)  # it came as int16, which every device can select from
             if scale != 1:
                 x.div_(scale)
-            known = None
-            if fill is not None:
-                known = ~x.isnan()
-                x = torch.where(known, x, fill)
+            known = None if fill is None else ~x.isnan()
+            x = x if known is None else torch.where(known, x, fill)
             its_y, its_weight = (None if v is None else v[these].to(device) for v in (y, weight))
             batch = Batch(x, y=its_y, known=known, weight=its_weight)
             for f in self.transforms:

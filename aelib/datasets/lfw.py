@@ -50,13 +50,18 @@ def lfw(
     """
     if split not in SPLITS:
         raise ValueError(unknown("split", split, SPLITS))
-    folder = _folder()
-    found = listed(folder)
-    _check(folder, {os.fsdecode(name) for name in found[0].tolist()})
-    data = by_subfolder(photos("lfw", folder, size, channels, found, crop, whole=True)[0])
+    data = everybody(size, crop, channels)
     data = replace(data, attributes=_attributes(data))
     train, valid, test = SPLITS[split](cast(np.ndarray, data.labels), np.random.default_rng(seed))
     return Split(data[train], data[valid], data[test], f"lfw, {split} split")
+
+
+def everybody(size: int | tuple[int, int], crop: int | None, channels: int) -> Images:
+    """All photos, person by person, with who is on them."""
+    folder = _folder()
+    found = listed(folder)
+    _check(folder, {os.fsdecode(name) for name in found[0].tolist()})
+    return by_subfolder(photos("lfw", folder, size, channels, found, crop, whole=True)[0])
 
 
 def _folder() -> Path:
@@ -87,6 +92,11 @@ def _check(folder: Path, files: set[str]) -> None:
         raise DataError(f"{folder}: {min(strange)} is not expected there. Unpack the archive again.")
 
 
+def called(data: Images) -> list[str]:
+    """What each photo is called: Ann_A_0001."""
+    return [Path(os.fsdecode(name)).stem for name in names(data)]
+
+
 def _attributes(data: Images) -> pd.DataFrame | None:
     """One row a photo: 1 present, 0 absent, NaN for the photos that were not annotated."""
     file = find("lfw/lfw_attributes.txt")
@@ -103,8 +113,7 @@ def _attributes(data: Images) -> pd.DataFrame | None:
         table = pd.read_csv(lines, sep="\t", names=header.lstrip("#").strip().split("\t"))
     rows = table.pop("person").str.replace(" ", "_") + table.pop("imagenum").map("_{:04.0f}".format)
     table = table.gt(0).astype(np.float32).set_axis(rows.tolist())
-    called = [Path(os.fsdecode(name)).stem for name in names(data)]  # as Ann_A_0001
-    return table[~table.index.duplicated()].reindex(called).reset_index(drop=True)
+    return table[~table.index.duplicated()].reindex(called(data)).reset_index(drop=True)
 
 
 def _random(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -99,8 +99,7 @@ def _means(objective: Objective, model: Autoencoder, data: Batch) -> dict[str, T
     out: dict[str, list[Tensor]] = {}
     for rows in torch.arange(len(data), device=data.x.device).chunk(n):
         batch = some_of(data, rows)
-        qs: list[Distribution] = []
-        ps: list[Distribution] = []
+        qs, ps = list[Distribution](), list[Distribution]()
         with (
             model.encoder.register_forward_hook(lambda _, __, out, qs=qs: qs.append(out)),
             model.decoder.register_forward_hook(lambda _, __, out, ps=ps: ps.append(out)),

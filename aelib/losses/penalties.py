@@ -174,11 +174,8 @@ def hiding(
     Lample et al., Fader networks, 2017, https://arxiv.org/abs/1706.00409.
     """
     made: list[Distribution] = []
-    hook = model.encoder.register_forward_hook(lambda module, given, q: made.append(q))  # encodes once
-    try:
+    with model.encoder.register_forward_hook(lambda module, given, q: made.append(q)):  # encodes once
         terms = objective(model, batch, **keywords)
-    finally:
-        hook.remove()
     z = made[0].rsample().flatten(1)
     read = prediction(reader, replace(batch, x=z.detach()))["loss"]
     return terms | {"loss": terms["loss"] + strength * _surprise(reader(z), batch.y), "read": read}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-from ..datasets import Batch, Data, Images, decoder
+from ..datasets import Data, Images, decoder
 from ..evaluation import device_of, each
 from ..models import Autoencoder
 
@@ -103,11 +103,7 @@ class Coder(nn.Module):
 
 def codes(coder: nn.Module, data: Data, flip: bool = False, batch_size: int = 250) -> Tensor:
     """(N, K) codes of all images, or of their mirror images, on the CPU."""
-
-    def code(batch: Batch) -> Tensor:
-        return coder(batch.x.flip(-1) if flip else batch.x).flatten(1)
-
-    return each(code, coder, data, batch_size, seed=None)
+    return each(lambda b: coder(b.x.flip(-1) if flip else b.x).flatten(1), coder, data, batch_size, seed=None)
 
 
 def photo(file: str | Path, shape: Sequence[int], box: tuple[int, int, int, int] | None = None) -> Tensor:

@@ -147,13 +147,12 @@ class Run:
             raise RunError(f"{self.path} holds what no training wrote ({names}): name a new folder")
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock", timeout=0)
-            lock.acquire()
+            lock = FileLock(self.path / ".lock", timeout=0).acquire()
         except Timeout as e:
             raise RunError(f"another process trains in {self.path}: wait, or choose another folder") from e
         except OSError as e:
             raise RunError(f"{self.path} cannot be written to: {checkpoint.reason(e)}") from e
-        try:
+        with lock:
             parts = [*self.path.glob(".*.part"), *self.checkpoints.glob(".*.part")]
             for part in (p for p in parts if PART.fullmatch(p.name)):
                 named = part.with_name(part.name[1:].rsplit(".", 2)[0])
@@ -163,8 +162,6 @@ class Run:
                 else:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
             yield
-        finally:
-            lock.release()
 
     def _strange(self) -> list[str]:
         """What lies in the folder, beside what is hidden, if no training has begun in it."""
