@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cosine_similarity
 
-from . import plots
 from .datasets import Images
 from .datasets.decoder import whole
 from .datasets.photos import existing, listed
@@ -38,41 +36,32 @@ class Place(NamedTuple):
     likeness: float
 
 
-def aligned(photos: Images | str | Path | Sequence[str | Path], size: int = 64) -> Images:
+def aligned(photos: str | Path | Sequence[str | Path], size: int = 64) -> Images:
     """The face of every photo, cut out and turned as the training faces of the pretrained models are.
 
     A warning names the photos that show no such face; of these the square in the middle
     is taken, or the best guess.
 
     Args:
-        photos: files, one file, a folder, or `Images` of any size, whose labels and attributes are kept.
+        photos: files, one file, or a folder.
         size: side of the squares in pixels.
 
     DataError if there is no such folder. Pillow's errors for a file that is no photo.
     """
     names: Any = photos
-    if isinstance(photos, Images):
-        names = list(range(len(photos))) if photos.files is None else photos.files.tolist()
-    elif isinstance(photos, str | Path):
+    if isinstance(photos, str | Path):
         root = Path(photos).expanduser()
         names = [root] if root.is_file() else [root / f.decode() for f in listed(existing(root))[0]]
     cut, strange = [], []
-    for i, name in enumerate(names):
-        if isinstance(photos, Images):
-            photo = Image.fromarray(plots.pixels(photos[i : i + 1].batch().x)[0])
-        else:
-            photo = whole(name)
-        place = find(photo)
+    for name in names:
+        place = find(photo := whole(name))
         cut.append(_cut(photo, [place[:4]], size)[0])
         strange += [f"{name} ({place.likeness:.2f})"] if place.likeness < LIKE else []
     if strange:
         few = f"(likeness below {LIKE}): {', '.join(strange[:5])}{' …' if len(strange) > 5 else ''}"
         some = f"{len(strange):,} of {len(cut):,} photos show no face like those that"
         warnings.warn(f"{some} the models were trained on {few}", stacklevel=2)
-    pixels, paths = np.stack(cut).transpose(0, 3, 1, 2), np.array([str(name).encode() for name in names])
-    if isinstance(photos, Images):
-        return replace(photos, store=pixels, rows=None, transforms=(), paths=paths)
-    return Images(pixels, paths=paths)
+    return Images(np.stack(cut).transpose(0, 3, 1, 2), paths=np.array([str(name).encode() for name in names]))
 
 
 def find(photo: Image.Image) -> Place:

@@ -1,18 +1,24 @@
-"""The space of codes: encode a dataset, decode codes, move along a direction."""
+"""The space of codes: encode a dataset, decode codes, move along a direction, write codes to a file."""
 
+import io
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from .contexts import evaluating, seeded
-from .datasets import Data, Examples
-from .errors import unknown
-from .evaluation import batches, each
+from .datasets import Data, Examples, Split
+from .errors import shown, unknown
+from .evaluation import batches, check, each
+from .files import write_file
 from .models import Autoencoder
 from .priors import Autoregressive, choose, fit_prior
 
+SUFFIXES = (".npz", ".parquet")
 FITTED = 5000  # codes that a prior is fitted to, at most: more bring little and take long
 NAMES = {
     "diagonal": "a diagonal Gaussian", "full": "a Gaussian", "mixture": "a mixture of {components} Gaussians",
@@ -180,3 +186,50 @@ def interpolate(a: Tensor, b: Tensor, t: Sequence[float] | Tensor, kind: str = "
         turned = (((1 - s) * angle).sin() * ua + (s * angle).sin() * ub) / sine.clamp_min(1e-6)
         z = torch.where((sine > 1e-6) & (ra * rb > 0), ((1 - s) * ra + s * rb) * turned, z)
     return z.to(a.dtype)
+
+
+def coded(model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
+    """codes (N, K), part (N,); if known labels (N,), classes, files (N,), attributes (N, A), names (A,)."""
+    check(model, split.train)
+    parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    out = {
+        "codes": np.concatenate([encode(model, data).numpy() for data in parts.values() if len(data)]),
+        "part": np.repeat(list(parts), [len(data) for data in parts.values()]),
+    }
+    for name in ("labels", "files", "attributes"):
+        if getattr(split.train, name) is not None:
+            out[name] = np.concatenate([np.asarray(getattr(data, name)) for data in parts.values()])
+    if "labels" in out:
+        out["classes"] = np.asarray(split.train.classes)
+    if "attributes" in out:
+        out["names"] = np.array(list(split.train.attributes), str)
+    return out
+
+
+def save(file: str | Path, model: Autoencoder, split: Split) -> dict[str, np.ndarray]:
+    """Write the codes of all three parts to a .npz, or to a .parquet with a row per example; returns them.
+
+    A file that is there is replaced.
+
+    ValueError if the model cannot take the examples, or for another ending; ImportError for lack of pyarrow.
+    """
+    file, buffer = Path(file), io.BytesIO()
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"codes are written to a file that ends in {' or '.join(SUFFIXES)}; got {file}")
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError("a .parquet needs PyArrow: pip install pyarrow. A .npz does not")
+    found = coded(model, split)
+    if suffix == ".parquet":
+        table = {"part": found["part"]}
+        if "files" in found:
+            table["file"] = np.array([shown(name, "file") for name in found["files"]])
+        if "labels" in found:
+            table["class"] = np.array([shown(c, "file") for c in found["classes"]])[found["labels"]]
+        table |= dict(zip(found.get("names", []), found.get("attributes", np.empty(0)).T, strict=False))
+        table |= {f"z{i}": z for i, z in enumerate(found["codes"].T)}
+        pd.DataFrame(table).to_parquet(buffer, index=False)
+    else:
+        np.savez(buffer, **found)  # type: ignore[arg-type]  # its own keyword is taken for one of ours
+    write_file(file, buffer.getvalue())
+    return found

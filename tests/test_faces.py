@@ -1,6 +1,6 @@
 """Faces are found in photos, and cut out as the pretrained models know them."""
 
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,15 +46,12 @@ def test_the_place_goes_with_the_face_when_that_is_moved_made_smaller_and_turned
     assert abs(again.x - 45) < 4 and abs(again.y - 45) < 4 and again.side == pytest.approx(90, rel=0.1)
 
 
-def test_photos_without_a_face_are_named_and_labels_stay():
-    rocket = Image.fromarray(photos.rocket()).resize((512, 512))
-    pixels = np.stack([np.asarray(p).transpose(2, 0, 1) for p in (rocket, WOMAN)])
-    two = datasets.Images(pixels, labels=[3, 5], paths=np.array([b"rocket.jpg", b"woman.jpg"]))
-    with pytest.warns(UserWarning, match=r"1 of 2 photos show no face .*: rocket\.jpg \(0\."):
-        found = faces.aligned(two)
-    assert found.labels.tolist() == [3, 5] and len(found) == 2 and list(found.files) == list(two.files)
-    turned = faces.aligned(replace(two, rows=np.array([1]), labels=[5]).map(datasets.flipped), size=40)
-    assert turned.shape == (3, 40, 40) and turned.labels.tolist() == [5]
+def test_photos_without_a_face_are_named(tmp_path):
+    Image.fromarray(photos.rocket()).resize((512, 512)).save(tmp_path / "rocket.png")
+    WOMAN.save(tmp_path / "woman.png")
+    with pytest.warns(UserWarning, match=r"1 of 2 photos show no face .*rocket\.png \(0\."):
+        found = faces.aligned(tmp_path, size=40)
+    assert found.shape == (3, 40, 40) and [Path(f).name for f in found.files] == ["rocket.png", "woman.png"]
 
 
 def test_the_command_line_says_when_a_photo_is_not_aligned_and_aligns_it(tmp_path, capsys):

@@ -20,7 +20,7 @@ ORDER = [
     "errors", "files", "materials", "contexts", "datasets", "distributions", "heads", "nets", "priors",
     "models", "losses", "evaluation", "metrics", "baselines", "plots", "training", "runs", "latent",
     "pretrained", "faces", "outliers", "diagnosis", "retrieval", "graphs", "estimators",
-    "embedding", "report", "export", "explorers", "cli", "__main__",
+    "report", "export", "explorers", "cli", "__main__",
 ]  # fmt: skip
 
 

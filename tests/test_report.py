@@ -10,7 +10,6 @@ from benchmarks import samples
 from aelib import (
     contexts,
     datasets,
-    embedding,
     evaluation,
     export,
     heads,
@@ -215,13 +214,13 @@ def test_a_page_that_cannot_be_gets_a_sentence(file, split, says, tmp_path):
 
 def test_codes_are_kept_with_what_is_known(tmp_path):
     model = vae()
-    found = embedding.save(tmp_path / "new" / "codes.npz", model, DIGITS)
+    found = latent.save(tmp_path / "new" / "codes.npz", model, DIGITS)
     with np.load(tmp_path / "new" / "codes.npz") as kept:
         assert set(kept) == set(found) == {"codes", "part", "labels", "classes"}
         assert all((kept[k] == v).all() for k, v in found.items())
     assert found["codes"].shape == (90, 3) and (found["part"] == "test").sum() == 15
     assert (found["codes"][60:75] == latent.encode(model, DIGITS.valid).numpy()).all()
-    embedding.save(tmp_path / "codes.parquet", model, DIGITS)
+    latent.save(tmp_path / "codes.parquet", model, DIGITS)
     table = pd.read_parquet(tmp_path / "codes.parquet")
     assert list(table) == ["part", "class", "z0", "z1", "z2"]
     assert table["class"].tolist() == [str(label) for label in found["labels"]]
@@ -231,7 +230,7 @@ def test_conditions_that_the_data_carry_reach_the_encoder():
     model, split = vae(conditions=10), conditional(DIGITS)
     batch = split.test.batch()
     expected = model.encode(batch.x, batch.c).mean.detach().numpy()
-    np.testing.assert_allclose(embedding.codes(model, split)["codes"][75:], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(latent.coded(model, split)["codes"][75:], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +239,7 @@ def test_conditions_that_the_data_carry_reach_the_encoder():
 )
 def test_codes_that_cannot_be_written_get_a_sentence(file, split, says, tmp_path):
     with pytest.raises(ValueError, match=says):
-        embedding.save(tmp_path / file, vae(), split)
+        latent.save(tmp_path / file, vae(), split)
     assert not list(tmp_path.iterdir())
 
 

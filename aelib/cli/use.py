@@ -166,10 +166,10 @@ def embed(
     Args:
         out: a .npz or .parquet; codes.npz in the run's folder by default. Elsewhere nothing is replaced.
     """
-    from .. import embedding, pretrained
+    from .. import latent, pretrained
 
-    file = _file(out, run, "codes.npz", suffixes=embedding.SUFFIXES)
-    codes = embedding.save(file, *pretrained.load_with_data(run, data, which=which, labels=labels))
+    file = _file(out, run, "codes.npz", suffixes=latent.SUFFIXES)
+    codes = latent.save(file, *pretrained.load_with_data(run, data, which=which, labels=labels))
     n, k = codes["codes"].shape
     print(f"{file}: {n:,} codes of {k} numbers, with {', '.join(name for name in codes if name != 'codes')}")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
 
 from .images import Images, Split
 
@@ -83,13 +84,6 @@ class _Canvas:
         line = cy + tilt * u - bend * u.square()
         across = (thick * (1 - u.square()).clamp_min(0).sqrt() - (self.y - line).abs()) * self.edge
         return (across + 0.5).clamp_(0, 1) * (u.abs() < 1)
-
-    def moved(self, turn: Tensor, zoom: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-        """The pictures turned, scaled and shifted."""
-        cos, sin = turn.cos() / zoom, turn.sin() / zoom
-        theta = torch.stack([torch.stack([cos, sin, dx], 1), torch.stack([-sin, cos, dy], 1)], 1)
-        grid = torch.nn.functional.affine_grid(theta, list(self.pixels.shape), align_corners=False)
-        return torch.nn.functional.grid_sample(self.pixels, grid, padding_mode="border", align_corners=False)
 
 
 def _column(value: Value) -> Tensor:
@@ -190,7 +184,12 @@ def _paint(has: Tensor, s: Tensor, p: Tensor, size: int) -> Tensor:
     a.paint(a.ellipse(x0 * 0.3, top - 0.14, wide + 0.1, 0.4, 2.8), cap, is_["Wearing Hat"])
     a.paint(a.ellipse(x0 * 0.6, top + 0.2, wide + 0.24, 0.085, 3), cap * 0.7, is_["Wearing Hat"])
 
+    # turned, scaled and shifted
     turn, zoom = between(p[:, 11], -math.pi / 22, math.pi / 22), between(p[:, 12], 0.97, 1.12)
-    faces = a.moved(turn, zoom, between(p[:, 13], -0.06, 0.06), between(p[:, 14], -0.05, 0.05))
+    cos, sin = turn.cos() / zoom, turn.sin() / zoom
+    dx, dy = between(p[:, 13], -0.06, 0.06), between(p[:, 14], -0.05, 0.05)
+    theta = torch.stack([torch.stack([cos, sin, dx], 1), torch.stack([-sin, cos, dy], 1)], 1)
+    grid = affine_grid(theta, list(a.pixels.shape), align_corners=False)
+    faces = grid_sample(a.pixels, grid, padding_mode="border", align_corners=False)
     light, slant = _column(between(p[:, 15], 0.8, 1.08)), _column(between(p[:, 16], -0.18, 0.18))
     return faces.mul_((light + slant * a.x)[:, None]).clamp_(0, 1)

@@ -31,14 +31,11 @@ def digits() -> Split:
 
 
 def faces_sample() -> Split:
-    """100 real LFW faces, 25×25 grey, of scikit-image.
-
-    (scikit-image's file holds 100 faces, then 100 patches that are none; only the faces are here.)
-    """
+    """100 real LFW faces, 25×25 grey, of scikit-image."""
     from skimage.data import lfw_subset
 
-    faces = np.round(lfw_subset()[:100] * 255).astype(np.uint8)[:, None]
-    data = Images(faces)
+    # behind its 100 faces it has 100 patches that are none
+    data = Images(np.round(lfw_subset()[:100] * 255).astype(np.uint8)[:, None])
     return Split(data[:80], data[80:90], data[90:], "faces-sample")
 
 

@@ -11,19 +11,18 @@ from ..models import Autoencoder
 from ..training import Optimizers, Record
 from . import data as d
 from . import learning as t
-from . import objective as o
 from . import wiring as w
 from .evidence import Check, Evidence, Finding
 
 # the order of evidence: what comes first explains what looks wrong behind it
 CHECKS: list[Check] = [
     d.missing_numbers, w.broken_weights, w.broken_outputs, w.broken_loss, d.alike, d.out_of_range,  # numbers
-    d.idle_corruption, d.other_target, d.noisy_target, o.unused_target,  # target against input
+    d.idle_corruption, d.other_target, d.noisy_target, t.unused_target,  # target against input
     d.unrelated_condition, d.condition_values, d.condition_holds_picture,
     w.unsteady, w.narrow, w.lost_condition,  # what passes
-    o.unseen_pixels, w.unreachable_pixels, w.unreachable_codes, w.stuck_together,
-    o.error_missing, w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
-    o.mixed_images, o.hidden_beta, o.another_kl, o.no_noise, o.penalty_on_weights,  # the loss
+    t.unseen_pixels, w.unreachable_pixels, w.unreachable_codes, w.stuck_together,
+    t.error_missing, w.no_gradient, w.no_optimizer, w.idle_optimizer, w.encoder_without_error,
+    t.mixed_images, t.hidden_beta, t.another_kl, t.no_noise, t.penalty_on_weights,  # the loss
     d.among_train, d.prepared_differently, d.other_images,  # what is measured
     t.stale_statistics, t.shrunken_weights, t.hindered,  # training
     t.steps_too_large, t.vanishing_gradient, t.dead_units, t.steps_too_small,
@@ -70,10 +69,7 @@ def diagnose(
 ) -> Report:  # fmt: skip
     """Why a model fails: a report that names the likely causes, each with its evidence and a cure.
 
-    The order of evidence: are all numbers finite; does the target belong to the input, and the condition
-    to the picture; what passes through encoder, code and decoder, and which parameters learn; does the
-    loss see each image by itself, and what does it weigh; are the validation images like the training
-    images; what a few steps of training more, or from the start, would change; and last the codes. What
+    The order is that of `CHECKS`: numbers, data, wiring, the loss, and last the training and its codes. What
     is wrong early explains what looks wrong late: repair the first cause, then diagnose again. Each check
     asks for behaviour (what changes when this is changed?) on at most 1,024 images, many on a copy of the
     model with new weights: a fault of the wiring shows there whatever the training made of it. The model

@@ -153,9 +153,9 @@ def hiding(
     A decoder that finds a smile in z has no need of the condition, and does not obey it. Here a reader r
     learns to read the labels or attributes y from the code, and the encoder learns codes of which the reader
     would say the same whoever it is: surprise = −mean log r(y'|z) over the y' of the whole batch, in nats,
-    is least where r(y|z) is their share. (A reversed gradient, −strength · read, has the same best code, but
-    no least: a reader that is sure and wrong pays most, and trainings were lost to it.) What the decoder has
-    to know of y is then in the condition alone, and all else about the picture still in z.
+    is least where r(y|z) is their share. (A reversed gradient, −strength · read, has no least: a reader that
+    is sure and wrong pays most.) What the decoder has to know of y is then in the condition alone, and all
+    else about the picture still in z.
 
     Two losses need two optimizers: `{"loss": adam(model), "read": adam(reader)}`.
 

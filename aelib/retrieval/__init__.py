@@ -1,7 +1,6 @@
 """Image retrieval: codes that are compared, and an index that is asked."""
 
-from .coding import Coder, Places, Whitening, codes, photo
-from .index import Answer, Index, fingerprint, load, save
+from .index import Answer, Coder, Index, Places, Whitening, codes, fingerprint, load, photo, save
 from .photos import Found, index_run, search_run
 
 __all__ = [

@@ -18,8 +18,7 @@ from ..files import digest, marked, sum_of, write_file
 from ..models import Autoencoder
 from ..pretrained import load, load_with_data, trained_on
 from ..runs import RunError
-from .coding import Coder, codes, photo
-from .index import Index
+from .index import Coder, Index, codes, photo
 from .index import load as load_index
 from .index import save as save_index
 

@@ -300,11 +300,10 @@ def _best_epoch(history: History) -> int:
 
 
 def _is_whole(folder: Path) -> bool:
-    try:
+    with contextlib.suppress(RunError):
         checkpoint.check(folder)
-    except RunError:
-        return False
-    return True
+        return True
+    return False
 
 
 def save(path: str | Path, model: nn.Module, history: History | None = None) -> Path:
