@@ -36,11 +36,6 @@ class Delta(Distribution):
         """(B, …) the value."""
         return self.value
 
-    @property
-    def variance(self) -> Tensor:
-        """(B, …) zeros."""
-        return torch.zeros_like(self.value)
-
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """The value, repeated `sample_shape` times."""
         return self.value.expand(*sample_shape, *self.value.shape)

@@ -116,10 +116,8 @@ def _detected(photo: Image.Image) -> list[Square]:
     grey, least = np.asarray(photo.convert("L")), (SMALLEST, SMALLEST)
     if min(grey.shape) <= SMALLEST:
         return []
-    detector = Cascade(lbp_frontal_face_cascade_filename())
-    look = (
-        detector.detect_multi_scale(grey, 1.1, 1, least, grey.shape, min_neighbor_number=n) for n in (4, 1)
-    )
+    detect = Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale
+    look = (detect(grey, 1.1, 1, least, grey.shape, min_neighbor_number=n) for n in (4, 1))
     found: list[dict[str, float]] = next(filter(None, look), [])
     return [(f["c"] + f["width"] / 2, f["r"] + f["height"] / 2, f["width"] / WIDER, 0.0) for f in found]
 

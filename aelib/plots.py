@@ -62,8 +62,7 @@ def pixels(images: Pictures) -> np.ndarray:
         images = images.pixels
     a = images.detach().float().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
     a = a / np.float32(65535) if a.dtype == np.uint16 else a
-    if a.ndim == 3:
-        a = a[None]
+    a = a[None] if a.ndim == 3 else a
     if a.ndim != 4:
         raise ValueError(f"images come as (N, C, H, W); got {a.shape}")
     if a.dtype != np.uint8:

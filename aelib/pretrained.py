@@ -29,11 +29,6 @@ FOLDER = Path(__file__).parent / "weights"
 CONDITIONS = ("Smiling", "Male", "Eyeglasses", "Bangs", "Blond Hair", "Senior", "Wearing Hat", "Mustache")
 
 
-def _published() -> Autoencoder:
-    """The network of Burda et al., 2016: two hidden layers of 200, one stochastic layer of 50."""
-    return models.autoencoder((1, 28, 28), 50, net="mlp", hidden=(200, 200))
-
-
 def _flow_prior() -> Autoencoder:
     """The course's convolutional network, with a normalising flow in the place of N(0, 1)."""
     import zuko
@@ -51,6 +46,8 @@ def _faces(latent: int, scale: float = 0.5, **keywords: Any) -> Autoencoder:
     return model
 
 
+# of Burda et al., 2016: two hidden layers of 200, one stochastic layer of 50
+_published = partial(models.autoencoder, (1, 28, 28), 50, net="mlp", hidden=(200, 200))
 _colour: Callable[..., Autoencoder] = partial(models.autoencoder, (3, 64, 64), hidden=(48, 96, 192))
 
 # Each untrained; `tests/benchmarks/recipes.py` trains them.

@@ -109,9 +109,7 @@ def flow(codes: Tensor, seed: int = 0, epochs: int = 20, transforms: int = 3) ->
     return model.eval().requires_grad_(False)
 
 
-PRIORS: dict[str, Callable[..., nn.Module]] = {
-    "diagonal": diagonal, "full": full, "mixture": mixture, "flow": flow,
-}  # fmt: skip
+PRIORS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (diagonal, full, mixture, flow)}
 
 
 def choose(
@@ -120,8 +118,8 @@ def choose(
     """The kind of prior that fits codes (N, K) best, its options, log f(z) / p(z) in nats per code, "far".
 
     The kind f is the one that makes a fifth of the codes, held out, likeliest: a Gaussian, diagonal or full,
-    or a mixture of up to 20, with 10 K codes for each. (A flow takes 30 times as long as the mixture on 5,000
-    codes of 16 numbers, and makes codes held out less likely.) Another prior p is far if both hold:
+    or a mixture of up to 20, with 10 K codes for each. (A flow takes 30 times as long as the mixture, and
+    makes codes held out less likely.) Another prior p is far if both hold:
 
     * Over them, Σ log f(z) / p(z) > log (100 · kinds). For codes from p, Π f(z) / p(z) is 1 on average, so a
       prior that fits is called far in at most 1 of 100 cases, for any N and K (Markov).

@@ -76,8 +76,7 @@ _KEPT: WeakKeyDictionary[object, dict[Any, Any]] = WeakKeyDictionary()
 def kept(owner: object, shared: dict[Any, Any] | None = None) -> dict[Any, Any]:
     """What was worked out for a set (its tensors on a device): beside it, so no copy takes it along.
 
-    Args:
-        shared: what another set keeps, if it is right for this one too.
+    At first it is what another set has `shared`, if that is right for this one too.
     """
     return _KEPT.setdefault(owner, {} if shared is None else shared)
 

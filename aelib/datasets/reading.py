@@ -217,11 +217,7 @@ def _read(x: Any, layout: str | None) -> tuple[Any, list[str]]:
 
 
 def _layout(x: Any, grey: bool) -> str:
-    """What the axes are, if that is plain.
-
-    Args:
-        grey: the numbers are in the range of pixels.
-    """
+    """What the axes are, if that is plain; grey: the numbers are in the range of pixels."""
     shape, pixels = tuple(x.shape), x.dtype.kind in "bu" or (x.dtype.kind == "i" and grey)
     if len(shape) == 2:
         return "ND"

@@ -271,8 +271,7 @@ class Evidence:
         """Hidden layer → share of its units that get no gradient from any image, in the order they run."""
         out = {}
         for name in [*self.order("encoder")[:-1], *self.order("decoder")[:-1]]:
-            weight = self.trained_gradients.get(f"{name}.weight")
-            bias = self.trained_gradients.get(f"{name}.bias")
+            weight, bias = (self.trained_gradients.get(f"{name}.{kind}") for kind in ("weight", "bias"))
             if weight is not None:
                 units = self.by_unit(name, weight).abs().amax(1)
                 units = units if bias is None else units.maximum(bias.abs())

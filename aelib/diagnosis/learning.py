@@ -172,9 +172,6 @@ def penalty_on_weights(p: Evidence) -> str:
     return f"the gradient at {name}.weight is {whole.norm():.3g}, of which {size:.3g} without any image"
 
 
-# the training, and its result
-
-
 @finds("stale batch statistics")
 def stale_statistics(p: Evidence) -> str:
     """BatchNorm whose running statistics are not those of the data."""
