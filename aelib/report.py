@@ -56,9 +56,7 @@ def write(
 
     ValueError if the file ends otherwise, or there are no test pictures that the model takes.
     """
-    file, history = Path(file), history or History()
-    if file.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"a report is a file that ends in {' or '.join(SUFFIXES)}; got {file}")
+    file, history = named(file), history or History()
     if len(split.shape) != 3:
         raise ValueError(f"a report shows pictures (C, H, W); these examples are {tuple(split.shape)}")
     if not len(split.test):
@@ -96,6 +94,13 @@ def write(
         lines = "\n".join(escape(line) for line in commands)
         body.append(section("Going on", "In a terminal:", f"<pre>{lines}</pre>"))
     return page(file, title, body)
+
+
+def named(file: str | Path) -> Path:
+    """The page's path; ValueError if it does not end as one does."""
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise ValueError(f"a page is a file that ends in {' or '.join(SUFFIXES)}; got {file}")
+    return Path(file)
 
 
 def page(file: Path, title: str, body: Sequence[str]) -> Path:

@@ -6,7 +6,6 @@ import os
 import threading
 from pathlib import Path
 
-import leaving
 import mapping
 import numpy as np
 import pytest
@@ -269,7 +268,7 @@ def own(page, address):
     file = SITE / "own.html"
 
     def made(explorer):
-        leaving.to_html(explorer, file, runtime="_static/vendor/ort/")
+        explorer.to_html(file, runtime="_static/vendor/ort/")
         page.goto(f"{address}{file.name}")
         it = object.__new__(Explorer)
         it.page, it.at = page, page.locator(".explorer")
@@ -323,7 +322,9 @@ def test_another_class_is_asked_for(own):
 
 
 def test_what_encodes_stays_in_python(tmp_path):
-    model, _ = small(3)
+    model, z = small(3)
     data = datasets.Images(np.zeros((2, 1, 9, 7), np.uint8))
     with pytest.raises(ValueError, match="needs Python"):
-        leaving.to_html(explorers.reconstructions({"one": model}, data), tmp_path / "x.html")
+        explorers.reconstructions({"one": model}, data).to_html(tmp_path / "x.html")
+    with pytest.raises(ValueError, match="ends in .html"):
+        explorers.interpolation(model, z, latent.decode(model, z)).to_html(tmp_path / "x.png")

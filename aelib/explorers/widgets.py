@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import plots
+from . import page
 
 SIDE = 256  # pixels, at which a panel shows one image, at least
 
@@ -54,6 +56,21 @@ class Explorer(widgets.VBox):
         still = plots.png(np.hstack(room).transpose(2, 0, 1)[None])
         alt = f"The explorer at its start, from left to right: {', '.join(p.title.value for p in panels)}."
         return bundle | {"image/png": base64.b64encode(still).decode()}, {"image/png": {"alt": alt}}
+
+    def to_html(self, file: str | Path, runtime: str = page.RUNTIME) -> Path:
+        """Write an HTML page on which it moves in a browser, without Python, and return the file.
+
+        It is for attributes, latent_space, interpolation, conditional, and other explorers with `parts`.
+
+        Args:
+            file: ends in .html; what is there is replaced. It holds the decoder, and 200 photos at most.
+            runtime: address of the folder `dist` of onnxruntime-web, from which a browser gets 14 MB at the
+                first touch. Where there is no network: of a copy beside the page, as "ort/", from a server.
+
+        Raises ValueError: it encodes or searches, as `reconstructions` does; such a page only decodes; or
+        the file ends otherwise. ImportError: a package for ONNX is missing.
+        """
+        return page.write(file, self.name, self.parts, runtime)
 
     def run(self, action: Callable[[], object] | None = None) -> None:
         """Act, then draw once; what goes wrong is said in `message`, until something goes right."""

@@ -41,7 +41,8 @@ napoleon_use_rtype = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "aelib"
-html_static_path = [str(HERE / name) for name in ("site.css", "viewer.css", "viewer.js")]
+VIEWER = ROOT / "aelib" / "explorers"
+html_static_path = [str(f) for f in (HERE / "site.css", VIEWER / "viewer.css", VIEWER / "viewer.js")]
 html_css_files = ["site.css", "viewer.css"]
 html_extra_path = [str(HERE / "index.html")]
 html_copy_source = html_show_sourcelink = False

@@ -6,11 +6,11 @@ A page on the web shows no photo of anybody: codes are sampled, and what stands 
 from collections.abc import Callable
 from pathlib import Path
 
-import leaving
 import torch
 from sphinx.application import Sphinx
 
 from aelib import explorers, latent, load, pretrained
+from aelib.explorers import page
 from aelib.explorers.widgets import Explorer
 from aelib.models import Autoencoder
 
@@ -97,7 +97,7 @@ def place(number: str, k: int) -> str:
 def write(app: Sphinx) -> None:
     """Write what each explorer reads, and each model once, if they are older than what makes them."""
     folder = Path(app.outdir, FOLDER)
-    made_of = [Path(__file__), Path(leaving.__file__), *pretrained.FOLDER.glob("*-lfw*")]
+    made_of = [Path(__file__), *pretrained.FOLDER.glob("*-lfw*")]
     made_of += Path(explorers.__file__).parent.glob("*.py")
     newest = max(file.stat().st_mtime for file in made_of)
     for number, entries in PLACES.items():
@@ -110,8 +110,8 @@ def write(app: Sphinx) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             model = folder / f"{name}.onnx"
             if not model.exists() or model.stat().st_mtime < newest:
-                model.write_bytes(halved(leaving.decoder(explorer)))
-            file.write_bytes(leaving.described(explorer, address=model.name))
+                model.write_bytes(halved(page.decoder(explorer.name, explorer.parts)))
+            file.write_bytes(page.described(explorer.name, explorer.parts, address=model.name))
 
 
 def halved(file: bytes) -> bytes:

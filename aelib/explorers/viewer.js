@@ -1,4 +1,4 @@
-// An explorer without a kernel: moved in the browser, where ONNX Runtime decodes. `leaving.py` writes what it reads.
+// An explorer without a kernel: moved in the browser, where ONNX Runtime decodes. `page.py` writes what it reads.
 // <div data-explorer="ADDRESS of that" data-runtime="FOLDER of onnxruntime-web"></div>
 
 let runtime; // one for all explorers of the page, fetched when the first of them is touched
@@ -27,7 +27,7 @@ async function fetched(address) {
   return answer.arrayBuffer();
 }
 
-/** What `leaving.described` wrote: tables as arrays of Float32Arrays, pictures as arrays of ImageData. */
+/** What `page.described` wrote: tables as arrays of Float32Arrays, pictures as arrays of ImageData. */
 function read(buffer) {
   const start = 8 + Number(new DataView(buffer).getBigUint64(0, true));
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, start - 8)));
