@@ -70,6 +70,20 @@ def exercises(source: Path, fold: bool = False) -> NotebookNode:
     return _page(page, cells)
 
 
+def colab(page: Path, repository: str) -> NotebookNode:
+    """A stored page for Google's Colab: its first cell gets the course of "owner/name" and installs it."""
+    notebook = nbformat.read(page, as_version=4)
+    first = nbformat.v4.new_code_cell(
+        "# In Colab, run this cell first. It takes a few minutes; the torch that is here stays as it is.\n"
+        f"!git clone -q --depth 1 https://github.com/{repository} course\n"
+        "!python course/materials/site/colab.py\n"
+        "%cd -q course/notebooks",
+        id="colab",
+    )
+    notebook.cells.insert(0, first)
+    return notebook
+
+
 def graded(source: Path) -> NotebookNode:
     """A page with nbgrader's metadata: solutions are the learner's cells, checks are locked, a point each.
 

@@ -326,5 +326,5 @@ def test_what_encodes_stays_in_python(tmp_path):
     data = datasets.Images(np.zeros((2, 1, 9, 7), np.uint8))
     with pytest.raises(ValueError, match="needs Python"):
         explorers.reconstructions({"one": model}, data).to_html(tmp_path / "x.html")
-    with pytest.raises(ValueError, match="ends in .html"):
+    with pytest.raises(ValueError, match=r"ends in \.html"):
         explorers.interpolation(model, z, latent.decode(model, z)).to_html(tmp_path / "x.png")

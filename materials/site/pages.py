@@ -183,6 +183,8 @@ def badges(
     if repository := context["repository"]:
         to = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{page}.ipynb"
         links.append(("Open in Binder", to, ""))
+        to = f"https://colab.research.google.com/github/{repository}/blob/colab/{name}.ipynb"
+        links.append(("Open in Colab", to, ""))
     row = " ".join(f'<a href="{to}" {more}>{text}</a>' for text, to, more in links)
     context["body"] = f'<p class="places">{row}</p>' + context["body"]
 
@@ -202,6 +204,9 @@ def vendor(app: Sphinx, error: Exception | None) -> None:
         shutil.copy(page, downloads / page.name)
         unsolved = editions.exercises(ROOT / "notebooks" / "source" / f"{page.stem}.py")
         nbformat.write(unsolved, downloads / f"{page.stem}.exercises.ipynb")
+        if repository := app.config.html_context["repository"]:
+            (downloads / "colab").mkdir(exist_ok=True)
+            nbformat.write(editions.colab(page, repository), downloads / "colab" / page.name)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
