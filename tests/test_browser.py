@@ -391,3 +391,24 @@ def test_no_description_is_cut_off(page):
         ".jupyter-widgets .widget-label, .widget-label-basic, .widget-readout, .widget-button"
     )
     assert labels.count() > 30 and labels.evaluate_all(cut) == []
+
+
+def test_a_key_is_the_control_s_and_with_shift_jupyterlab_s(page):
+    cell = Cell(page, "classes")
+    box, selected = cell.at.locator("select"), page.locator(".jp-Notebook .jp-Cell.jp-mod-selected")
+    box.select_option("first")
+    box.press("ArrowDown")
+    assert box.input_value() == "second" and box.evaluate("box => box === document.activeElement")
+    box.press("m")  # which makes a cell Markdown
+    assert page.locator(".jp-Notebook .jp-MarkdownCell").count() == 0 and selected.count() == 1
+    box.press("Shift+ArrowUp")
+    page.wait_for_function("document.querySelectorAll('.jp-Cell.jp-mod-selected').length === 2")
+
+
+def test_an_explorer_says_that_the_kernel_is_busy(page):
+    word = Cell(page, "boxes").at.locator(".aelib-busy")
+    assert not word.is_visible()
+    code = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code: '%s'}); 0"
+    page.evaluate(code % "import time; time.sleep(4)")
+    word.wait_for(state="visible", timeout=20_000)
+    word.wait_for(state="hidden", timeout=20_000)

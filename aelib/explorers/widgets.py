@@ -16,6 +16,21 @@ from .. import plots
 from . import page
 
 SIDE = 256  # pixels, at which a panel shows one image, at least
+# JupyterLab takes each key for itself, unless the element that has the focus says not to: so arrows and
+# letters are the controls', and keys with a modifier, such as Shift+Enter, stay JupyterLab's. The words below
+# are shown while the kernel is busy, from the second second on: an explorer itself needs less.
+BROWSER = """
+<img hidden alt="" src="data:," onerror="
+    const own = this.closest('.aelib-explorer');
+    window.addEventListener('keydown', e => own.contains(e.target) && e.target.toggleAttribute(
+        'data-lm-suppress-shortcuts', !(e.shiftKey || e.ctrlKey || e.metaKey || e.altKey)), true)">
+<style>
+.aelib-busy { visibility: hidden }
+.jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status=busy]) .aelib-busy {
+    visibility: visible; transition: visibility 0s 1s }
+</style>
+<small class="aelib-busy">The kernel is busy with another cell: what you move here is shown after it.</small>
+"""
 
 
 class Explorer(widgets.VBox):
@@ -38,6 +53,7 @@ class Explorer(widgets.VBox):
         # (N, K), pictures (N, C, H, W), names and numbers, or functions that return them
         self.parts: dict[str, Any] = {}
         super().__init__()
+        self.add_class("aelib-explorer")
         self.follow(*controls)
 
     def __repr__(self) -> str:
@@ -108,7 +124,7 @@ class Explorer(widgets.VBox):
     def of(self, *rows: widgets.Widget) -> "Explorer":
         """Itself, made of these rows and the message below them, and drawn."""
         self.run()
-        self.children = [*rows, self.message]
+        self.children = [*rows, self.message, widgets.HTML(BROWSER)]
         return self
 
 
