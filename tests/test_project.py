@@ -128,7 +128,7 @@ def test_libraries_stay_where_they_belong(name, path):
     assert "matplotlib" not in names or name in ("plots", "explorers")
     assert "ipywidgets" not in names or name == "explorers"
     assert "sklearn" not in names or name == "estimators"  # derives from its classes, imported when used
-    slow = {"zuko", "skimage", "torchvision", "torch_geometric", "pooch"}
+    slow = {"zuko", "skimage", "torchvision", "torch_geometric", "pooch", "lightning_fabric"}
     assert not names & slow, "slow: import it where it is used"
 
 

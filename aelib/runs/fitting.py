@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from tqdm import tqdm
 
@@ -25,6 +24,9 @@ from ..training.history import rows
 from .checkpoint import WEIGHTS, fill
 from .events import Events
 from .run import Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SAVE_SECONDS = 600.0  # an epoch that takes longer is saved halfway
 
@@ -75,7 +77,7 @@ class Keeper:
 
     def __init__(
         self, run: Run, model: nn.Module, optimizers: Optimizers, history: History, valid: Data,
-        fabric: Fabric | None = None,
+        fabric: "Fabric | None" = None,
     ) -> None:  # fmt: skip
         self.run, self.model, self.optimizers, self.history = run, model, optimizers, history
         self.fabric, self.first = fabric, fabric is None or fabric.is_global_zero

@@ -2,14 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ..losses import Terms
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Record = dict[str, float]
 
@@ -74,7 +76,7 @@ class DivergedError(FloatingPointError):
 class Log:
     """Terms of every step of an epoch, kept on the device and fetched once, at its end."""
 
-    def __init__(self, steps: int, epoch: int | None, fabric: Fabric) -> None:
+    def __init__(self, steps: int, epoch: int | None, fabric: "Fabric") -> None:
         self.steps, self.epoch, self.fabric, self.device = steps, epoch, fabric, fabric.device
         self.names: list[str] = []
         self.sums = torch.empty(0)
@@ -116,7 +118,7 @@ class Log:
         return dict(zip(self.names, (total[:-1] / total[-1]).tolist(), strict=True))
 
 
-def rows(fabric: Fabric, mine: Tensor) -> Tensor:
+def rows(fabric: "Fabric", mine: Tensor) -> Tensor:
     """(D, …) what each of the D devices gave, on the CPU: a row each, the same on all of them."""
     if fabric.world_size == 1:
         return mine[None].cpu()

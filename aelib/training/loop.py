@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from ..contexts import evaluating, seeded
@@ -14,7 +13,10 @@ from ..datasets import Batches, Data
 from ..losses import Objective
 from .history import History, Log, Record, Unfinished, rows
 from .optim import Optimizers
-from .step import Step, weighted
+from .step import Step, alone, weighted
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 VALID_SEED = 2**31 - 1  # validation has the same noise every epoch, so its curve shows the model only
 
@@ -24,7 +26,7 @@ def train(
     batch_size: int = 128, valid: Data | None = None,
     schedule: Mapping[str, Callable[[float], float]] | None = None, history: History | None = None,
     seed: int = 0, clip: float | None = None, device: str = "auto", precision: Any = "32-true",
-    fabric: Fabric | None = None, tick: Callable[[int, int], bool | None] | None = None,
+    fabric: "Fabric | None" = None, tick: Callable[[int, int], bool | None] | None = None,
 ) -> Iterator[Record]:  # fmt: skip
     """Train, and yield one record after every epoch; `break` ends it.
 
@@ -59,7 +61,7 @@ def train(
     """
     check(data, epochs=epochs, batch_size=batch_size)
     history = History() if history is None else history
-    fabric = fabric or Fabric(accelerator=device, devices=1, precision=precision)
+    fabric = fabric or alone(device, precision)
     step = Step(model, objective, optimizers, fabric, schedule, clip)
     for epoch in range(len(history), epochs):
         start = time.perf_counter()
@@ -104,7 +106,7 @@ def check(data: Any, **numbers: int) -> None:
 @torch.no_grad()
 def assess(
     model: nn.Module, data: Data, objective: Objective, *, batch_size: int = 512, device: str = "auto",
-    fabric: Fabric | None = None,
+    fabric: "Fabric | None" = None,
 ) -> Record:  # fmt: skip
     """The objective's terms on these examples, averaged, without training: same noise at every call.
 
@@ -112,7 +114,7 @@ def assess(
     """
     if len(data) == 0:
         raise ValueError("there are no images to judge the model on")
-    fabric = fabric or Fabric(accelerator=device, devices=1)
+    fabric = fabric or alone(device)
     model.to(fabric.device)
     with evaluating(model), seeded(VALID_SEED + fabric.global_rank, fabric.device):
         batches = _batches(data, batch_size, fabric)
@@ -126,7 +128,7 @@ def _mix(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch * 7919 + 1) % 2**31
 
 
-def _batches(data: Data, size: int, fabric: Fabric, seed: int | None = None) -> Batches:
+def _batches(data: Data, size: int, fabric: "Fabric", seed: int | None = None) -> Batches:
     """The batches of one pass, or of each of them this device's part, if there are several."""
     batches = data.batches(size, seed, fabric.device, (fabric.global_rank, fabric.world_size))
     if not isinstance(batches, Batches):

@@ -5,12 +5,9 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import Precision
-from lightning_fabric.strategies import SingleDeviceStrategy
 from torch import nn
 
 from ..datasets import Batch
@@ -19,9 +16,17 @@ from ..losses import Objective, Terms
 from ..models import Autoencoder
 from .optim import Optimizers, adam, by_term
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision every time
-if not torch.cuda.is_available():  # Fabric has torch look for a driver again at each step of an optimizer
-    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
+
+def alone(device: str = "auto", precision: Any = "32-true") -> "Fabric":
+    """A Fabric of one device. It is imported here: that takes longer than torch itself."""
+    from lightning_fabric import Fabric
+
+    return Fabric(accelerator=device, devices=1, precision=precision)
 
 
 class _Objective(nn.Module):
@@ -43,9 +48,14 @@ class Step:
     """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, optimizers: Optimizers | None, fabric: Fabric,
+        self, model: nn.Module, objective: Objective, optimizers: Optimizers | None, fabric: "Fabric",
         schedule: Mapping[str, Callable[[float], float]] | None = None, clip: float | None = None,
     ) -> None:  # fmt: skip
+        from lightning_fabric.plugins import Precision
+        from lightning_fabric.strategies import SingleDeviceStrategy
+
+        if not torch.cuda.is_available():  # Fabric has torch look for a driver again at each optimizer's step
+            os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         if clip is not None and not clip > 0:
             raise ValueError(f"clip is the largest norm of a gradient, above 0; got {clip}. None: no limit")
         self.fabric, self.clip = fabric, clip
