@@ -122,6 +122,8 @@ def test_beside_the_widget_lies_a_picture_for_where_there_is_no_kernel(name):
         assert panel.title.value in about["image/png"]["alt"]
         at += image.shape[1] + 8
     assert len(panels) >= 2 and still.shape[1] == at
+    assert widget.described("one face") is widget
+    assert widget._repr_mimebundle_()[1]["image/png"]["alt"] == "one face"
     for control in parts_of(widget, (widgets.FloatSlider, widgets.IntSlider, widgets.Dropdown)).values():
         assert control.tooltip == control.description, "a screen reader has no name for it"
 
@@ -166,9 +168,9 @@ def test_moving_the_slider_moves_the_picture_and_reset_brings_it_back(model):
     face.value = 1
     assert after.value != moved
     name.value = "broken"
-    assert "Error" in widget.children[3].value
+    assert "Error" in widget.message.value
     name.value = "up"
-    assert widget.children[3].value == ""
+    assert widget.message.value == ""
     face.value = 0
     reset.click()
     assert after.value == start
@@ -186,7 +188,7 @@ def test_what_a_model_hardly_draws_is_offered_on_request_with_its_share(model):
     assert [text for text, _ in name._options_full] == ["well", "hardly (12%)", "not judged"]
     name.value = "hardly"
     others.value = False
-    assert name.value == "well" and widget.children[3].value == ""
+    assert name.value == "well" and widget.message.value == ""
     none = explorers.attributes(model, z, FACES.test.batch().x, {"hardly": v["hardly"]}, {"hardly": 0.12})
     assert none.children[0].children[1].value == "hardly"
 

@@ -457,7 +457,7 @@ def test_the_most_probable_links_and_the_ranks_of_the_true_ones():
 def test_the_explorer_of_links_moves_and_comes_back():
     model, graph = told()
     widget = linking.links(model, graph, torch.rand(5, 2))
-    (controls, pictures, message) = widget.children
+    (controls, pictures, *_), message = widget.children, widget.message
     node, seen, none, every = controls.children
     assert (node.max, seen.max, seen.value) == (2, 3, 3)  # nodes 0, 3 and 4 have two links or more
     start = [panel.image.value for panel in pictures.children]

@@ -572,7 +572,7 @@ def test_the_search_explorer_shows_who_is_near_where_the_slider_is():
     )
     (number, attribute), (slider, reset) = (r.children for r in widget.children[:2])
     query, nearest = widget.children[2].children
-    said, message = widget.children[3:]
+    said, message = widget.children[3], widget.message
     assert isinstance(query, Panel) and isinstance(said, widgets.HTML)
     assert said.value.startswith("&lt;1&gt; 1.00 · &lt;2&gt; 2.00") and said.value.count("·") == 7
     start = nearest.image.value

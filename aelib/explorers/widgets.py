@@ -48,7 +48,7 @@ class Explorer(widgets.VBox):
 
     def __init__(self, name: str, draw: Callable[[], None], *controls: widgets.Widget) -> None:
         self.name, self.draw, self.message = name, draw, widgets.HTML()
-        self._busy, self.seed = False, 0
+        self._busy, self.seed, self.alt = False, 0, ""
         # of a page without Python: "model"; "start" (1, K), what its decoder is given first; other tables
         # (N, K), pictures (N, C, H, W), names and numbers, or functions that return them
         self.parts: dict[str, Any] = {}
@@ -70,8 +70,14 @@ class Explorer(widgets.VBox):
         high = max(map(len, images))
         room = [np.pad(i, ((0, high - len(i)), (0, 8), (0, 0)), constant_values=255) for i in images]
         still = plots.png(np.hstack(room).transpose(2, 0, 1)[None])
-        alt = f"The explorer at its start, from left to right: {', '.join(p.title.value for p in panels)}."
+        titles = ", ".join(panel.title.value for panel in panels)
+        alt = self.alt or f"The explorer at its start, from left to right: {titles}."
         return bundle | {"image/png": base64.b64encode(still).decode()}, {"image/png": {"alt": alt}}
+
+    def described(self, alt: str) -> "Explorer":
+        """Itself, with these words for the picture that stands where there is no kernel."""
+        self.alt = alt
+        return self
 
     def to_html(self, file: str | Path, runtime: str = page.RUNTIME) -> Path:
         """Write an HTML page on which it moves in a browser, without Python, and return the file.
@@ -124,7 +130,7 @@ class Explorer(widgets.VBox):
     def of(self, *rows: widgets.Widget) -> "Explorer":
         """Itself, made of these rows and the message below them, and drawn."""
         self.run()
-        self.children = [*rows, self.message, widgets.HTML(BROWSER)]
+        self.children = [*rows, widgets.HTML(BROWSER), self.message]
         return self
 
 
