@@ -42,9 +42,10 @@ print(course.machine())
 #
 # This [autoencoder](../materials/glossary.md) comes with the course. It has learnt from 11,001 photos of
 # faces, and decodes a face from 64 numbers. If the numbers are sampled at random, it is a face that nobody
-# has. Choose one and an attribute; then slide the strength, or put the keyboard on it with Tab and use the
-# arrows. Offered are those attributes that the model shows: at the ends of the slider a judge, trained on
-# photos of other people, sees nine of ten change. The check box adds the others, with the share that do.
+# has. Choose one and an attribute, then slide the strength. (With the keyboard: run the cell with Ctrl+Enter;
+# then Tab leads to the controls, and arrows move them.) Offered are those attributes that the model shows: at
+# the ends of the slider a judge, trained on photos of other people, sees nine of ten change. The check box
+# adds the others, with the share that do.
 
 # %%
 artist = load("pretrained/vae-lfw", device="cpu")
@@ -53,7 +54,10 @@ invented = artist.prior().sample((40,))
 vectors = pretrained.directions("vae-lfw")
 drawn = pretrained.drawn("vae-lfw")
 vectors = {name: vectors[name] for name in sorted(drawn, key=drawn.get, reverse=True)}
-explorers.attributes(artist, invented, latent.decode(artist, invented), vectors, drawn)
+explorers.attributes(artist, invented, latent.decode(artist, invented), vectors, drawn).described(
+    "An explorer at its start: an invented face, a little blurred, and the same beside it, as no attribute "
+    "is moved yet."
+)
 
 # %% [markdown]
 # The same without a slider: two faces, strengths from −3 to 3, in standard deviations of the codes.
@@ -62,7 +66,7 @@ explorers.attributes(artist, invented, latent.decode(artist, invented), vectors,
 strengths = [-3.0, -1.5, 0.0, 1.5, 3.0]
 titles = [f"{s:+.1f}".replace("-", "−") for s in strengths]
 strip = explorers.attributes_strip(artist, invented[:2], vectors["Smiling"], strengths)
-plots.show(strip, columns=len(strengths), titles=titles, width=6).described(
+plots.show({"face 1": strip[:5], "face 2": strip[5:]}, titles=titles, width=9).described(
     "Two sampled faces, a row each, at five strengths from −3 to 3: at the left they frown, at the right "
     "they smile with their teeth."
 )
@@ -74,9 +78,7 @@ plots.show(strip, columns=len(strengths), titles=titles, width=6).described(
 
 # %% tags=["nbval-ignore-output"]
 faces = course.data("drawn-faces", otherwise="drawn-faces", quick=600)
-
-# %%
-plots.show(faces.test[:36], columns=12).described(
+plots.show(faces.test[:24], columns=8, width=12).described(
     "Three rows of cartoon faces that differ in skin, hair, hats, glasses, beards and expressions, before "
     "walls of several colours."
 )
@@ -186,8 +188,8 @@ for n, batch in enumerate(batches, 1):
     curve.append(step(mine, batch.x, optimizer))
     if n in (5, 20, len(batches)):
         rows[f"step {n}"] = mine.reconstruct(some.x)
-plots.show(rows).described(
-    "Twelve cartoon faces, and below them their reconstructions before any step, after 5, after 20 and after "
+plots.show({name: images[5:12] for name, images in rows.items()}, width=12).described(
+    "Seven cartoon faces, and below them their reconstructions before any step, after 5, after 20 and after "
     "all: first grey, then one blurred face for all, then hair, skin and walls of several colours."
 )
 
@@ -233,7 +235,7 @@ history.plot(log=True).described(
 # epochs, in a quick run, nearly everything: go by the stored page.)
 
 # %% tags=["figure-start-here"]
-plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)}).described(
+plots.show({"face": some.x, "decoded": model.cpu().reconstruct(some.x)}, width=20).described(
     "Twelve cartoon faces, and below each its reconstruction. In the full run hair, hats, glasses and smiles "
     "are there, blurred; patterns of single pixels and the gaze are not."
 )
@@ -272,7 +274,7 @@ x, mean = faces.test.batch().x, faces.train.batch().x.mean(0)
 kept = share_kept(model.reconstruct(x), x, mean).item()
 check.share_in_64_numbers(guess, kept)
 after_step = share_kept(mine.reconstruct(x), x, mean)
-print(f"after your {len(curve)} steps, {after_step:.1%}; after fit, {kept:.1%}")
+print(f"after your {len(curve)} steps, {after_step:.1%}; after fit, {kept:.1%}; the mean face 0 %; one seed")
 print({name: round(value, 4) for name, value in metrics.evaluate(model, faces.test).items()})
 
 # %% [markdown]
@@ -322,10 +324,13 @@ found = next(share for n in range(65) if (share := kept_by(n)) >= 0.9)
 check.numbers_of_a_face(found, low=0.9, high=0.906)
 some_n = (1, 2, 4, 8, 16, 32, 64)
 rows = torch.stack([only(order[:n])[:3] for n in some_n], 1).flatten(0, 1)
-plots.show(rows, columns=len(some_n), titles=[f"{n}" for n in some_n], width=7).described(
+plots.show(
+    {f"face {k + 1}": row for k, row in enumerate(rows.unflatten(0, (3, len(some_n))))},
+    titles=[f"{n}" for n in some_n], width=12,
+).described(
     "Three faces decoded from 1, 2, 4, 8, 16, 32 and all 64 of their numbers: light and hair come first, and "
     "with 16 or 32 it is one certain face."
-)
+)  # fmt: skip
 
 # %% [markdown]
 # Three of the 40 faces, from more and more of their numbers. What do the first numbers say, and what do the
@@ -354,7 +359,10 @@ test_codes = latent.encode(model, faces.test)
 # The slider again, on your own model:
 
 # %%
-explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directions)
+explorers.attributes(model, test_codes[:40], faces.test[:40].batch().x, directions).described(
+    "An explorer at its start: a cartoon face with glasses, and beside it what the model decodes from its "
+    "code, blurred."
+)
 
 # %% [markdown]
 # ## Write: the slider by hand
@@ -386,7 +394,8 @@ moved = check.moved(moved)
 
 # %%
 way = torch.cat([moved(z, directions["Smiling"], strengths) for z in test_codes[[0, 7, 14]]])
-plots.show(latent.decode(model, way), columns=len(strengths), titles=titles, width=6).described(
+three = latent.decode(model, way).unflatten(0, (3, len(strengths)))
+plots.show({f"face {k + 1}": row for k, row in enumerate(three)}, titles=titles, width=9).described(
     "Three cartoon faces, a row each, at five strengths of the smile. In the full run the mouth goes from an "
     "open, dark one to a smile with teeth; hair, hat and glasses stay."
 )
