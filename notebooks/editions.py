@@ -6,11 +6,14 @@ pages themselves (notebooks/NN_topic.ipynb). From the same source come
     exercises   notebooks/exercises: a stub in place of each solution, no outputs; it runs from top to bottom
     solutions   the same, each solution folded below its check
     nbgrader    notebooks/nbgrader: a course for nbgrader, whose `generate_assignment` writes the stubs
+    colab       notebooks/colab: the pages as they are stored, with a first cell for Google's Colab that gets
+                the course from GITHUB_REPOSITORY, "owner/name"
 
-Beside the pages lie copies of the modules that they import, and the glossary that they link to, so a folder
-can be handed out as it is.
+Beside the pages of the first three lie copies of the modules that they import, and the glossary that they
+link to, so a folder can be handed out as it is.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -136,9 +139,16 @@ def make(
     """Write an edition of some pages (of all, if none is named); the files.
 
     Raises:
-        SystemExit: there is no such edition or page.
+        SystemExit: there is no such edition or page, or nobody says where Colab gets the course from.
     """
-    known = {"exercises": exercises, "solutions": lambda s: exercises(s, fold=True), "nbgrader": graded}
+    known = {
+        "exercises": exercises, "solutions": lambda s: exercises(s, fold=True), "nbgrader": graded,
+        "colab": lambda s: colab(HERE / f"{s.stem}.ipynb", os.environ["GITHUB_REPOSITORY"]),
+    }  # fmt: skip
+    if edition == "colab" and not os.environ.get("GITHUB_REPOSITORY"):
+        raise SystemExit(
+            'GITHUB_REPOSITORY is not set: Colab gets the course from there, such as "owner/name"'
+        )
     if edition not in known:
         raise SystemExit(f"{edition!r} is no edition; one of {', '.join(known)} is")
     every = sorted(sources.glob("*.py"))
@@ -147,12 +157,13 @@ def make(
         raise SystemExit(
             f"no page begins with {' or '.join(names)}; there are {', '.join(s.stem for s in every)}"
         )
-    root = to or HERE / ("nbgrader" if edition == "nbgrader" else "exercises")
+    root = to or HERE / ("exercises" if edition == "solutions" else edition)
     written = []
     for source in chosen:
         folder = root / "source" / source.stem if edition == "nbgrader" else root
         folder.mkdir(parents=True, exist_ok=True)
-        modules(folder)
+        if edition != "colab":  # there they are the clone's
+            modules(folder)
         written.append(folder / f"{source.stem}.ipynb")
         nbformat.write(known[edition](source), written[-1])
     if edition == "nbgrader":

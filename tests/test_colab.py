@@ -41,6 +41,15 @@ def test_with_nothing_there_all_is_as_pinned():
     assert colab.constraints(PINS, {}).splitlines() == pinned
 
 
+def test_the_edition_for_colab_needs_to_know_where_the_course_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    with pytest.raises(SystemExit, match="GITHUB_REPOSITORY"):
+        editions.make("colab", ["00"], tmp_path)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/name")
+    (file,) = editions.make("colab", ["00"], tmp_path)
+    assert list(tmp_path.iterdir()) == [file] and "owner/name" in file.read_text("utf-8")
+
+
 @pytest.mark.parametrize("page", sorted((HERE / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
 def test_a_page_for_colab_is_the_stored_page_after_one_cell(page):
     mine, stored = editions.colab(page, "owner/name"), nbformat.read(page, as_version=4)

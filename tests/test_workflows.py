@@ -53,7 +53,8 @@ def test_it_is_a_workflow():
 def test_the_pages_are_published_as_the_makefile_builds_them():
     assert TOP >= PUBLISH.keys() >= {"name", "on", "jobs", "permissions"}
     assert PUBLISH["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
-    (job,) = PUBLISH["jobs"].values()
+    job = PUBLISH["jobs"]["publish"]
+    assert "permissions" not in job
     assert JOB >= job.keys() >= {"runs-on", "steps", "timeout-minutes", "environment"}
     assert all(step.keys() <= STEP and ("uses" in step) != ("run" in step) for step in job["steps"])
     for step in job["steps"]:
@@ -63,6 +64,18 @@ def test_the_pages_are_published_as_the_makefile_builds_them():
     assert f"-c $(SITE) . {upload['with']['path']}" in MAKEFILE
     python = next(s["with"]["python-version"] for s in job["steps"] if "python" in s.get("uses", ""))
     assert python in REQUIRES
+
+
+def test_one_job_alone_may_write_to_the_repository_the_pages_for_colab():
+    assert PUBLISH["jobs"].keys() == {"publish", "colab"} and PUBLISH["on"]["push"] == {"branches": ["main"]}
+    job = PUBLISH["jobs"]["colab"]
+    assert job["permissions"] == {"contents": "write"} and job.keys() <= JOB and "timeout-minutes" in job
+    for step in job["steps"]:
+        assert step.keys() <= STEP and ("uses" in step) != ("run" in step)
+        assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/none@v1"))
+    lines = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+    assert "python notebooks/editions.py colab" in lines
+    assert [line.split()[-1] for line in lines if line.startswith("git push")] == ["colab"]  # and never main
 
 
 def test_every_expression_has_a_value():

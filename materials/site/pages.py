@@ -204,9 +204,6 @@ def vendor(app: Sphinx, error: Exception | None) -> None:
         shutil.copy(page, downloads / page.name)
         unsolved = editions.exercises(ROOT / "notebooks" / "source" / f"{page.stem}.py")
         nbformat.write(unsolved, downloads / f"{page.stem}.exercises.ipynb")
-        if repository := app.config.html_context["repository"]:
-            (downloads / "colab").mkdir(exist_ok=True)
-            nbformat.write(editions.colab(page, repository), downloads / "colab" / page.name)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
