@@ -380,7 +380,7 @@ draw(table).described(
 # with less and less noise they hardly get better, and at the left end even the *untouched* input is ahead. Of
 # a picture with hardly any noise they lose what their code cannot hold. Where the noise is strong that loss
 # is small beside the noise: there both are ahead of the two filters, and at the right end the convolutional
-# one is even a little ahead of the restorer. Everywhere else the restorer is the best.
+# one is even a little ahead of the restorer. Everywhere else the restorer has the highest PSNR.
 
 # %% tags=["nbval-ignore-output"]
 print("PSNR in dB")
