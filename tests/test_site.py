@@ -2,20 +2,27 @@
 
 import functools
 import http.server
+import json
 import os
 import threading
 from pathlib import Path
 
+import exploring
+import framing
 import mapping
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from test_browser import CHROMIUM
+from test_exploring import kept_at
 
 from aelib import contexts, datasets, explorers, latent, load, models, plots
+from aelib.explorers.widgets import Panel
 
 HERE = Path(__file__).parent.parent
+VIEWER = HERE / "aelib" / "explorers"
 SITE, MODULES = HERE / "build" / "site", HERE / "materials" / "site" / "node_modules"
 pytestmark = [
     pytest.mark.site,
@@ -83,15 +90,32 @@ def page(browser, address):
 
 
 class Explorer:
-    """The k-th explorer of a page, that one moves and looks at."""
+    """The k-th explorer of a page, that one moves and looks at; of those that are on the site."""
 
     def __init__(self, page, address, name, k=0):
         page.goto(f"{address}notebooks/{name}.html")
         self.page, self.at = page, page.locator(".explorer[data-explorer]").nth(k)
+        self.look()
+
+    @classmethod
+    def kept(cls, page, address, file):
+        """Of a model that its page trains, by the file's name."""
+        (html,) = SITE.glob(f"notebooks/{file.stem.partition('-')[0]}_*.html")
+        page.goto(f"{address}notebooks/{html.name}")
+        it = cls.__new__(cls)
+        it.page, it.at = page, page.locator(f'.explorer[data-explorer$="/{file.name}"]')
+        it.look()
+        return it
+
+    def look(self):
+        """Wait until it is there, and read what it reads."""
+        page = self.page
         self.at.scroll_into_view_if_needed()
         page.wait_for_function("at => at.dataset.drawn !== undefined", arg=self.at.element_handle())
         file = self.at.get_attribute("data-explorer").removeprefix("../")
         self.of = load_file(SITE / file)
+        with safe_open(SITE / file, "np") as opened:
+            self.words = json.loads(opened.metadata()["words"])
 
     def picture(self, title):
         """(H, W, 3) what stands under this title."""
@@ -123,8 +147,12 @@ class Explorer:
 
 def same(shown, tensor):
     """Whether what the browser shows is what Python decodes, (1, C, H, W)."""
-    apart = np.abs(shown.astype(int) - plots.pixels(tensor)[0].astype(int))
-    return apart.max() <= LEVELS
+    return apart(shown, plots.pixels(tensor)[0]) <= LEVELS
+
+
+def apart(a, b):
+    """The largest difference of two pictures, in levels of 255."""
+    return np.abs(a.astype(int) - b.astype(int)).max()
 
 
 def decode(name, z, c=None):
@@ -209,6 +237,72 @@ def test_another_condition_is_asked_for(page, address):
     assert same(it.picture("decoded"), decode("cvae-lfw", z[1:2], c[1:2]))
     it.moved(lambda: it.slide("photo", 2))
     assert same(it.picture("decoded"), decode("cvae-lfw", z[2:3], c[2:3])), "the photo's own condition"
+
+
+KEPT = sorted(exploring.FOLDER.glob("*-*.onnx"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
+def test_what_a_page_trained_moves_as_in_python(page, address, file):
+    it = Explorer.kept(page, address, file.with_suffix(".safetensors"))
+    assert not [url for url in page.asked if url.endswith(".onnx")], "no model before a touch"
+    assert apart(it.picture("decoded"), it.of["first"][0].numpy()) == 0
+
+    def by_keyboard(position):
+        for label, value in position.items():
+            if isinstance(value, str):
+                it.control(label).select_option(label=value)
+            else:
+                it.slide(label, value)
+
+    for position, seen in zip(it.words["witnesses"], it.of["witnessed"].numpy(), strict=True):
+        it.moved(lambda position=position: by_keyboard(position))
+        assert apart(it.picture("decoded"), seen) <= LEVELS, position
+    before, slider = it.picture("decoded"), it.at.locator("input[type=range]").first
+    it.moved(lambda: slider.click(position={"x": 0.5 * slider.bounding_box()["width"], "y": 5}))
+    assert apart(it.picture("decoded"), before) > LEVELS
+
+
+FRAMES = sorted(f for f in exploring.FOLDER.glob("*.safetensors") if not f.with_suffix(".onnx").exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FRAMES, ids=lambda file: file.stem)
+def test_what_a_page_kept_is_shown_as_in_python(page, address, file):
+    it = Explorer.kept(page, address, file)
+
+    def equal(key):
+        figures = it.at.locator("figure:visible").all()
+        panels = [panel for panel in kept_at(file, key) if panel]
+        for figure, panel in zip(figures, panels, strict=True):
+            height, width, *data = figure.locator("canvas").evaluate(PIXELS)
+            shown = np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+            assert (shown == panel["picture"]).all() and panel["title"] in figure.inner_text()
+            assert panel.get("text", "") in figure.inner_text()
+
+    def by_keyboard(key):
+        for about, i in zip(it.words["controls"], key, strict=True):
+            if about["kind"] == "button":  # it goes round
+                for _ in range(i):
+                    it.at.get_by_role("button", name=about["name"]).press("Enter")
+            elif about["kind"] == "box":
+                it.control(about["name"]).set_checked(bool(i))
+            else:
+                it.slide(about["name"], i)
+
+    equal(it.words["start"])
+    keys = [tuple(map(int, key.split(","))) for key in it.words["frames"]]
+    for key in np.random.default_rng(0).permutation(keys)[:3].tolist():
+        page.reload()
+        it.look()
+        it.moved(lambda key=key: by_keyboard(key))
+        equal(key)
+    slider = it.at.locator("input[type=range]").first
+    before = slider.input_value()
+    end = slider.bounding_box()["width"] - 2 if before == "0" else 2
+    it.moved(lambda: slider.click(position={"x": end, "y": 5}))
+    assert slider.input_value() != before
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -319,6 +413,70 @@ def test_another_class_is_asked_for(own):
     assert same(it.picture("decoded"), latent.decode(model, z[:1], torch.eye(4)[3:]))
     it.moved(lambda: it.at.get_by_role("button", name="reset").click())
     assert same(it.picture("decoded"), latent.decode(model, z[:1], c[:1]))
+
+
+@pytest.fixture
+def framed(page, address):
+    """Frames → the same on a page of its own."""
+    files = SITE / "own.safetensors", SITE / "own.html"
+
+    def made(data):
+        files[0].write_bytes(data)
+        viewer = (VIEWER / "viewer.js").read_text("utf-8")
+        place = '<meta charset="utf-8"><div class="explorer" data-explorer="own.safetensors"></div>'
+        files[1].write_text(f'{place}<script type="module">{viewer}</script>', "utf-8")
+        page.goto(f"{address}own.html")
+        it = object.__new__(Explorer)
+        it.page, it.at = page, page.locator(".explorer")
+        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=it.at.element_handle())
+        return it
+
+    yield made
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def test_what_encodes_shows_frames(framed):
+    model, _ = small(3)
+    noisy = datasets.Images((255 * torch.rand(9, 1, 9, 7)).byte().numpy()).map(datasets.noisy(0.2))
+    explorer = explorers.reconstructions({"one": model}, noisy)
+    controls = {control.description: control for control in framing.parts(explorer, *framing.CONTROLS)}
+    it = framed(framing.frames(explorer, {"image": (0, 2, 4, 5), "difference × 4": (False, True)}))
+
+    def equal():
+        """Whether each panel is what Python shows at the same position."""
+        canvases, titles = it.at.locator("canvas"), it.at.locator("figcaption").all_inner_texts()
+        panels = list(framing.parts(explorer, Panel))
+        assert titles == [panel.title.value for panel in panels] and canvases.count() == 3
+        assert it.at.locator("figure").nth(2).locator("div").inner_text() == panels[2].text.value
+        return [enlarged(canvases.nth(k), panel) for k, panel in enumerate(panels)] == [0] * 3
+
+    def enlarged(canvas, panel):
+        height, width, *data = canvas.evaluate(PIXELS)
+        shown, python = np.array(data, np.uint8).reshape(height, width, 4)[..., :3], framing.picture(panel)
+        zoom = len(python) // height
+        return apart(shown.repeat(zoom, 0).repeat(zoom, 1), python)
+
+    assert equal()
+    it.moved(lambda: it.control("image").press("ArrowRight"))
+    controls["image"].value = 2
+    assert equal() and it.at.locator("output").inner_text() == "2"
+    assert it.control("image").evaluate("control => control.ariaValueText") == "2"
+    it.moved(lambda: it.control("difference × 4").press("Space"))
+    controls["difference × 4"].value = True
+    assert equal()
+    it.moved(lambda: it.at.get_by_role("button", name="next").click())
+    assert equal(), "the next one is not there"
+    it.moved(lambda: it.control("image").press("End"))
+    controls["image"].value = 5
+    assert equal()
+    it.moved(lambda: it.at.get_by_role("button", name="previous").press("Enter"))
+    controls["image"].value = 4
+    assert equal() and it.control("image").input_value() == "2"
+    box = it.control("image").bounding_box()
+    it.moved(lambda: it.page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2))
+    controls["image"].value = 0
+    assert equal()
 
 
 def test_what_encodes_stays_in_python(tmp_path):

@@ -1,4 +1,5 @@
-// An explorer without a kernel: moved in the browser, where ONNX Runtime decodes. `page.py` writes what it reads.
+// An explorer without a kernel: moved in the browser, where ONNX Runtime decodes, or pictures are shown that Python
+// made. `page.py` writes what it reads, and for such pictures notebooks/framing.py.
 // <div data-explorer="ADDRESS of that" data-runtime="FOLDER of onnxruntime-web"></div>
 
 let runtime; // one for all explorers of the page, fetched when the first of them is touched
@@ -87,6 +88,18 @@ class Panel {
     this.figure = element("figure", {}, this.title, this.canvas);
   }
 
+  /** Pictures one on the other, so many CSS pixels wide, and words above and below. */
+  layered(pictures, { title, text, width }) {
+    const [{ width: w, height: h }] = pictures;
+    Object.assign(this.canvas, { width: w, height: h });
+    Object.assign(this.canvas.style, { width: `${width}px`, imageRendering: width > w ? "" : "auto" });
+    for (const one of pictures) this.canvas.getContext("2d").drawImage(one, 0, 0);
+    this.title.textContent = title;
+    if (title) this.canvas.ariaLabel = title;
+    this.text ??= this.figure.appendChild(element("div"));
+    this.text.textContent = text ?? "";
+  }
+
   show(made) {
     this.canvas.getContext("2d").putImageData(made, 0, 0);
   }
@@ -117,11 +130,15 @@ class Controls {
     return control;
   }
 
-  range(name, min, max, step, value) {
+  /** With words, a slider over 0, 1, …, each of which says another. */
+  range(name, min, max, step, value, words) {
     const control = element("input", { type: "range", min, max, step });
     const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
     const says = element("output");
-    const tell = () => { says.textContent = Number(control.value).toFixed(digits); };
+    const tell = () => {
+      says.textContent = words ? words[control.value] : Number(control.value).toFixed(digits);
+      if (words) control.ariaValueText = says.textContent;
+    };
     Object.defineProperty(control, "number", {
       get: () => Number(control.value),
       set: (x) => { control.value = x; tell(); },
@@ -129,6 +146,27 @@ class Controls {
     control.addEventListener("input", tell);
     control.number = value;
     return this.add(name, control, says);
+  }
+
+  /** Of one number among some: the control of a frame. */
+  frame({ name, kind, says }, value) {
+    if (kind === "range") return this.range(name, 0, says.length - 1, 1, value, says);
+    if (kind === "button") {
+      const control = { number: value, max: says.length - 1 };
+      this.button(name, name, () => {
+        control.number = (control.number + 1) % says.length;
+        control.pressed();
+      });
+      return control;
+    }
+    const box = kind === "box";
+    const control = box ? this.box(name, !!value) : this.choice(name, says.map((text, i) => [text, i]));
+    Object.defineProperty(control, "number", {
+      get: () => Number(box ? control.checked : control.value),
+      set: (x) => { control[box ? "checked" : "value"] = x; },
+    });
+    control.number = value;
+    return control;
   }
 
   choice(name, options) {
@@ -271,6 +309,51 @@ const kinds = {
   },
 };
 
+/** Of what needs Python: the pictures that its panels showed there, at some positions of its controls. */
+kinds.frames = (of, ui, panel, pictures) => {
+  const at = of.start; // a control's number of its value, for each
+  const frame = (key) => of.frames[key.join()];
+  const controls = of.controls.map((about, k) => {
+    const control = ui.frame(about, at[k]);
+    control.pressed = () => {
+      at[k] = control.number;
+      at.forEach((_, j) => { while (j !== k && at[j] > 0 && !frame(at)) at[j]--; }); // some end before others
+      tell();
+    };
+    control.addEventListener?.("input", control.pressed);
+    return control;
+  });
+  const tell = () => controls.forEach((control, k) => {
+    const last = of.controls[k].says.findLastIndex((_, i) => frame(at.with(k, i)));
+    if (of.controls[k].kind === "range") control.max = last;
+    control.number = at[k];
+  });
+  for (const { name, says, to } of of.buttons) {
+    ui.button(name, says, () => { at.splice(0, at.length, ...(to[at.join()] ?? at)); tell(); });
+  }
+  tell();
+
+  const panels = frame(at).map((_, k) => panel(of.untitled || `picture ${k + 1}`, [3, 1, 1]));
+  const figures = panels.map((p) => p.figure);
+  pictures.className = "";
+  for (const n of of.rows) {
+    pictures.append(element("div", { className: n > 3 ? "pictures many" : "pictures" }, ...figures.splice(0, n)));
+  }
+  const files = new Map(); // those that were decoded
+  const opened = (i) => {
+    const file = of.pictures.slice(...of.places[i].slice(0, 2));
+    if (!files.has(i)) files.set(i, createImageBitmap(new Blob([file], { type: "image/webp" })));
+    return files.get(i);
+  };
+  return { show: () => Promise.all(frame(at).map(async (one, k) => {
+    panels[k].figure.hidden = !one;
+    if (!one) return;
+    const below = of.places[one.picture][2];
+    const layers = await Promise.all((below < 0 ? [one.picture] : [below, one.picture]).map(opened));
+    panels[k].layered(layers, one);
+  })) };
+};
+
 /** Fill the element: the start as it was written; the model comes with the first touch. */
 async function explore(at) {
   const of = read(await fetched(at.dataset.explorer));
@@ -287,9 +370,7 @@ async function explore(at) {
     try {
       while (again) {
         again = false;
-        const h = input();
-        if (!decoders.has(of.address ?? of)) message.textContent = "fetching the model …";
-        decoded.decoded(await (await decoder(of, at.dataset.runtime))(h));
+        await show();
         message.textContent = "";
       }
     } catch (e) {
@@ -300,15 +381,22 @@ async function explore(at) {
     at.dataset.drawn = Number(at.dataset.drawn) + 1;
   };
   const ui = new Controls(draw);
-  const { decoded, input } = kinds[of.kind](of, ui, (title, shape = of.shape) => {
-    const panel = new Panel(shape, title);
-    pictures.append(panel.figure);
-    return panel;
-  });
-  input();
-  decoded.show(of.first[0]);
+  const panel = (title, shape = of.shape) => {
+    const made = new Panel(shape, title);
+    pictures.append(made.figure);
+    return made;
+  };
+  const { decoded, input, show = async () => {
+    const h = input();
+    if (!decoders.has(of.address ?? of)) message.textContent = "fetching the model …";
+    decoded.decoded(await (await decoder(of, at.dataset.runtime))(h));
+  } } = kinds[of.kind](of, ui, panel, pictures);
+  if (decoded) {
+    input();
+    decoded.show(of.first[0]);
+    at.addEventListener("focusin", draw, { once: true });
+  } else await show();
   at.replaceChildren(ui.row, pictures, message);
-  at.addEventListener("focusin", draw, { once: true });
   at.dataset.drawn = 0;
 }
 

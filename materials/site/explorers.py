@@ -1,12 +1,19 @@
-"""The explorers of the site: those of the course's own models, with people whom these models invent.
+"""The explorers of the site: of the course's own models, and of models that pages train.
 
-A page on the web shows no photo of anybody: codes are sampled, and what stands for the photo is decoded.
+The first are made here. A page on the web shows no photo of anybody: of models of people codes are sampled,
+and what stands for the photo is decoded. The second are kept when a page is run (`notebooks/exploring.py`):
+those of digits, clothes, cartoon faces and graphs.
 """
 
+import html
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import exploring
 import torch
+from safetensors import safe_open
 from sphinx.application import Sphinx
 
 from aelib import explorers, latent, load, pretrained
@@ -16,9 +23,11 @@ from aelib.models import Autoencoder
 
 FOLDER = "_static/explorers"
 PEOPLE = 24
-SAID = {  # under an explorer, and in the place of one whose model its page trains
+SAID = {  # under an explorer, and in the place of one that is not on the site
     "here": "It moves in your browser, which fetches the model at your first touch. The people are invented.",
-    "there": "Here is an explorer of what this page trains. It moves where the page runs.",
+    "kept": "It moves in your browser, which fetches the model that this page trained at your first touch.",
+    "frames": "It moves in your browser. Kept is what Python showed at {}.",
+    "there": "Here is an explorer of what this page trains, with photos. It moves where the page runs.",
 }
 
 
@@ -73,7 +82,7 @@ def editor() -> Explorer:
     return explorers.conditional(*seen_by("cvae-lfw", c), c, names, pretrained.drawn("cvae-lfw"))
 
 
-# page → model and explorer of each of its widgets, in their order; None: of what the page trains
+# page → model and explorer of each of its widgets, in their order; None: what the page kept, if it did
 PLACES: dict[str, list[tuple[str, Callable[[], Explorer]] | None]] = {
     "00": [("vae-lfw", start_here), None],
     "01": [("ae-lfw", smile)],
@@ -85,19 +94,30 @@ PLACES: dict[str, list[tuple[str, Callable[[], Explorer]] | None]] = {
 def place(number: str, k: int) -> str:
     """What stands on a page in the place of its k-th widget."""
     entry = (PLACES.get(number, []) + [None] * 9)[k]
-    if entry is None:
+    if entry is None and not (exploring.FOLDER / f"{number}-{k}.safetensors").exists():
         return f'<p class="explorer-away">{SAID["there"]}</p>'
+    said = SAID["here"] if entry is not None else said_of(exploring.FOLDER / f"{number}-{k}.safetensors")
     return (
         f'<div class="explorer" data-explorer="../{FOLDER}/{number}-{k}.safetensors" '
-        f'data-runtime="../_static/vendor/ort/"></div><p class="explorer-said">{SAID["here"]}</p>'
+        f'data-runtime="../_static/vendor/ort/"></div><p class="explorer-said">{said}</p>'
         '<script type="module" src="../_static/viewer.js"></script>'
     )
+
+
+def said_of(file: Path) -> str:
+    """What stands under an explorer that a page kept."""
+    with safe_open(file, "np") as opened:
+        words = json.loads(opened.metadata()["words"])
+    return SAID["frames" if "note" in words else "kept"].format(html.escape(words.get("note", "")))
 
 
 def write(app: Sphinx) -> None:
     """Write what each explorer reads, and each model once, if they are older than what makes them."""
     folder = Path(app.outdir, FOLDER)
-    made_of = [Path(__file__), *pretrained.FOLDER.glob("*-lfw*")]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in exploring.FOLDER.glob("*-*.*"):
+        shutil.copy(file, folder / file.name)
+    made_of = [Path(__file__), Path(exploring.__file__), *pretrained.FOLDER.glob("*-lfw*")]
     made_of += Path(explorers.__file__).parent.glob("*.py")
     newest = max(file.stat().st_mtime for file in made_of)
     for number, entries in PLACES.items():
@@ -107,23 +127,7 @@ def write(app: Sphinx) -> None:
                 continue
             name, make = entry
             explorer = make()
-            folder.mkdir(parents=True, exist_ok=True)
             model = folder / f"{name}.onnx"
             if not model.exists() or model.stat().st_mtime < newest:
-                model.write_bytes(halved(page.decoder(explorer.name, explorer.parts)))
+                model.write_bytes(exploring.halved(page.decoder(explorer.name, explorer.parts)))
             file.write_bytes(page.described(explorer.name, explorer.parts, address=model.name))
-
-
-def halved(file: bytes) -> bytes:
-    """An ONNX file with its weights in half precision, cast to single before all else: half the size."""
-    import onnx
-
-    model = onnx.load_from_string(file)
-    for weight in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(weight)
-        if values.dtype == "float32":
-            name = weight.name
-            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype("float16"), f"{name}_half"))
-            cast = onnx.helper.make_node("Cast", [weight.name], [name], to=onnx.TensorProto.FLOAT)
-            model.graph.node.insert(0, cast)
-    return model.SerializeToString()

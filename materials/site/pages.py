@@ -11,6 +11,7 @@ from typing import Any
 
 import editions
 import explorers
+import exploring
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -218,6 +219,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", explain)
     app.connect("html-page-context", badges)
     app.connect("build-finished", vendor)
-    # what was read before by another version of these files is read again
-    version = zlib.crc32(b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py"))))
+    # what was read before by another version of these files, or with other explorers, is read again
+    code = b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py")))
+    version = zlib.crc32(code + str(sorted(file.name for file in exploring.FOLDER.glob("*"))).encode())
     return {"env_version": version, "parallel_read_safe": True, "parallel_write_safe": True}
