@@ -194,7 +194,7 @@ def test_a_plain_autoencoder_moves_too(page, address):
 
 @pytest.mark.slow
 def test_one_goes_from_one_person_to_another(page, address):
-    it = Explorer(page, address, "03_latent_space")
+    it = Explorer(page, address, "03_latent_space", 1)
     codes = it.of["codes"]
     it.moved(lambda: it.slide("B", 3))
     it.moved(lambda: it.slide("t", 0.4))
@@ -207,7 +207,7 @@ def test_one_goes_from_one_person_to_another(page, address):
 
 @pytest.mark.slow
 def test_a_code_is_moved_along_axes_and_the_nearest_person_is_shown(page, address):
-    it = Explorer(page, address, "03_latent_space", 1)
+    it = Explorer(page, address, "03_latent_space", 2)
     mean, axes, codes = it.of["start"], it.of["axes"], it.of["codes"]
     names = it.at.locator("label > span").all_inner_texts()
     it.moved(lambda: it.slide(names[0], 0.7))
@@ -225,7 +225,7 @@ def test_a_code_is_moved_along_axes_and_the_nearest_person_is_shown(page, addres
 
 @pytest.mark.slow
 def test_another_condition_is_asked_for(page, address):
-    it = Explorer(page, address, "04_conditional_vae")
+    it = Explorer(page, address, "04_conditional_vae", 1)
     z, c = it.of["codes"], it.of["conditions"].clone()
     it.moved(lambda: it.slide("photo", 1))
     assert same(it.picture("decoded"), decode("cvae-lfw", z[1:2], c[1:2]))
