@@ -18,14 +18,19 @@ from aelib.files import write_file
 
 FOLDER = Path(__file__).parent.parent / "materials" / "site" / "trained"
 LIMIT = 2_000_000  # bytes, of each file
+RATES = [n / 1000 for n in (*range(1, 10, 2), *range(10, 50, 5), *range(50, 200, 25), *range(200, 950, 50))]
 # page → which of its explorers, from 0 → control → its values, at which the pictures are kept; none: the
 # browser decodes. They are of models that the page trains, and show nobody's photo.
 KEPT: dict[str, dict[int, dict[str, Sequence[Any]]]] = {
     "00": {1: {}},
     "03": {0: {}},
     "04": {0: {}},
+    "07": {0: {"image": range(60), "difference × 4": (False, True)}},
+    "13": {0: {"rate": RATES}},
 }
-UNTITLED: dict[str, str] = {}  # page → what a picture without a title shows
+UNTITLED = {  # page → what a picture without a title shows
+    "13": "Histograms of the scores of normal and of strange pictures, and a line at the threshold.",
+}
 
 
 def watch(number: str, places: Sequence[int] = ()) -> None:

@@ -4,7 +4,7 @@ import ast
 import symtable
 from collections.abc import Collection, Iterator, Sequence
 
-TRAIN = {"fit", "train", "setattr"}  # functions that change what they are given
+TRAIN = {"fit", "train", "setattr"}  # functions that change what they are given first
 
 
 def needed(cells: Sequence[str], last: Collection[int]) -> list[int]:
@@ -39,7 +39,7 @@ def names(cell: str) -> tuple[set[str], set[str], set[str]]:
         reads |= used - binds - (bound if block else set())
         binds |= bound
         changes |= set(_changed(statement))
-    return reads, binds, changes
+    return reads, binds, changes | _trained(ast.parse(cell))
 
 
 def _below(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
@@ -49,15 +49,39 @@ def _below(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 
 def _changed(statement: ast.stmt) -> Iterator[str]:
-    """The names whose things a statement may change."""
+    """The names of which a statement sets a part, or calls a method as a whole line."""
     for node in ast.walk(statement):
         match node:
             case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
                 yield _root(node)
             case ast.Expr(ast.Call(ast.Attribute() as method)):
                 yield _root(method)
-            case ast.Call(ast.Name(id=name) | ast.Attribute(attr=name), arguments) if name in TRAIN:
-                yield from map(_root, arguments)
+
+
+def _trained(cell: ast.Module) -> set[str]:
+    """The names of what is given to one of `TRAIN`, under this name or another.
+
+    As the second in `for model in (a, b): fit(model, …)` and in `models = {"a": a}`.
+    """
+    nodes, found, before = list(ast.walk(cell)), set[str](), -1
+    for node in nodes:
+        match node:
+            case ast.Call(ast.Name(id=name) | ast.Attribute(attr=name), [first, *_]) if name in TRAIN:
+                found.add(_root(first))
+    while before != len(found):
+        before = len(found)
+        for node in nodes:
+            match node:
+                case ast.For(target=target, iter=value) if found & _all(target):
+                    found |= _all(value)
+                case ast.Assign([ast.Name(id=name)], value) if name in found:
+                    made = any(isinstance(part, ast.Call) for part in ast.walk(value))
+                    found |= set() if made else _all(value)
+    return found
+
+
+def _all(node: ast.expr) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _root(node: ast.expr) -> str:

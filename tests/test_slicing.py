@@ -32,12 +32,19 @@ def test_what_is_measured_and_drawn_in_between_is_left_out():
 @pytest.mark.parametrize(
     "change",
     [
-        "a[0] = 1", "a.b.c = 1", "a += 1", "a.clear()", "train(0, a)", "aelib.fit(a.b, data)", "a = a + 1",
+        "a[0] = 1", "a.b.c = 1", "a += 1", "a.clear()", "train(a, 0)", "aelib.fit(a.b, data)", "a = a + 1",
         "for k in range(3):\n    a[k] = k",
+        "for name, m in {1: a}.items():\n    fit(m, data)", "m = a[0]\nfit(m)",
+        "all_ = {1: a}\nfor k, m in all_.items():\n    for record in train(m, data):\n        pass",
     ],
 )  # fmt: skip
 def test_what_changes_a_thing_runs_and_what_only_looks_at_it_does_not(change):
-    page = {"made": "a = thing()", "look": "b = f(a)\nprint(a[0], a.b)", "change": change, "last": "print(a)"}
+    page = {
+        "made": "a = thing()",
+        "look": "b = f(a)\nfit(b, a)\nc[0] = a\nprint(a[0], a.b)",
+        "change": change,
+        "last": "print(a)",
+    }
     assert needed(page, "last") == ["made", "change", "last"]
 
 

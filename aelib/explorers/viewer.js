@@ -335,7 +335,7 @@ kinds.frames = (of, ui, panel, pictures) => {
 
   const panels = frame(at).map((_, k) => panel(of.untitled || `picture ${k + 1}`, [3, 1, 1]));
   const figures = panels.map((p) => p.figure);
-  pictures.className = "";
+  pictures.className = "framed";
   for (const n of of.rows) {
     pictures.append(element("div", { className: n > 3 ? "pictures many" : "pictures" }, ...figures.splice(0, n)));
   }

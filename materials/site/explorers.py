@@ -2,7 +2,7 @@
 
 The first are made here. A page on the web shows no photo of anybody: of models of people codes are sampled,
 and what stands for the photo is decoded. The second are kept when a page is run (`notebooks/exploring.py`):
-those of digits, clothes, cartoon faces and graphs.
+some of those of digits, clothes and cartoon faces.
 """
 
 import html
@@ -27,7 +27,7 @@ SAID = {  # under an explorer, and in the place of one that is not on the site
     "here": "It moves in your browser, which fetches the model at your first touch. The people are invented.",
     "kept": "It moves in your browser, which fetches the model that this page trained at your first touch.",
     "frames": "It moves in your browser. Kept is what Python showed at {}.",
-    "there": "Here is an explorer of what this page trains, with photos. It moves where the page runs.",
+    "there": "Here is an explorer of what this page trains. It moves where the page runs.",
 }
 
 
