@@ -72,6 +72,9 @@ PAGES = {
     "11": labelled("same-face", (0, 1, 5, 6, 8), 60, photo=0, decoded=1),
     "12": headed("own-search", range(6), (1, 3), "query", "found"),
     "13": labelled("outliers-maps", (0, 2, 3, 4, 5, 6, 8), 62, picture=0, decoded=1, where=2),
+    "14": labelled(
+        "tokens-faces", range(6), 80, **{"photo": 0, "8 tokens": 1, "32 tokens": 2, "128 tokens": 3}
+    ),
 }
 
 

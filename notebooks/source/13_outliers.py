@@ -619,4 +619,4 @@ print(f"{few} test digits, {many:,} for training, one seed; chosen on validation
 #   with a rate of false alarms that holds.
 # * A likelihood is not a score of strangeness: subtract what the picture would cost anybody.
 #
-# Next: **your own question.**
+# Next: **14, tokens.** How many bytes is a face?
