@@ -75,6 +75,7 @@ PAGES = {
     "14": labelled(
         "tokens-faces", range(6), 80, **{"photo": 0, "8 tokens": 1, "32 tokens": 2, "128 tokens": 3}
     ),
+    "15": labelled("diffusion-steps-of-a-face", range(6), 62, step_0=0, step_20=2, step_40=4, step_50=5),
 }
 
 

@@ -662,4 +662,4 @@ plots.show(columns, columns=len(strip), titles=list(strip), width=9).described(
 # * A coder that knows what it will be shown, as this one knows faces, needs a fraction of the bytes of one
 #   that must take any picture. Of other pictures it makes faces.
 #
-# Next: **your own question.**
+# Next: **15, diffusion.** Can noise become a code, step by step?
