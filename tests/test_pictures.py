@@ -205,3 +205,16 @@ def test_nobody_is_in_a_figure_twice():
     assert showing.people(images, 2).tolist() == [0, 2] and showing.people(images, 9).tolist() == [0, 2, 4]
     test = datasets.load("drawn-faces").head(600).test
     assert len(set(test.labels[showing.people(test, 8)].tolist())) == 8
+
+
+def test_every_class_on_a_map_has_its_colour_and_its_number():
+    xy, labels = np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % 3
+    _, ((ax,),) = plots.axes()
+    showing.classes(ax, xy, labels, ["a", "b", "c"], marks=30)
+    dots, marks = ax.lines[::2], ax.lines[1::2]
+    assert [m.get_marker() for m in marks] == ["$0$", "$1$", "$2$"]
+    assert [len(d.get_xdata()) for d in dots] == [30] * 3 and [len(m.get_xdata()) for m in marks] == [10] * 3
+    assert len({m.get_color() for m in marks}) == 3
+    assert [m.get_color() for m in marks] == [d.get_color() for d in dots]
+    np.testing.assert_array_equal(marks[1].get_xydata(), xy[:30][labels[:30] == 1])
+    assert ax.get_legend_handles_labels()[1] == ["a", "b", "c"]
