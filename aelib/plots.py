@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,9 @@ class Picture(Figure):
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **({"layout": "constrained"} | keywords))
+        if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
+            # pyplot, which pandas imports, has one for every figure, and it knows no words for a picture
+            shell.display_formatter.formatters["image/png"].for_type(Picture, Picture._repr_png_)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         out = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import io
 import math
+import types
 
 import check
 import course
@@ -197,6 +198,19 @@ def test_without_the_data_a_page_runs_on_an_embedded_set_and_says_so(no_data, ca
     out = capsys.readouterr().out
     assert split.name == "drawn-faces" and len(split.train) == 100 and len(split.test) == 25
     assert "lfw is not here, so this page runs on drawn-faces" in out and "profile quick" in out
+
+
+def test_a_picture_keeps_its_words_where_pyplot_shows_all_figures(monkeypatch):
+    import IPython
+    from IPython.core.formatters import DisplayFormatter
+    from matplotlib.figure import Figure
+
+    shell = types.SimpleNamespace(display_formatter=DisplayFormatter())
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    shell.display_formatter.formatters["image/png"].for_type(Figure, lambda figure: b"pyplot's")
+    data, words = shell.display_formatter.format(plots.show(FACES.train[:2]).described("Two faces."))
+    assert data["image/png"] != b"pyplot's" and words["image/png"] == {"alt": "Two faces."}
+    assert shell.display_formatter.format(Figure())[0]["image/png"] == b"pyplot's"
 
 
 def test_nobody_is_in_a_figure_twice():
