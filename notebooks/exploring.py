@@ -26,9 +26,11 @@ KEPT: dict[str, dict[int, dict[str, Sequence[Any]]]] = {
     "03": {0: {}},
     "04": {0: {}},
     "07": {0: {"image": range(60), "difference × 4": (False, True)}},
+    "09": {0: {"node": range(18), "links seen": range(7)}},
     "13": {0: {"rate": RATES}},
 }
 UNTITLED = {  # page → what a picture without a title shows
+    "09": "Bars of the six nodes that are the likeliest to be linked, and the ranks of the true links.",
     "13": "Histograms of the scores of normal and of strange pictures, and a line at the threshold.",
 }
 
