@@ -54,6 +54,13 @@ def test_every_picture_says_in_words_what_it_shows(document):
         assert len(alt.split()) >= 4, f"{document.name}: {alt!r}"
 
 
+def test_teachers_read_of_the_same_pages_in_the_same_order_with_the_same_minutes():
+    readme = re.findall(r"\[\*\*(\w+) [^*]+\*\*\]\(\S+\), (\d+)&nbsp;min", README.read_text())
+    teachers = (HERE / "materials" / "for-teachers.md").read_text()
+    assert len(readme) == len(PAGES)
+    assert re.findall(r"^\| \[(\w+)\]\(teachers/\S+\) [^|]+\| (\d+) \|", teachers, re.M) == readme
+
+
 def test_python_in_the_documents_runs():
     blocks = [(d.name, code) for d in DOCUMENTS for code in blocks_of(d, "python")]
     assert len(blocks) >= 3
