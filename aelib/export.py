@@ -90,6 +90,7 @@ def to_onnx(part: nn.Module, example: Tensor) -> tuple[bytes, Callable[[Tensor],
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch needs it)
+        from onnx import load_from_string
     except ImportError as e:
         raise ImportError(f'{e.name} is missing: pip install "aelib[export]"') from e
     with quiet(), tempfile.TemporaryDirectory() as scratch:
@@ -97,7 +98,11 @@ def to_onnx(part: nn.Module, example: Tensor) -> tuple[bytes, Callable[[Tensor],
         torch.onnx.export(Mean(part).eval(), (example,), str(file), dynamo=True, external_data=False,
                           verbose=False, input_names=["input"], output_names=["mean"],
                           dynamic_shapes=({0: torch.export.Dim("batch")},))  # fmt: skip
-        data = file.read_bytes()
+        exported = load_from_string(file.read_bytes())
+    graph = exported.graph
+    for each in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del each.metadata_props[:]  # where on this machine each line of code lies: nobody else's business
+    data = exported.SerializeToString()
     session: Any = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return data, lambda h: torch.from_numpy(session.run(None, {"input": h.numpy()})[0])
 
