@@ -145,6 +145,14 @@ class Explorer:
         assert float(slider.input_value()) == pytest.approx(value, abs=step / 2), low
 
 
+def alone(page):
+    """The explorer of a page that has no other and is open."""
+    it = object.__new__(Explorer)
+    it.page, it.at = page, page.locator(".explorer")
+    page.wait_for_function("at => at.dataset.drawn !== undefined", arg=it.at.element_handle())
+    return it
+
+
 def same(shown, tensor):
     """Whether what the browser shows is what Python decodes, (1, C, H, W)."""
     return apart(shown, plots.pixels(tensor)[0]) <= LEVELS
@@ -364,10 +372,7 @@ def own(page, address):
     def made(explorer):
         explorer.to_html(file, runtime="_static/vendor/ort/")
         page.goto(f"{address}{file.name}")
-        it = object.__new__(Explorer)
-        it.page, it.at = page, page.locator(".explorer")
-        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=it.at.element_handle())
-        return it
+        return alone(page)
 
     yield made
     file.unlink(missing_ok=True)
@@ -426,10 +431,7 @@ def framed(page, address):
         place = '<meta charset="utf-8"><div class="explorer" data-explorer="own.safetensors"></div>'
         files[1].write_text(f'{place}<script type="module">{viewer}</script>', "utf-8")
         page.goto(f"{address}own.html")
-        it = object.__new__(Explorer)
-        it.page, it.at = page, page.locator(".explorer")
-        page.wait_for_function("at => at.dataset.drawn !== undefined", arg=it.at.element_handle())
-        return it
+        return alone(page)
 
     yield made
     for file in files:
